@@ -1,0 +1,182 @@
+"""Drive CarRacing and record the scenes.
+
+policy of the round -> data/ROUND/scenes, results/ROUND/sample
+A minute for 60,000 frames on two cores.
+Paper: section 4.2 step 1, figure 3; the rounds: section 5, "iterative training procedure".
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from worldmodels import stage
+from worldmodels.agent import Agent
+from worldmodels.driving import Outcome
+from worldmodels.exploration import ExplorationConfig
+from worldmodels.images import write_grid
+from worldmodels.params import Count, NonNegative, Positive, Section, Seed, Share
+from worldmodels.progress import Progress
+from worldmodels.rollout import record_agent, record_exploration
+from worldmodels.scenes import Episode, Scenes
+from worldmodels.seeds import tracks_for_training
+from worldmodels.storage import write_csv, write_json
+from worldmodels.workers import run_chunks, worker_count
+
+EPISODES_A_CHUNK = 32
+FPS = 50
+
+
+class SampleConfig(Section):
+    horizon: Count
+    patience: Count
+
+
+class Noise(Section):
+    correlation: Count
+    steering_std: NonNegative
+    gas_std: Positive
+    brake_std: Positive
+
+
+class Round(Section):
+    policy: str
+    frames: Count
+    exploration_share: Share
+
+
+class Params(Section):
+    seed: Seed
+    machine: stage.Machine
+    sample: SampleConfig
+    exploration: ExplorationConfig
+    noise: Noise
+    round: Round
+
+
+def record(name: str, params: Params) -> list[Episode]:
+    """Episodes with just the frames the round asks for: explored first, then the agent's."""
+    limits = (params.sample.horizon, params.sample.patience, params.seed)
+    explored = round(params.round.frames * params.round.exploration_share)
+    agent = None
+    if params.round.policy.endswith(".py"):
+        explored = params.round.frames
+    else:
+        agent = Agent.load(Path(params.round.policy))
+    tracks = partial(tracks_for_training, seed=params.seed, purpose=("explore", name))
+    episodes = collect(explored, record_exploration, (params.exploration,), limits, tracks)
+    if agent is not None:
+        tracks = partial(tracks_for_training, seed=params.seed, purpose=("drive", name))
+        who = (agent, wander_around_zero(params.noise))
+        limits = (*limits, params.machine.device)
+        episodes += collect(params.round.frames - explored, record_agent, who, limits, tracks)
+    return episodes
+
+
+def wander_around_zero(noise: Noise) -> ExplorationConfig:
+    """The noise on an agent's actions: the exploring process around no action."""
+    return ExplorationConfig(
+        correlation=noise.correlation,
+        steering_std=[noise.steering_std, noise.steering_std],
+        gas_mean=[0.0, 0.0],
+        gas_std=noise.gas_std,
+        brake_mean=[0.0, 0.0],
+        brake_std=noise.brake_std,
+    )
+
+
+def collect(
+    frames: int,
+    drive: Callable[..., list[Outcome]],
+    who: tuple,
+    limits: tuple,
+    first_tracks: Callable[[int], list[int]],
+) -> list[Episode]:
+    """Record chunks of episodes until there are `frames`; cut what is too much.
+
+    The episodes are those of `first_tracks(n)` in order, however many are driven at once.
+    """
+    episodes: list[Episode] = []
+    left, started = frames, 0
+    with Progress("sample", frames, "frames") as progress:
+        while left > 0:
+            wave = EPISODES_A_CHUNK * worker_count()
+            tracks = first_tracks(started + wave)[started:]
+            started += wave
+            cuts = [tracks[cut : cut + EPISODES_A_CHUNK] for cut in range(0, wave, EPISODES_A_CHUNK)]
+            chunks = [(*who, cut, *limits) for cut in cuts]
+            for outcomes in run_chunks(drive, chunks, lambda chunk: f"tracks {chunk[len(who)]}"):
+                for outcome in outcomes:
+                    if outcome.episode is not None and left > 0:
+                        episodes.append(shorten(outcome.episode, left))
+                        left -= len(episodes[-1].rewards)
+                        progress.advance(len(episodes[-1].rewards))
+    return episodes
+
+
+def shorten(episode: Episode, left: int) -> Episode:
+    """The first `left` frames of an episode."""
+    if len(episode.rewards) <= left:
+        return episode
+    return replace(
+        episode,
+        poses=episode.poses[:left],
+        actions=episode.actions[:left],
+        rewards=episode.rewards[:left],
+        terminated=False,
+    )
+
+
+def coverage(scenes: Scenes) -> tuple[dict[str, float | int], list[dict[str, float]]]:
+    """What the record shows: figures, and a histogram of the speed on road, edge and grass."""
+    hull = scenes.poses["hull"]
+    same = np.diff(scenes.episode_of) == 0
+    speed = np.linalg.norm(np.diff(hull[:, :2], axis=0), axis=1)[same] * FPS
+    turn = np.abs(np.diff(hull[:, 2]))[same] * FPS
+    on_road = scenes.poses["on_road"][:-1][same]
+    tiles = np.array([len(touched) for touched in scenes.touched_at])
+    visits = np.rint((np.maximum(scenes.rewards, -0.1) + 0.1) * tiles[scenes.episode_of] / 1000)
+    visited = np.bincount(scenes.episode_of, visits) / tiles
+    grounds = {
+        "on_road": on_road == 4,
+        "on_edge": (on_road > 0) & (on_road < 4),
+        "on_grass": on_road == 0,
+    }
+    metrics = {
+        "frames": len(scenes),
+        "episodes": len(tiles),
+        "share_by_agent": float(np.repeat(scenes.drivers, scenes.lengths).tolist().count("agent"))
+        / len(scenes),
+        "speed_mean_m_per_s": float(speed.mean()),
+        "speed_p95_m_per_s": float(np.percentile(speed, 95)),
+        "share_standing": float((speed < 1).mean()),
+        "share_spinning": float((turn > 2).mean()),
+        "share_turning_at_speed": float(((turn > 0.5) & (speed > 30) & (on_road > 0)).mean()),
+        **{f"share_{name}": float(where.mean()) for name, where in grounds.items()},
+        "tiles_visited_mean": float(visited.mean()),
+        "tiles_visited_max": float(visited.max()),
+    }
+    edges = np.arange(0, 111, 5)
+    counts = {name: np.histogram(speed[where], edges)[0] for name, where in grounds.items()}
+    rows = [
+        {"speed_m_per_s": int(low), **{name: int(counts[name][i]) for name in grounds}}
+        for i, low in enumerate(edges[:-1])
+    ]
+    return metrics, rows
+
+
+def main(name: str, params: Params) -> None:
+    stage.prepare(params.machine.device, params.machine.threads)
+    scenes = Scenes(record(name, params))
+    scenes.save(Path("data") / name / "scenes")
+    metrics, speeds = coverage(scenes)
+    results = Path("results") / name / "sample"
+    write_json(results / "metrics.json", metrics)
+    write_csv(results / "speeds.csv", speeds)
+    write_grid(results / "frames.png", scenes.draw(np.linspace(0, len(scenes) - 1, 64).astype(int)), 16)
+
+
+if __name__ == "__main__":
+    stage.run("sample", Params, main)

@@ -1,0 +1,233 @@
+"""Search the controller C with an evolution strategy: ask, drive, tell.
+
+models/ROUND/vae.safetensors, models/ROUND/mdnrnn.safetensors, data/ROUND/latents.parquet
+-> models/ROUND/agent.safetensors, results/ROUND/train_controller
+Ten minutes for 1.5 million steps on two cores.
+Paper: section 2.3 and appendix A.3-A.4; the scaled search space is ours.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from worldmodels import stage
+from worldmodels.agent import Agent, AgentConfig
+from worldmodels.controller import (
+    Inputs,
+    SearchSpace,
+    parameter_count,
+    raw_space,
+    scaled_space,
+)
+from worldmodels.driving import Outcome
+from worldmodels.evolution import CMAES, EvolutionStrategy, Optimiser, SimpleES, SimpleESConfig
+from worldmodels.latents import Latents
+from worldmodels.mdnrnn import MDNRNN, load_mdnrnn
+from worldmodels.params import Count, NonNegative, Population, Positive, Section, Seed
+from worldmodels.progress import Progress
+from worldmodels.rollout import drive_agent
+from worldmodels.seeds import generator, torch_generator, tracks_for_training, tracks_for_validation
+from worldmodels.sequences import Sequences
+from worldmodels.storage import write_csv, write_json
+from worldmodels.vae import load_vae
+from worldmodels.workers import deal, run_chunks, worker_count
+
+
+class Rollouts(Section):
+    from_generation: int
+    tracks: Count
+
+
+class ControllerConfig(Section):
+    inputs: Inputs
+    latent: Literal["mu", "sample"]
+    memory: Literal["trained", "untrained"]
+    precision: Literal["float32", "bfloat16"]
+    search: Literal["scaled", "raw"]
+    hidden_components: Count
+    std_floor: Positive
+    scaling_frames: Count
+    optimiser: Optimiser
+    simple_es: SimpleESConfig
+    population: Population
+    sigma: Positive
+    rollouts: list[Rollouts]
+    horizon: Count
+    patience: NonNegative
+    validate_every: Count
+    validation_tracks: Count
+
+
+class Round(Section):
+    generations: Count
+    env_steps: int
+
+
+class Params(Section):
+    seed: Seed
+    machine: stage.Machine
+    controller: ControllerConfig
+    round: Round
+
+
+class Arena:
+    """Drives candidates of one generation side by side, on all workers."""
+
+    def __init__(self, agent: Agent, space: SearchSpace, params: Params):
+        self.agent, self.space, self.params = agent, space, params
+
+    def drive(self, points: np.ndarray, jobs: list[tuple[int, int]]) -> list[Outcome]:
+        """Drive (row of `points` [C, D], track) pairs; outcomes in their order."""
+        config, params = self.params.controller, self.params
+        agent = self.agent.with_candidates(self.space.unfold(points))
+        hands = deal(jobs, worker_count())
+        settings = ("drawn", config.horizon, config.patience, params.seed, params.machine.device)
+        chunks = [(agent, [jobs[i] for i in hand], *settings) for hand in hands]
+        outcomes: list[Outcome | None] = [None] * len(jobs)
+        for hand, results in zip(hands, run_chunks(drive_agent, chunks, _describe)):
+            for index, outcome in zip(hand, results):
+                outcomes[index] = outcome
+        return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _describe(chunk: tuple) -> str:
+    return f"{len(chunk[1])} episodes of (candidate, track) {chunk[1][0]} to {chunk[1][-1]}"
+
+
+def search(
+    strategy: EvolutionStrategy, arena: Arena, name: str, params: Params
+) -> list[dict[str, float | str]]:
+    """Ask, drive, tell, until the generations or the environment steps are used up.
+
+    Every generation drives new tracks, the same for all its candidates. The distribution's mean
+    is what is validated and, in the end, what is kept: the best of noisy scores would flatter.
+    Returns a row a generation; `validation` belongs to the mean *before* its update.
+    """
+    config, limits = params.controller, params.round
+    held_out = tracks_for_validation(config.validation_tracks)
+    rows: list[dict[str, float | str]] = []
+    env_steps = 0
+    with Progress("train_controller", limits.generations, "generations") as progress:
+        for generation in range(limits.generations):
+            if 0 < limits.env_steps <= env_steps:
+                break
+            tracks = tracks_for_training(
+                tracks_at(config.rollouts, generation),
+                seed=params.seed,
+                purpose=("controller", name, generation),
+            )
+            population = strategy.ask()
+            jobs = [(row, track) for row in range(len(population)) for track in tracks]
+            validate = generation % config.validate_every == 0
+            points = np.concatenate([population, strategy.mean[None]])
+            checks = [(len(population), track) for track in held_out] if validate else []
+            outcomes = arena.drive(points, jobs + checks)
+
+            scores = np.array([outcome.score for outcome in outcomes])
+            fitness = scores[: len(jobs)].reshape(len(population), len(tracks)).mean(axis=1)
+            env_steps += sum(outcome.steps for outcome in outcomes[: len(jobs)])
+            rows.append(
+                {
+                    "generation": generation,
+                    "env_steps": env_steps,
+                    "tracks": len(tracks),
+                    "population_mean": float(fitness.mean()),
+                    "population_best": float(fitness.max()),
+                    "population_std": float(fitness.std()),
+                    "sigma": strategy.sigma,
+                    "validation": float(scores[len(jobs) :].mean()) if validate else "",
+                }
+            )
+            strategy.tell(population, fitness)
+            note = f"mean {fitness.mean():.0f} best {fitness.max():.0f}"
+            if validate:
+                note += f" validation {rows[-1]['validation']:.0f}"
+            progress.advance(1, f"{note} after {env_steps} steps")
+    return rows
+
+
+def tracks_at(rollouts: list[Rollouts], generation: int) -> int:
+    """Tracks a candidate drives in a generation: the last entry that has begun."""
+    begun = [entry for entry in rollouts if entry.from_generation <= generation]
+    return begun[-1].tracks
+
+
+def search_space(memory: MDNRNN, latents: Latents, config: ControllerConfig) -> SearchSpace:
+    """The space the controller is searched in, scaled by what V and M gave on the record."""
+    size, sees_hidden = latents.mu.shape[1], config.inputs == "z+h"
+    if config.search == "raw":
+        features = size + memory.config.hidden_size if sees_hidden else size
+        return raw_space(config.inputs, features)
+    mu = latents.mu.astype(np.float64)
+    hidden = hidden_states(memory, latents, config.scaling_frames) if sees_hidden else None
+    return scaled_space(config.inputs, mu, hidden, config.hidden_components, config.std_floor)
+
+
+@torch.inference_mode()
+def hidden_states(memory: MDNRNN, latents: Latents, frames: int) -> np.ndarray:
+    """M's hidden states [n, H] along whole recorded episodes, about `frames` of them."""
+    chosen = np.cumsum(latents.lengths) - latents.lengths < frames
+    parts = []
+    for windows in Sequences(latents, chosen).episodes(64):
+        mu, action = windows["mu"][:, :-1], windows["action"]
+        state = memory.initial_state(len(mu))
+        outputs, _ = memory.lstm(torch.cat([mu, action], dim=2), tuple(state))
+        parts.append(outputs[windows["is_step"] > 0].double().numpy())
+    return np.concatenate(parts)
+
+
+def make_strategy(space: SearchSpace, params: Params, name: str) -> EvolutionStrategy:
+    """The optimiser that params name, started at zero."""
+    config = params.controller
+    rng = generator(params.seed, "controller", "population", name)
+    if config.optimiser == "cma-es":
+        return CMAES(space.dimensions, config.sigma, config.population, rng)
+    return SimpleES(space.dimensions, config.sigma, config.population, rng, config.simple_es)
+
+
+def main(name: str, params: Params) -> None:
+    stage.prepare(params.machine.device, params.machine.threads)
+    config, models = params.controller, Path("models") / name
+    vae, memory = load_vae(models / "vae.safetensors"), load_mdnrnn(models / "mdnrnn.safetensors")
+    latents = Latents.load(Path("data") / name / "latents.parquet")
+    if config.memory == "untrained":
+        torch.manual_seed(torch_generator(params.seed, "controller", "memory").initial_seed())
+        memory = MDNRNN(memory.config, memory.latent_size).requires_grad_(False)
+    hidden_size = memory.config.hidden_size
+    agent_config = AgentConfig(
+        inputs=config.inputs,
+        latent=config.latent,
+        precision=config.precision,
+        latent_size=latents.mu.shape[1],
+        hidden_size=hidden_size,
+    )
+    blank = np.zeros((1, parameter_count(config.inputs, latents.mu.shape[1], hidden_size)))
+    agent = Agent.of(agent_config, vae, memory, blank)
+    space = search_space(memory, latents, config)
+    strategy = make_strategy(space, params, name)
+    arena = Arena(agent, space, params)
+    rows = search(strategy, arena, name, params)
+
+    # The mean of the last distribution is the result, and is scored once more as such.
+    final = strategy.mean[None]
+    checks = [(0, track) for track in tracks_for_validation(config.validation_tracks)]
+    scores = np.array([outcome.score for outcome in arena.drive(final, checks)])
+    agent.with_candidates(space.unfold(final)).save(models / "agent.safetensors")
+    results = Path("results") / name / "train_controller"
+    write_csv(results / "curve.csv", rows)
+    metrics = {
+        "validation_mean": float(scores.mean()),
+        "validation_std": float(scores.std(ddof=1)) if len(scores) > 1 else 0.0,
+        "validation_tracks": len(scores),
+        "generations": len(rows),
+        "env_steps": rows[-1]["env_steps"],
+        "searched_numbers": space.dimensions,
+        "controller_numbers": blank.shape[1],
+    }
+    write_json(results / "metrics.json", metrics)
+
+
+if __name__ == "__main__":
+    stage.run("train_controller", Params, main)

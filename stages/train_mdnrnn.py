@@ -1,0 +1,174 @@
+"""Train M, the MDN-RNN, to predict the next latents, the reward and the end.
+
+data/ROUND/latents.parquet -> models/ROUND/mdnrnn.safetensors, results/ROUND/train_mdnrnn
+Five minutes for 5 million steps on two cores.
+Paper: appendix A.2; a fresh z in every batch: WorldModelsExperiments carracing/rnn_train.py.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodels import stage
+from worldmodels.errors import UserError
+from worldmodels.latents import Latents
+from worldmodels.mdnrnn import MDNRNN, Losses, MDNRNNConfig, mdnrnn_losses, save_mdnrnn
+from worldmodels.params import Count, NonNegative, Positive, Section, Seed, Share
+from worldmodels.progress import Progress
+from worldmodels.scenes import held_out
+from worldmodels.seeds import generator, torch_generator
+from worldmodels.sequences import Sequences
+from worldmodels.storage import write_csv, write_json
+from worldmodels.vae import reparameterise
+
+
+class TrainingConfig(MDNRNNConfig):
+    learning_rate: Positive
+    batch_size: Count
+    sequence: Count
+    gradient_clip: Positive
+    reward_weight: NonNegative
+    end_weight: NonNegative
+    validation_share: Share
+    validations: Count
+
+
+class Round(Section):
+    mdnrnn_steps: Count
+
+
+class Params(Section):
+    seed: Seed
+    machine: stage.Machine
+    mdnrnn: TrainingConfig
+    round: Round
+
+
+def train(
+    model: MDNRNN,
+    training: Sequences,
+    validation: Sequences,
+    params: Params,
+    device: torch.device,
+) -> list[dict[str, float]]:
+    """Train on windows of `training`, measure on `validation`; returns the rows of a curve.
+
+    Raises UserError if the loss stops being a number.
+    """
+    config = params.mdnrnn
+    batches = max(params.round.mdnrnn_steps // (config.batch_size * config.sequence), 1)
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.Adam(weights, lr=config.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / batches))
+    )
+    rng = generator(params.seed, "mdnrnn", "windows")
+    noise = torch_generator(params.seed, "mdnrnn", "noise")
+    every = -(-batches // config.validations)
+    rows, recent = [], []
+    steps_a_batch = config.batch_size * config.sequence
+    with Progress("train_mdnrnn", batches * steps_a_batch, "steps") as progress:
+        for batch in range(1, batches + 1):
+            windows = training.windows(config.batch_size, config.sequence, rng)
+            losses = predict(model, windows, noise, device)
+            loss = losses.nll + config.reward_weight * losses.reward
+            loss = loss + config.end_weight * losses.end
+
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_value_(weights, config.gradient_clip)
+            optimiser.step()
+            schedule.step()
+
+            recent.append(losses.nll.item())
+            if not math.isfinite(loss.item()):
+                raise UserError(
+                    f"the MDN-RNN's loss is no longer a number after {batch} batches: "
+                    "lower mdnrnn.learning_rate in params.yaml"
+                )
+            progress.advance(steps_a_batch)
+            if batch % every == 0 or batch == batches:
+                row = {"steps": batch * steps_a_batch, "nll": sum(recent) / len(recent)}
+                rows.append(row | measure(model, validation, params, device))
+                recent = []
+                progress.note = f"NLL {rows[-1]['val_nll']:.3f}"
+    return rows
+
+
+def predict(
+    model: MDNRNN, windows: dict[str, Tensor], noise: torch.Generator, device: torch.device
+) -> Losses:
+    """The losses of M on windows, with a z drawn afresh from (mu, logvar)."""
+    mu = windows["mu"]
+    draw = torch.randn(mu.shape, generator=noise)
+    z = reparameterise(mu, windows["logvar"], draw).to(device)
+    rest = {name: windows[name].to(device) for name in windows if name not in ("mu", "logvar")}
+    state = model.initial_state(len(z))
+    state = type(state)(*(part.to(device) for part in state))
+    prediction, _ = model(z[:, :-1], rest["action"], state)
+    return mdnrnn_losses(
+        prediction, z[:, 1:], rest["reward"], rest["terminated"], rest["has_next"], rest["is_step"]
+    )
+
+
+@torch.inference_mode()
+def measure(
+    model: MDNRNN, validation: Sequences, params: Params, device: torch.device
+) -> dict[str, float]:
+    """Losses on whole held-out episodes: NLL in nats per dimension, reward, end."""
+    noise = torch_generator(params.seed, "mdnrnn", "validation")
+    totals, counts = np.zeros(3), np.zeros(3)
+    for windows in validation.episodes(params.mdnrnn.batch_size):
+        losses = predict(model, windows, noise, device)
+        weights = [windows["has_next"].sum().item(), *[windows["is_step"].sum().item()] * 2]
+        totals += np.array([loss.item() for loss in losses]) * weights
+        counts += weights
+    return dict(zip(("val_nll", "val_reward", "val_end"), (totals / counts).tolist()))
+
+
+def baselines(training: Sequences, validation: Sequences, params: Params) -> dict[str, float]:
+    """Held-out NLL per dimension of two Gaussians fitted to the training episodes.
+
+    `baseline_same_nll`: around the z before, each dimension with its own spread.
+    `baseline_gaussian_nll`: one Gaussian a dimension, whatever came before.
+    """
+    noise = torch_generator(params.seed, "mdnrnn", "baselines")
+    now, after = training.pairs(noise)
+    held_now, held_after = validation.pairs(noise)
+    spread = (after - now).square().mean(dim=0)
+    centre, width = after.mean(dim=0), after.var(dim=0)
+    return {
+        "baseline_same_nll": gaussian_nll(held_after - held_now, spread),
+        "baseline_gaussian_nll": gaussian_nll(held_after - centre, width),
+    }
+
+
+def gaussian_nll(error: Tensor, variance: Tensor) -> float:
+    """Mean negative log-likelihood in nats of errors [n, Z] under N(0, variance [Z])."""
+    return float((0.5 * (error.square() / variance + variance.log() + math.log(2 * math.pi))).mean())
+
+
+def main(name: str, params: Params) -> None:
+    device = stage.prepare(params.machine.device, params.machine.threads)
+    latents = Latents.load(Path("data") / name / "latents.parquet")
+    rng = generator(params.seed, "mdnrnn", "held out")
+    held = held_out(latents.lengths, params.mdnrnn.validation_share, rng)
+    training, validation = Sequences(latents, ~held), Sequences(latents, held)
+
+    torch.manual_seed(torch_generator(params.seed, "mdnrnn", "weights").initial_seed())
+    config = MDNRNNConfig(**params.mdnrnn.model_dump())
+    model = MDNRNN(config, latents.mu.shape[1]).to(device)
+    rows = train(model, training, validation, params, device)
+
+    save_mdnrnn(Path("models") / name / "mdnrnn.safetensors", model.cpu())
+    results = Path("results") / name / "train_mdnrnn"
+    last = {key: value for key, value in rows[-1].items() if key.startswith("val_")}
+    write_csv(results / "curve.csv", rows)
+    write_json(results / "metrics.json", last | baselines(training, validation, params))
+
+
+if __name__ == "__main__":
+    stage.run("train_mdnrnn", Params, main)

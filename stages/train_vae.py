@@ -1,0 +1,187 @@
+"""Train V, the convolutional VAE.
+
+data/ROUND/scenes -> models/ROUND/vae.safetensors, results/ROUND/train_vae
+Ten minutes for 300,000 frames on two cores.
+Paper: appendix A.1; loss and KL tolerance: WorldModelsExperiments carracing/vae/vae.py.
+"""
+
+import math
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodels import stage
+from worldmodels.errors import UserError
+from worldmodels.images import write_grid
+from worldmodels.params import Count, NonNegative, Positive, Section, Seed, Share
+from worldmodels.progress import Progress
+from worldmodels.scenes import Scenes, held_out
+from worldmodels.seeds import generator, torch_generator
+from worldmodels.storage import write_csv, write_json
+from worldmodels.vae import (
+    VAE,
+    VAEConfig,
+    latents_in_use,
+    load_vae,
+    save_vae,
+    to_input,
+    vae_loss,
+)
+
+EVALUATION_BATCH = 128
+
+
+class TrainingConfig(VAEConfig):
+    kl_tolerance: NonNegative
+    learning_rate: Positive
+    batch_size: Count
+    precision: Literal["float32", "bfloat16"]
+    weights_dtype: Literal["float32", "float16", "bfloat16"]
+    validation_share: Share
+    validation_frames: Count
+    validations: Count
+    in_use_above: Positive
+
+
+class Round(Section):
+    vae_frames: Count
+
+
+class Params(Section):
+    seed: Seed
+    machine: stage.Machine
+    vae: TrainingConfig
+    round: Round
+
+
+def train(
+    vae: VAE,
+    scenes: Scenes,
+    training: np.ndarray,
+    validation: np.ndarray,
+    params: Params,
+    device: torch.device,
+) -> list[dict[str, float]]:
+    """Train on frames `training`, measure on frames `validation`; returns the rows of a curve.
+
+    Raises UserError if the loss stops being a number.
+    """
+    config = params.vae
+    steps = max(params.round.vae_frames // config.batch_size, 1)
+    optimiser = torch.optim.Adam(vae.parameters(), lr=config.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
+    )
+    noise = torch_generator(params.seed, "vae", "noise")
+    order = shuffled(training, steps * config.batch_size, generator(params.seed, "vae", "order"))
+    every = -(-steps // config.validations)
+    rows, recent = [], torch.zeros(3)
+    with Progress("train_vae", steps * config.batch_size, "frames") as progress:
+        for step, pictures in enumerate(scenes.batches(order, config.batch_size), start=1):
+            # Forward: sum of squares over the pixels and the KL above its tolerance
+            x = to_input(torch.from_numpy(pictures).to(device))
+            draw = torch.randn(len(x), config.latent_size, generator=noise).to(device)
+            with torch.autocast(device.type, torch.bfloat16, config.precision == "bfloat16"):
+                reconstruction, mu, logvar = vae(x, draw)
+            parts = vae_loss(x, reconstruction.float(), mu.float(), logvar.float(), config.kl_tolerance)
+
+            # Backward
+            optimiser.zero_grad()
+            parts[0].backward()
+            optimiser.step()
+            schedule.step()
+
+            recent += torch.stack(parts).detach().cpu()
+            if not torch.isfinite(recent).all():
+                raise UserError(
+                    f"the VAE's loss is no longer a number after {step * len(x)} frames: "
+                    "lower vae.learning_rate in params.yaml"
+                )
+            progress.advance(len(x))
+            if step % every == 0 or step == steps:
+                count = step - (rows[-1]["frames"] // config.batch_size if rows else 0)
+                row = {"frames": step * config.batch_size}
+                row |= dict(zip(("loss", "squared_error", "kl"), (recent / count).tolist()))
+                row |= measure(vae, scenes, validation, params, device)[0]
+                rows.append(row)
+                recent = torch.zeros(3)
+                progress.note = f"error {row['val_squared_error']:.1f} KL {row['val_kl']:.1f}"
+    return rows
+
+
+def shuffled(frames: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` frame numbers: pass after pass over `frames`, each in an order of its own."""
+    passes = -(-count // len(frames))
+    return np.concatenate([rng.permutation(frames) for _ in range(passes)])[:count]
+
+
+@torch.inference_mode()
+def measure(
+    vae: VAE, scenes: Scenes, frames: np.ndarray, params: Params, device: torch.device
+) -> tuple[dict[str, float], Tensor]:
+    """Losses per image on held-out frames, with z drawn, and mu [n, Z] of each of them."""
+    noise = torch_generator(params.seed, "vae", "validation")
+    total, mus = torch.zeros(3), []
+    for pictures in scenes.batches(frames, EVALUATION_BATCH):
+        x = to_input(torch.from_numpy(pictures).to(device))
+        draw = torch.randn(len(x), params.vae.latent_size, generator=noise).to(device)
+        reconstruction, mu, logvar = vae(x, draw)
+        parts = vae_loss(x, reconstruction, mu, logvar, params.vae.kl_tolerance)
+        total += torch.stack(parts).cpu() * len(x)
+        mus.append(mu.cpu())
+    values = (total / len(frames)).tolist()
+    return dict(zip(("val_loss", "val_squared_error", "val_kl"), values)), torch.cat(mus)
+
+
+@torch.inference_mode()
+def show(vae: VAE, originals: np.ndarray, mu: Tensor, rng: torch.Generator, folder: Path) -> None:
+    """Write originals over reconstructions, samples from the prior, a traversal of the latents.
+
+    The traversal moves each latent of one image from -2 to 2 standard deviations, a row a latent,
+    the most used latent first.
+    """
+    pictures = to_pictures(vae.decode(vae.encode(to_input(torch.from_numpy(originals)))[0]))
+    pairs = np.stack([originals.reshape(-1, 8, 64, 64, 3), pictures.reshape(-1, 8, 64, 64, 3)], 1)
+    write_grid(folder / "reconstructions.png", pairs.reshape(-1, 64, 64, 3), 8)
+    prior = torch.randn(32, mu.shape[1], generator=rng)
+    write_grid(folder / "prior_samples.png", to_pictures(vae.decode(prior)), 8)
+    most_used = mu.std(dim=0).argsort(descending=True)
+    rows = mu[:1].repeat(len(most_used), 9, 1).view(len(most_used), 9, -1)
+    for row, latent in enumerate(most_used):
+        rows[row, :, latent] = torch.linspace(-2, 2, 9)
+    write_grid(folder / "traversal.png", to_pictures(vae.decode(rows.flatten(0, 1))), 9)
+
+
+def to_pictures(x: Tensor) -> np.ndarray:
+    """[B, 3, 64, 64] in [0, 1] to uint8 [B, 64, 64, 3]."""
+    return (x.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+
+
+def main(name: str, params: Params) -> None:
+    device = stage.prepare(params.machine.device, params.machine.threads)
+    scenes = Scenes.load(Path("data") / name / "scenes")
+    rng = generator(params.seed, "vae", "held out")
+    held = held_out(scenes.lengths, params.vae.validation_share, rng)[scenes.episode_of]
+    validation = rng.permutation(np.flatnonzero(held))[: params.vae.validation_frames]
+
+    torch.manual_seed(torch_generator(params.seed, "vae", "weights").initial_seed())
+    vae = VAE(VAEConfig(latent_size=params.vae.latent_size))
+    vae = vae.to(device, memory_format=torch.channels_last)
+    rows = train(vae, scenes, np.flatnonzero(~held), validation, params, device)
+    model, results = Path("models") / name / "vae.safetensors", Path("results") / name / "train_vae"
+    save_vae(model, vae.cpu(), params.vae.weights_dtype)
+
+    vae = load_vae(model)  # what was saved, with its weights rounded, is what is measured
+    losses, mu = measure(vae, scenes, validation, params, torch.device("cpu"))
+    used = latents_in_use(mu.var(dim=0), params.vae.in_use_above)
+    write_csv(results / "curve.csv", rows)
+    write_json(results / "metrics.json", losses | {"latents_in_use": used})
+    examples = scenes.draw(np.resize(validation, 16))
+    show(vae, examples, mu, torch_generator(params.seed, "vae", "prior"), results)
+
+
+if __name__ == "__main__":
+    stage.run("train_vae", Params, main)

@@ -1,0 +1,155 @@
+"""Drive many cars in lockstep: one batched decision, then one step of each environment."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import gymnasium
+import numpy as np
+
+from worldmodels.environment.car_racing import POSE_DTYPE, DrawnCarRacing
+from worldmodels.environment.picture import SIZE
+from worldmodels.exploration import Exploration
+from worldmodels.scenes import Episode
+
+STEP_COST = 0.1  # CarRacing takes this off the reward of every frame
+
+
+class Driver(Protocol):
+    """Decides for the cars in some slots of the batch."""
+
+    def start(self, slot: int, candidate: int, track: int) -> None: ...
+
+    def act(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one job. `score` is the return, less what the frames after a cut would cost."""
+
+    candidate: int
+    track: int
+    score: float
+    steps: int
+    episode: Episode | None
+
+
+class _Car:
+    """One slot: an environment and the episode that is under way in it."""
+
+    def __init__(self, env: gymnasium.Env, horizon: int, record: bool):
+        self.env, self.horizon = env, horizon
+        self.record = record and isinstance(env.unwrapped, DrawnCarRacing)
+        self.poses = np.zeros(horizon if self.record else 0, dtype=POSE_DTYPE)
+        self.actions = np.zeros((horizon, 3), dtype=np.float16)
+        self.rewards = np.zeros(horizon)
+
+    def reset(self, job: int, candidate: int, track: int) -> None:
+        self.job, self.candidate, self.track = job, candidate, track
+        self.observation, _ = self.env.reset(seed=track)
+        self.steps = self.since_tile = 0
+        self.terminated = False
+
+    def step(self, action: np.ndarray) -> None:
+        if self.record:
+            self.poses[self.steps] = self.env.unwrapped.pose
+            self.actions[self.steps] = action
+        self.observation, reward, self.terminated, _, _ = self.env.step(action)
+        self.rewards[self.steps] = reward
+        self.since_tile = 0 if reward > 0 else self.since_tile + 1
+        self.steps += 1
+
+    def outcome(self, patience: int, driver: str) -> Outcome | None:
+        """The outcome if the episode is over, else None."""
+        hopeless = patience > 0 and self.since_tile >= patience
+        if not (self.terminated or hopeless or self.steps == self.horizon):
+            return None
+        rewards = self.rewards[: self.steps]
+        score = float(np.sum(rewards))
+        if not self.terminated:
+            score -= STEP_COST * (self.horizon - self.steps)
+        episode = None
+        if self.record:
+            episode = Episode(
+                track_seed=self.track,
+                driver=driver,
+                poses=self.poses[: self.steps].copy(),
+                actions=self.actions[: self.steps].copy(),
+                rewards=rewards.astype(np.float32),
+                terminated=self.terminated,
+                touched_at=self.env.unwrapped.touched_at.copy(),
+            )
+        return Outcome(self.candidate, self.track, score, self.steps, episode)
+
+
+def drive(
+    driver: Driver,
+    make_env: Callable[[], gymnasium.Env],
+    jobs: Sequence[tuple[int, int]],
+    horizon: int,
+    patience: int,
+    slots: int,
+    record_as: str | None = None,
+) -> list[Outcome]:
+    """Drive all `jobs`, pairs (candidate, track seed), and return their outcomes in order.
+
+    Up to `slots` cars drive at once; a car that finishes takes the next job. An episode ends
+    with the environment's, after `horizon` steps, or, with `patience` > 0, once no new tile came
+    for so many steps. `record_as` names the driver in the recorded episodes; None: no record.
+    """
+    queue = iter(enumerate(jobs))
+    cars: list[_Car | None] = []
+    for slot in range(min(slots, len(jobs))):
+        cars.append(_Car(make_env(), horizon, record_as is not None))
+        _next_job(cars, slot, queue, driver)
+    outcomes: dict[int, Outcome] = {}
+    observations = np.empty((len(cars), SIZE, SIZE, 3), dtype=np.uint8)
+    while len(outcomes) < len(jobs):
+        active = [slot for slot, car in enumerate(cars) if car is not None]
+        for row, slot in enumerate(active):
+            observations[row] = cars[slot].observation
+        actions = driver.act(np.array(active), observations[: len(active)])
+        for action, slot in zip(actions, active):
+            car = cars[slot]
+            car.step(action)
+            outcome = car.outcome(patience, record_as or "")
+            if outcome is not None:
+                outcomes[car.job] = outcome
+                _next_job(cars, slot, queue, driver)
+    return [outcomes[job] for job in range(len(jobs))]
+
+
+def _next_job(cars: list[_Car | None], slot: int, queue, driver: Driver) -> None:
+    """Start the next job in a slot, or leave the slot empty when there is none."""
+    car = cars[slot]
+    assert car is not None
+    job, pair = next(queue, (None, None))
+    if pair is None:
+        car.env.close()
+        cars[slot] = None
+        return
+    car.reset(job, *pair)
+    driver.start(slot, *pair)
+
+
+class Noisy:
+    """A driver whose actions wander, and are rounded to float16 so that the record is exact.
+
+    `wanderer(track)` makes the process that is added to a driver's actions, or that drives alone
+    where `driver` is None.
+    """
+
+    def __init__(self, driver: Driver | None, wanderer: Callable[[int], Exploration], slots: int):
+        self.driver, self.wanderer = driver, wanderer
+        self.wanderers: list[Exploration | None] = [None] * slots
+
+    def start(self, slot: int, candidate: int, track: int) -> None:
+        self.wanderers[slot] = self.wanderer(track)
+        if self.driver is not None:
+            self.driver.start(slot, candidate, track)
+
+    def act(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
+        wander = np.array([self.wanderers[slot].wander() for slot in slots])
+        if self.driver is not None:
+            wander = wander + self.driver.act(slots, observations)
+        return np.clip(wander, [-1, 0, 0], 1).astype(np.float16).astype(np.float32)

@@ -1,0 +1,1 @@
+"""CarRacing, drawn straight at the size the agent sees."""

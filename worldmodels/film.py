@@ -1,0 +1,104 @@
+"""A video of an agent at work, panel beside panel."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from worldmodels.errors import UserError
+
+WIDTH, HEIGHT, PANEL, TOP = 832, 352, 192, 28
+BLUE, GREY, INK = (60, 110, 200), (225, 225, 225), (20, 20, 20)
+
+
+class Shot(NamedTuple):
+    """One moment: `seen` uint8 [96, 96, 3]; `observation`, `reconstruction`, `expected` uint8
+    [64, 64, 3]; `mu` [Z]; `action` [3]; the score so far; the step."""
+
+    seen: np.ndarray
+    observation: np.ndarray
+    reconstruction: np.ndarray
+    expected: np.ndarray
+    mu: np.ndarray
+    action: np.ndarray
+    score: float
+    step: int
+
+
+class Film:
+    """An H.264 file that appears when it is whole; used as a context manager."""
+
+    def __init__(self, path: Path, frames_per_second: float):
+        self.path, self.part = path, path.with_name(f".part.{path.name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.writer = imageio_ffmpeg.write_frames(
+            str(self.part),
+            (WIDTH, HEIGHT),
+            fps=frames_per_second,
+            codec="libx264",
+            quality=None,
+            macro_block_size=16,
+            ffmpeg_log_level="error",
+            output_params=["-crf", "26", "-threads", "1", "-fflags", "+bitexact"],
+        )
+        self.writer.send(None)
+
+    def __enter__(self) -> "Film":
+        return self
+
+    def add(self, shot: Shot) -> None:
+        """Add a frame."""
+        try:
+            self.writer.send(np.ascontiguousarray(compose(shot)))
+        except OSError as error:
+            raise UserError(f"{self.path}: the video could not be written: {error}") from error
+
+    def __exit__(self, kind, error, trace) -> None:
+        self.writer.close()
+        if kind is None:
+            os.replace(self.part, self.path)
+        else:
+            self.part.unlink(missing_ok=True)
+
+
+def compose(shot: Shot) -> np.ndarray:
+    """The frame uint8 [HEIGHT, WIDTH, 3] of a shot."""
+    image = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(13)
+    panels = [
+        ("CarRacing, 96x96", shot.seen),
+        ("V is given, 64x64", shot.observation),
+        ("V reconstructs", shot.reconstruction),
+        ("M had expected", shot.expected),
+    ]
+    for index, (title, pixels) in enumerate(panels):
+        left = 16 + index * (PANEL + 10)
+        pen.text((left, 8), title, INK, font)
+        scaled = Image.fromarray(pixels).resize((PANEL, PANEL), Image.Resampling.NEAREST)
+        image.paste(scaled, (left, TOP))
+    _bars(pen, font, shot)
+    return np.asarray(image)
+
+
+def _bars(pen: ImageDraw.ImageDraw, font, shot: Shot) -> None:
+    middle, left = 290, 16
+    pen.text((left, 230), f"mu of the {len(shot.mu)} latents", INK, font)
+    width = 480 / len(shot.mu)
+    pen.line((left, middle, left + 480, middle), GREY)
+    for index, value in enumerate(shot.mu):
+        x, height = left + index * width, float(np.clip(value, -3, 3)) * 13
+        pen.rectangle((x + 1, min(middle, middle - height), x + width - 2, max(middle, middle - height)), BLUE)
+    left = 520
+    pen.text((left, 230), f"step {shot.step}   score {shot.score:.0f}", INK, font)
+    for row, (name, value, low) in enumerate(
+        zip(("steering", "gas", "brake"), shot.action, (-1, 0, 0))
+    ):
+        y, x0, span = 256 + 26 * row, left + 70, 200
+        zero = x0 + span * (0 - low) / (1 - low)
+        tip = x0 + span * (float(value) - low) / (1 - low)
+        pen.text((left, y), name, INK, font)
+        pen.rectangle((x0, y, x0 + span, y + 14), GREY)
+        pen.rectangle((min(zero, tip), y, max(zero, tip), y + 14), BLUE)

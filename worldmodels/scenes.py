@@ -1,0 +1,139 @@
+"""The record of driving: not pictures, but what they are drawn from.
+
+A frame follows from the track (its seed), the pose of the car, and which tiles have been touched:
+about 20 bytes where the picture has 12,288. `Scenes.draw` gives the very frames that the
+environment gave when it was driven.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from worldmodels.environment.car_racing import POSE_DTYPE, draw_pose
+from worldmodels.environment.picture import SIZE
+from worldmodels.environment.track import track_of
+from worldmodels.errors import UserError
+from worldmodels.tables import read_table, write_table
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One drive of T steps; row t is the pose that was seen, then the action and what came of it.
+
+    `poses` [T] of POSE_DTYPE; `actions` [T, 3] float16, just what was applied; `rewards` [T]
+    float32; `terminated`: whether the last step ended the episode (and was not cut off);
+    `touched_at` [N] uint16; `driver`: "exploration" or "agent".
+    """
+
+    track_seed: int
+    driver: str
+    poses: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: bool
+    touched_at: np.ndarray
+
+
+class Scenes:
+    """All episodes of a round, end to end: arrays [frames] and where each episode starts."""
+
+    def __init__(self, episodes: Sequence[Episode]):
+        self.poses = np.concatenate([episode.poses for episode in episodes])
+        self.actions = np.concatenate([episode.actions for episode in episodes])
+        self.rewards = np.concatenate([episode.rewards for episode in episodes])
+        self.track_seeds = np.array([episode.track_seed for episode in episodes], dtype=np.int64)
+        self.drivers = [episode.driver for episode in episodes]
+        self.lengths = np.array([len(episode.rewards) for episode in episodes], dtype=np.int64)
+        self.ends = np.array([episode.terminated for episode in episodes])
+        self.touched_at = [episode.touched_at for episode in episodes]
+        self._index()
+
+    def _index(self) -> None:
+        self.starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
+        self.episode_of = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        self.frame_of = np.arange(len(self.episode_of)) - self.starts[self.episode_of]
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    def terminated(self) -> np.ndarray:
+        """bool [frames]: where an episode came to its end."""
+        flags = np.zeros(len(self), dtype=bool)
+        flags[(self.starts + self.lengths - 1)[self.ends]] = True
+        return flags
+
+    def draw(self, frames: np.ndarray) -> np.ndarray:
+        """The pictures uint8 [B, 64, 64, 3] of frame numbers [B]."""
+        pictures = np.empty((len(frames), SIZE, SIZE, 3), dtype=np.uint8)
+        for picture, number in zip(pictures, frames):
+            episode = self.episode_of[number]
+            track = track_of(int(self.track_seeds[episode]))
+            touched_at, frame = self.touched_at[episode], int(self.frame_of[number])
+            draw_pose(track, touched_at, frame, self.poses[number], picture)
+        return pictures
+
+    def batches(self, order: np.ndarray, size: int) -> Iterator[np.ndarray]:
+        """Pictures in the given order, `size` at a time, drawn ahead in a thread of its own."""
+        cuts = [order[start : start + size] for start in range(0, len(order), size)]
+        with ThreadPoolExecutor(1) as artist:
+            ahead = artist.submit(self.draw, cuts[0])
+            for cut in [*cuts[1:], None]:
+                pictures = ahead.result()
+                if cut is not None:
+                    ahead = artist.submit(self.draw, cut)
+                yield pictures
+
+    def save(self, folder: Path) -> None:
+        """Write `steps.parquet` and `episodes.parquet`."""
+        poses = {name: self.poses[name] for name in POSE_DTYPE.names or ()}
+        steps = poses | {"action": self.actions, "reward": self.rewards}
+        write_table(folder / "steps.parquet", steps)
+        episodes = {
+            "track_seed": self.track_seeds,
+            "by_agent": np.array([driver == "agent" for driver in self.drivers]),
+            "length": self.lengths,
+            "terminated": self.ends,
+            "tiles": np.array([len(touched) for touched in self.touched_at], dtype=np.int64),
+        }
+        write_table(folder / "episodes.parquet", episodes)
+        write_table(folder / "tiles.parquet", {"touched_at": np.concatenate(self.touched_at)})
+
+    @classmethod
+    def load(cls, folder: Path) -> "Scenes":
+        """Read what `save` wrote. Raises UserError if it is damaged or does not fit together."""
+        steps, episodes, tiles = (
+            read_table(folder / f"{name}.parquet") for name in ("steps", "episodes", "tiles")
+        )
+        self = cls.__new__(cls)
+        self.poses = np.zeros(len(steps["reward"]), dtype=POSE_DTYPE)
+        for name in POSE_DTYPE.names or ():
+            self.poses[name] = steps[name]
+        self.actions, self.rewards = steps["action"], steps["reward"]
+        self.track_seeds, self.lengths = episodes["track_seed"], episodes["length"]
+        self.drivers = ["agent" if agent else "exploration" for agent in episodes["by_agent"]]
+        self.ends = episodes["terminated"]
+        counts = episodes["tiles"]
+        self.touched_at = np.split(tiles["touched_at"], np.cumsum(counts)[:-1])
+        if self.lengths.sum() != len(self) or counts.sum() != len(tiles["touched_at"]):
+            raise UserError(f"{folder}: its files are not of one record; run `dvc checkout`")
+        self._index()
+        return self
+
+
+def held_out(lengths: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """bool [episodes]: whole episodes for validation, about `share` of them, at least one.
+
+    Raises UserError if there are too few episodes for both.
+    """
+    count = max(round(share * len(lengths)), 1)
+    if count >= len(lengths):
+        raise UserError(
+            f"{len(lengths)} episode(s) are too few to hold {count} out for validation: "
+            "raise rounds.*.frames or lower validation_share"
+        )
+    chosen = np.zeros(len(lengths), dtype=bool)
+    chosen[rng.permutation(len(lengths))[:count]] = True
+    return chosen

@@ -1,0 +1,46 @@
+"""Random generators and track seeds, all following from one number.
+
+Test and validation tracks are counted from numbers of their own; every other track comes from
+2^30 on, so that no training ever meets a track that a score is computed on.
+"""
+
+from zlib import crc32
+
+import numpy as np
+import torch
+
+TEST, VALIDATION, TRAINING = 1_000_000, 2_000_000, 1 << 30
+FRESH = 3_000_000  # tracks that a visitor picks
+
+
+def sequence(seed: int, *purpose: str | int) -> np.random.SeedSequence:
+    """A seed sequence of its own for every purpose, the same on every machine."""
+    words = [crc32(word.encode()) if isinstance(word, str) else word for word in purpose]
+    return np.random.SeedSequence([seed, *words])
+
+
+def generator(seed: int, *purpose: str | int) -> np.random.Generator:
+    """A numpy generator of its own for every purpose."""
+    return np.random.Generator(np.random.PCG64(sequence(seed, *purpose)))
+
+
+def torch_generator(seed: int, *purpose: str | int) -> torch.Generator:
+    """A torch generator (on the CPU) of its own for every purpose."""
+    state = sequence(seed, *purpose).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+def tracks_for_test(count: int) -> list[int]:
+    """The first `count` test tracks: looked at once, at the end."""
+    return list(range(TEST, TEST + count))
+
+
+def tracks_for_validation(count: int) -> list[int]:
+    """The first `count` validation tracks."""
+    return list(range(VALIDATION, VALIDATION + count))
+
+
+def tracks_for_training(count: int, seed: int, purpose: tuple[str | int, ...]) -> list[int]:
+    """`count` tracks in [2^30, 2^31), other ones for every purpose."""
+    draws = generator(seed, "tracks", *purpose).integers(TRAINING, 2 * TRAINING, count)
+    return [int(draw) for draw in draws]

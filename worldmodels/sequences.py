@@ -1,0 +1,66 @@
+"""Cut episodes of latents into padded batches of sequences for M."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodels.latents import Latents
+from worldmodels.vae import reparameterise
+
+
+class Sequences:
+    """The episodes of a record that `chosen` [episodes] picks."""
+
+    def __init__(self, latents: Latents, chosen: np.ndarray):
+        self.latents = latents
+        lengths = latents.lengths
+        starts = np.cumsum(lengths) - lengths
+        self.starts, self.lengths = starts[chosen], lengths[chosen]
+
+    def windows(self, count: int, length: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """`count` windows of `length` steps, every step of the record as likely as any other.
+
+        `mu`, `logvar` [B, T + 1, Z]; `action` [B, T, 3]; `reward`, `terminated`, `has_next`,
+        `is_step` [B, T] float32, zero where an episode is over.
+        """
+        episodes = rng.choice(len(self.lengths), count, p=self.lengths / self.lengths.sum())
+        spare = np.maximum(self.lengths[episodes] - length, 0)
+        offsets = rng.integers(0, spare + 1)
+        return self._cut(self.starts[episodes] + offsets, self.lengths[episodes] - offsets, length)
+
+    def episodes(self, count: int) -> Iterator[dict[str, Tensor]]:
+        """All episodes from their first step on, `count` at a time."""
+        for start in range(0, len(self.starts), count):
+            part = slice(start, start + count)
+            yield self._cut(self.starts[part], self.lengths[part], int(self.lengths[part].max()))
+
+    def pairs(self, noise: torch.Generator) -> tuple[Tensor, Tensor]:
+        """z [n, Z] at every step that has a next one, and z [n, Z] at that next one."""
+        now = np.concatenate(
+            [np.arange(s, s + n - 1) for s, n in zip(self.starts, self.lengths) if n > 1]
+        )
+        return self._draw(now, noise), self._draw(now + 1, noise)
+
+    def _draw(self, frames: np.ndarray, noise: torch.Generator) -> Tensor:
+        mu = torch.from_numpy(self.latents.mu[frames]).float()
+        logvar = torch.from_numpy(self.latents.logvar[frames]).float()
+        return reparameterise(mu, logvar, torch.randn(mu.shape, generator=noise))
+
+    def _cut(self, starts: np.ndarray, left: np.ndarray, length: int) -> dict[str, Tensor]:
+        """Windows from `starts` [B]; `left` [B] steps of the episode remain there."""
+        steps = np.arange(length + 1)
+        inside = steps < left[:, None]
+        rows = np.where(inside, starts[:, None] + steps, starts[:, None])
+        now, latents = rows[:, :-1], self.latents
+        columns = {
+            "mu": latents.mu[rows] * inside[..., None],
+            "logvar": latents.logvar[rows] * inside[..., None],
+            "action": latents.actions[now] * inside[:, :-1, None],
+            "reward": latents.rewards[now] * inside[:, :-1],
+            "terminated": latents.terminated[now] & inside[:, :-1],
+            "has_next": inside[:, 1:],
+            "is_step": inside[:, :-1],
+        }
+        return {name: torch.from_numpy(np.asarray(c, np.float32)) for name, c in columns.items()}

@@ -1,0 +1,80 @@
+"""What every stage does around its work: arguments, params, threads, errors, time taken."""
+
+import argparse
+import csv
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from worldmodels.errors import UserError
+from worldmodels.params import Count, Section, SectionType, load
+
+COSTS = Path("results/costs.csv")
+FIELDS = ["stage", "round", "seconds", "core_hours", "processor"]
+
+
+class Machine(Section):
+    device: str
+    threads: Count
+
+
+def run(name: str, section: type[SectionType], main: Callable[[str, SectionType], None]) -> None:
+    """Run a stage on the round named on the command line; errors of the user end with code 1."""
+    parser = argparse.ArgumentParser(prog=f"python -m stages.{name}")
+    parser.add_argument("round", help="an entry of `rounds` in params.yaml")
+    round_name = parser.parse_args().round
+    started = time.monotonic()
+    try:
+        main(round_name, load(section, round_name))
+    except UserError as error:
+        sys.exit(f"{name}@{round_name}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{name}@{round_name}: interrupted")
+    note_cost(COSTS, name, round_name, time.monotonic() - started)
+
+
+def prepare(device: str, threads: int) -> torch.device:
+    """Fix what the bits of a result depend on. Raises UserError if the device is not there."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"params.yaml: device is {device!r}: not usable here: {reason}") from None
+    return torch.device(device)
+
+
+def note_cost(path: Path, stage: str, round_name: str, seconds: float) -> None:
+    """Write down what a stage took (core-hours: of all cores it held), in a file that is no output of DVC: time does not repeat."""
+    cores = len(os.sched_getaffinity(0))
+    row = {
+        "stage": stage,
+        "round": round_name,
+        "seconds": f"{seconds:.0f}",
+        "core_hours": f"{seconds * cores / 3600:.3f}",
+        "processor": f"{processor()}, {cores} cores",
+    }
+    rows = []
+    if path.exists():
+        with open(path, newline="") as file:
+            rows = [r for r in csv.DictReader(file) if (r["stage"], r["round"]) != (stage, round_name)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*rows, row])
+
+
+def processor() -> str:
+    """The processor's name as Linux gives it, or the architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else os.uname().machine

@@ -1,0 +1,32 @@
+"""What a list of returns says: mean, spread and how sure one can be of them."""
+
+import numpy as np
+from numpy.random import Generator
+
+RESAMPLES = 10_000
+
+
+def summarise(returns: np.ndarray, rng: Generator) -> dict[str, float | int]:
+    """Mean, std (of the tracks), sem (of the mean), 95 % bootstrap interval of the mean, IQM
+    (mean of the middle half), min, max and number of `returns` [n]."""
+    count = len(returns)
+    picks = rng.integers(0, count, (RESAMPLES, count))
+    low, high = np.percentile(returns[picks].mean(axis=1), [2.5, 97.5])
+    std = float(returns.std(ddof=1)) if count > 1 else 0.0
+    return {
+        "mean": float(returns.mean()),
+        "std": std,
+        "sem": std / count**0.5,
+        "ci_low": float(low),
+        "ci_high": float(high),
+        "iqm": interquartile_mean(returns),
+        "min": float(returns.min()),
+        "max": float(returns.max()),
+        "episodes": count,
+    }
+
+
+def interquartile_mean(returns: np.ndarray) -> float:
+    """The mean of what is left without the lowest and the highest quarter (Agarwal 2021)."""
+    cut = len(returns) // 4
+    return float(np.sort(returns)[cut : len(returns) - cut].mean())

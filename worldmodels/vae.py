@@ -1,0 +1,168 @@
+"""V: the convolutional VAE of the paper (Ha & Schmidhuber 2018, appendix A.1)."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldmodels.params import Count, Section
+from worldmodels.storage import DTYPES, load_model, restore, save_model
+
+KIND = "vae"
+# Networks always run on this many cars, padded if need be: a matrix kernel may sum in another
+# order for another shape, and a score must not depend on who else is in the batch.
+GROUP = 32
+
+
+class VAEConfig(Section):
+    latent_size: Count
+
+
+class Unfold(nn.Module):
+    """The transposed convolution of a 1x1 map: a matrix product, and run as one.
+
+    Equal to `nn.ConvTranspose2d(inputs, outputs, size)` on [B, inputs, 1, 1], with its weights
+    laid out [inputs, outputs * size * size]; oneDNN takes ten times as long over the latter.
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: int):
+        super().__init__()
+        like = nn.ConvTranspose2d(inputs, outputs, size)
+        self.weight = nn.Parameter(like.weight.detach().flatten(1))
+        self.bias = nn.Parameter(like.bias.detach())
+        self.shape = (outputs, size, size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs] to [B, outputs, size, size]."""
+        return (x @ self.weight).view(-1, *self.shape) + self.bias.view(1, -1, 1, 1)
+
+
+class ImageEncoder(nn.Module):
+    """x [B, 3, 64, 64] in [0, 1] to (mu, logvar), both [B, Z]."""
+
+    def __init__(self, config: VAEConfig):
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(3, 32, 4, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 4, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(64, 128, 4, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(128, 256, 4, stride=2),
+            nn.ReLU(),
+        )
+        self.statistics = nn.Linear(1024, 2 * config.latent_size)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mu, logvar = self.statistics(self.convolutions(x).flatten(1)).chunk(2, dim=1)
+        return mu, logvar
+
+
+class VAE(nn.Module):
+    """x [B, 3, 64, 64] in [0, 1]; z, mu, logvar [B, Z]. 4,348,547 parameters at Z = 32.
+
+    The three passes of the method: `encode` compresses, `forward` reconstructs, `decode`
+    generates.
+    """
+
+    def __init__(self, config: VAEConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = ImageEncoder(config)
+        self.expand = nn.Linear(config.latent_size, 1024)
+        self.decoder = nn.Sequential(
+            Unfold(1024, 128, 5),
+            nn.ReLU(),
+            nn.ConvTranspose2d(128, 64, 5, stride=2),
+            nn.ReLU(),
+            nn.ConvTranspose2d(64, 32, 6, stride=2),
+            nn.ReLU(),
+            nn.ConvTranspose2d(32, 3, 6, stride=2),
+            nn.Sigmoid(),
+        )
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Compress x to (mu, logvar)."""
+        return self.encoder(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Generate x from z."""
+        return self.decoder(self.expand(z))
+
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruct x with z = mu + sigma * noise; `noise` [B, Z]. Returns (x', mu, logvar)."""
+        mu, logvar = self.encode(x)
+        return self.decode(reparameterise(mu, logvar, noise)), mu, logvar
+
+
+def reparameterise(mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
+    """A draw from N(mu, exp(logvar)) that gradients pass through (Kingma & Welling 2014)."""
+    return mu + (0.5 * logvar).exp() * noise
+
+
+def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL [B] in nats of N(mu, exp(logvar)) [B, Z] from the standard normal."""
+    return -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum(dim=1)
+
+
+def vae_loss(
+    x: Tensor, reconstruction: Tensor, mu: Tensor, logvar: Tensor, kl_tolerance: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(loss, squared error, KL), each a mean over the batch of a sum over pixels or latents.
+
+    The KL of an image counts only above `kl_tolerance` nats per latent (the released code: 0.5).
+    """
+    squared_error = (x - reconstruction).square().flatten(1).sum(dim=1)
+    kl = kl_divergence(mu, logvar)
+    counted = kl.clamp(min=kl_tolerance * mu.shape[1])
+    return (squared_error + counted).mean(), squared_error.mean(), kl.mean()
+
+
+class BatchEncoder:
+    """V's encoder, ready to act: in the precision asked for, channels last."""
+
+    def __init__(self, encoder: ImageEncoder, precision: str, device: str):
+        self.dtype, self.device = DTYPES[precision], device
+        encoder = copy.deepcopy(encoder).to(device)
+        self.convolutions = encoder.convolutions.to(
+            self.dtype, memory_format=torch.channels_last
+        )
+        self.statistics = encoder.statistics
+
+    def __call__(self, observations: np.ndarray) -> tuple[Tensor, Tensor]:
+        """(mu, logvar) [n, Z] float32 of uint8 [n, 64, 64, 3], n a multiple of GROUP."""
+        outputs = []
+        for start in range(0, len(observations), GROUP):
+            frames = torch.from_numpy(observations[start : start + GROUP]).to(self.device)
+            pixels = frames.permute(0, 3, 1, 2).to(self.dtype).div_(255)
+            features = self.convolutions(pixels)
+            flat = features.float().contiguous().flatten(1)
+            outputs.append(self.statistics(flat))
+        mu, logvar = torch.cat(outputs).cpu().chunk(2, dim=1)
+        return mu, logvar
+
+
+def to_input(frames: Tensor) -> Tensor:
+    """uint8 [B, 64, 64, 3] to float32 [B, 3, 64, 64] in [0, 1], laid out channels last."""
+    return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def latents_in_use(variance_of_mu: Tensor, threshold: float) -> int:
+    """How many latents carry something: Var(mu) over the data above `threshold` (Burda 2016)."""
+    return int((variance_of_mu > threshold).sum())
+
+
+def save_vae(path: Path, vae: VAE, weights_dtype: str) -> None:
+    """Save V with its weights rounded to `weights_dtype`."""
+    dtype = DTYPES[weights_dtype]
+    tensors = {name: tensor.to(dtype) for name, tensor in vae.state_dict().items()}
+    save_model(path, KIND, vae.config.model_dump(), tensors)
+
+
+def load_vae(path: Path) -> VAE:
+    """V in float32. Raises UserError if the file does not hold one."""
+    config, tensors = load_model(path, KIND)
+    return restore(VAE(VAEConfig(**config)), tensors, path)

@@ -1,0 +1,91 @@
+"""Spread work over one process a core; notice workers that die or hang and do their work again."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any, TypeVar
+
+import torch
+from loky import get_reusable_executor
+from loky.process_executor import BrokenProcessPool
+
+from worldmodels.errors import UserError
+
+Result = TypeVar("Result")
+ATTEMPTS = 3
+HANGS_AFTER = 900.0  # seconds without any chunk finishing
+
+
+def worker_count() -> int:
+    """One a core this process may use, or as many as the environment variable WM_WORKERS says.
+
+    No result depends on it. Raises UserError if WM_WORKERS is no number from 1 on.
+    """
+    wanted = os.environ.get("WM_WORKERS", "")
+    if not wanted:
+        return len(os.sched_getaffinity(0))
+    if not wanted.isdigit() or int(wanted) < 1:
+        raise UserError(f"WM_WORKERS is {wanted!r}: give a number of processes, 1 or more")
+    return int(wanted)
+
+
+def deal(items: Sequence[Any], hands: int) -> list[list[int]]:
+    """Deal the indices of `items` to at most `hands` hands like cards, none of them empty."""
+    return [list(range(hand, len(items), hands)) for hand in range(min(hands, len(items)))]
+
+
+def run_chunks(
+    function: Callable[..., Result],
+    chunks: Sequence[tuple],
+    describe: Callable[[tuple], str],
+    on_done: Callable[[int, Result], None] = lambda index, result: None,
+    hangs_after: float = HANGS_AFTER,
+) -> list[Result]:
+    """`function(*chunk)` for every chunk, in worker processes; results in the order of chunks.
+
+    A worker that dies, or a pool in which nothing finishes for `hangs_after` seconds, is named
+    and its chunks are run again; UserError after three attempts. `on_done` hears of each result.
+    """
+    results: dict[int, Result] = {}
+    for attempt in range(1, ATTEMPTS + 1):
+        pool = get_reusable_executor(
+            max_workers=worker_count(), timeout=600, initializer=torch.set_num_threads, initargs=(1,)
+        )
+        left = [index for index in range(len(chunks)) if index not in results]
+        futures = {pool.submit(function, *chunks[index]): index for index in left}
+        trouble = _collect(futures, results, on_done, hangs_after)
+        if not trouble:
+            return [results[index] for index in range(len(chunks))]
+        get_reusable_executor(max_workers=worker_count(), kill_workers=True, reuse=False)
+        lost = [index for index in left if index not in results]
+        names = "; ".join(describe(chunks[index]) for index in lost)
+        print(
+            f"{trouble}; lost: {names}; attempt {attempt} of {ATTEMPTS}", file=sys.stderr, flush=True
+        )
+    raise UserError(
+        f"{trouble} {ATTEMPTS} times at: {names}; "
+        "if memory is short, set WM_WORKERS to a smaller number"
+    )
+
+
+def _collect(
+    futures: dict[Future, int],
+    results: dict[int, Any],
+    on_done: Callable[[int, Any], None],
+    hangs_after: float,
+) -> str:
+    """Take in results until all are there; returns what went wrong with the pool, or ''."""
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, timeout=hangs_after, return_when=FIRST_COMPLETED)
+        if not done:
+            return f"no worker finished anything in {hangs_after:.0f} s"
+        for future in done:
+            try:
+                result = future.result()
+            except BrokenProcessPool as error:
+                return f"a worker died ({str(error).splitlines()[0]})"
+            results[futures[future]] = result
+            on_done(futures[future], result)
+    return ""
