@@ -32,14 +32,15 @@ class Params(Section):
 
 
 @torch.inference_mode()
-def encode(vae: VAE, scenes: Scenes, config: EncodeConfig, device: str) -> Latents:
+def encode(vae: VAE, scenes: Scenes, params: Params) -> Latents:
     """(mu, logvar) of every frame, rounded to the resolution, with what else was recorded."""
-    encoder = BatchEncoder(vae.encoder, config.precision, device)
+    config, machine = params.encode, params.machine
+    encoder = BatchEncoder(vae.encoder, config.precision, machine.device)
     frames = len(scenes)
     order = np.resize(np.arange(frames), -(-frames // GROUP) * GROUP)  # filled up to whole groups
     parts = []
     with Progress("encode", frames, "frames") as progress:
-        for pictures in scenes.batches(order, BATCH):
+        for pictures in scenes.batches(order, BATCH, machine.threads):
             parts.append(torch.stack(encoder(pictures)).numpy())
             progress.advance(len(pictures))
     mu, logvar = np.concatenate(parts, axis=1)[:, :frames]
@@ -57,7 +58,7 @@ def main(name: str, params: Params) -> None:
     stage.prepare(params.machine.device, params.machine.threads)
     vae = load_vae(Path("models") / name / "vae.safetensors")
     scenes = Scenes.load(Path("data") / name / "scenes")
-    latents = encode(vae, scenes, params.encode, params.machine.device)
+    latents = encode(vae, scenes, params)
     latents.save(Path("data") / name / "latents.parquet")
 
 

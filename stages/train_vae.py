@@ -79,8 +79,9 @@ def train(
     order = shuffled(training, steps * config.batch_size, generator(params.seed, "vae", "order"))
     every = -(-steps // config.validations)
     rows, recent = [], torch.zeros(3)
+    batches = scenes.batches(order, config.batch_size, params.machine.threads)
     with Progress("train_vae", steps * config.batch_size, "frames") as progress:
-        for step, pictures in enumerate(scenes.batches(order, config.batch_size), start=1):
+        for step, pictures in enumerate(batches, start=1):
             # Forward: sum of squares over the pixels and the KL above its tolerance
             x = to_input(torch.from_numpy(pictures).to(device))
             draw = torch.randn(len(x), config.latent_size, generator=noise).to(device)
@@ -125,7 +126,7 @@ def measure(
     """Losses per image on held-out frames, with z drawn, and mu [n, Z] of each of them."""
     noise = torch_generator(params.seed, "vae", "validation")
     total, mus = torch.zeros(3), []
-    for pictures in scenes.batches(frames, EVALUATION_BATCH):
+    for pictures in scenes.batches(frames, EVALUATION_BATCH, params.machine.threads):
         x = to_input(torch.from_numpy(pictures).to(device))
         draw = torch.randn(len(x), params.vae.latent_size, generator=noise).to(device)
         reconstruction, mu, logvar = vae(x, draw)

@@ -68,22 +68,28 @@ class Scenes:
     def draw(self, frames: np.ndarray) -> np.ndarray:
         """The pictures uint8 [B, 64, 64, 3] of frame numbers [B]."""
         pictures = np.empty((len(frames), SIZE, SIZE, 3), dtype=np.uint8)
+        self._draw_into(pictures, frames)
+        return pictures
+
+    def _draw_into(self, pictures: np.ndarray, frames: np.ndarray) -> None:
         for picture, number in zip(pictures, frames):
             episode = self.episode_of[number]
             track = track_of(int(self.track_seeds[episode]))
             touched_at, frame = self.touched_at[episode], int(self.frame_of[number])
             draw_pose(track, touched_at, frame, self.poses[number], picture)
-        return pictures
 
-    def batches(self, order: np.ndarray, size: int) -> Iterator[np.ndarray]:
-        """Pictures in the given order, `size` at a time, drawn ahead in a thread of its own."""
-        cuts = [order[start : start + size] for start in range(0, len(order), size)]
-        with ThreadPoolExecutor(1) as artist:
-            ahead = artist.submit(self.draw, cuts[0])
-            for cut in [*cuts[1:], None]:
-                pictures = ahead.result()
-                if cut is not None:
-                    ahead = artist.submit(self.draw, cut)
+    def batches(self, order: np.ndarray, size: int, artists: int) -> Iterator[np.ndarray]:
+        """Pictures in the given order, `size` at a time, drawn by `artists` threads at once.
+
+        They draw between two batches, not beside them: a thread more than there are cores makes
+        those of a matrix product wait for one another.
+        """
+        with ThreadPoolExecutor(artists) as pool:
+            for start in range(0, len(order), size):
+                frames = order[start : start + size]
+                pictures = np.empty((len(frames), SIZE, SIZE, 3), dtype=np.uint8)
+                parts = [slice(artist, None, artists) for artist in range(artists)]
+                list(pool.map(lambda p: self._draw_into(pictures[p], frames[p]), parts))
                 yield pictures
 
     def save(self, folder: Path) -> None:

@@ -1,0 +1,40 @@
+# The few verbs a person types. Plain users need no make: README gives the commands behind them.
+PYTHON ?= python3
+SEED ?= 1
+WITH := PATH="$(CURDIR)/.venv/bin:$$PATH" DVC_NO_ANALYTICS=1
+
+.PHONY: all test test-remotes quick drive watch clean
+
+all: .venv/ready  ## pull the trained models, bring the pipeline up to date, show the results
+	@if [ -f dvc.lock ]; then $(WITH) dvc pull; fi
+	$(WITH) dvc repro
+	@$(WITH) python -m commands.table
+
+test: .venv/ready  ## lint, types, tests
+	$(WITH) ruff check . && $(WITH) ruff format --check . && $(WITH) mypy
+	$(WITH) python -m pytest -q tests
+
+test-remotes: .venv/remotes  ## push to and pull from S3, SFTP, WebDAV and HTTP on loopback
+	$(WITH) python -m pytest -q tests/remotes
+
+quick: .venv/ready  ## every stage of two rounds at tiny sizes, in a temporary place
+	$(WITH) python -m commands.quick
+
+drive: .venv/ready  ## the trained agent drives the track SEED=...: a score and a video
+	@$(WITH) python -m commands.drive --seed $(SEED)
+
+watch: .venv/ready  ## the same in a window
+	@$(WITH) python -m commands.drive --seed $(SEED) --watch
+
+clean:  ## remove the virtual environment
+	rm -rf .venv
+
+.venv/ready: requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(WITH) dvc remote modify --local artifacts url "$(CURDIR)/artifacts"
+	@touch $@
+
+.venv/remotes: .venv/ready requirements-remotes.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-remotes.txt
+	@touch $@

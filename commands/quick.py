@@ -1,0 +1,71 @@
+"""Run every stage of two rounds at tiny sizes, from nothing, in a temporary place."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = ROOT / "tests" / "tiny.yaml"
+CODE = ["stages", "worldmodels", "commands", "tests", "dvc.yaml", "params.yaml", ".dvcignore"]
+
+
+def merge(base: dict[str, Any], change: dict[str, Any]) -> None:
+    """Put the values of `change` into `base`, which must have every one of their keys."""
+    for key, value in change.items():
+        if key not in base:
+            raise KeyError(f"{TINY}: {key!r} is not in params.yaml")
+        if isinstance(value, dict):
+            merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def make_copy(folder: Path) -> None:
+    """A copy of the code in `folder`, with tiny params and a DVC of its own without git."""
+    for name in CODE:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    merge(params, yaml.safe_load(TINY.read_text()))
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    dvc(folder, "init", "--no-scm", "--quiet")
+    for setting in ("analytics", "check_update"):
+        dvc(folder, "config", f"core.{setting}", "false")
+
+
+def dvc(folder: Path, *arguments: str) -> None:
+    """Run DVC there. Raises CalledProcessError if it fails."""
+    numba = os.environ.get("NUMBA_CACHE_DIR", str(ROOT / ".numba"))
+    env = os.environ | {"DVC_NO_ANALYTICS": "1", "NUMBA_CACHE_DIR": numba}
+    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, env=env, check=True)
+
+
+def main() -> None:
+    started = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="worldmodels-quick-"))
+    make_copy(folder)
+    try:
+        dvc(folder, "repro")
+        dvc(folder, "metrics", "show")
+        dvc(folder, "plots", "show")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"quick: {' '.join(error.cmd)} failed with code {error.returncode} in {folder}")
+    print(f"\nEvery stage of two rounds ran in {time.monotonic() - started:.0f} s, in {folder}")
+    print(f"metrics: {folder}/results/*/*/metrics.json (the table above)")
+    print(f"plots:   {folder}/dvc_plots/index.html")
+    print(f"figures: {folder}/results/*/figures/*.png")
+    print(f"video:   {folder}/results/second/render/episode.mp4")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""What is recorded, what is drawn from it, and how it is kept."""
+
+import numpy as np
+import pytest
+
+from worldmodels.driving import Noisy, drive
+from worldmodels.environment.car_racing import DrawnCarRacing
+from worldmodels.errors import UserError
+from worldmodels.exploration import Exploration, ExplorationConfig
+from worldmodels.latents import Latents, quantise
+from worldmodels.scenes import Scenes, held_out
+from worldmodels.seeds import generator
+from worldmodels.sequences import Sequences
+from worldmodels.tables import read_table, write_table
+
+CONFIG = ExplorationConfig(
+    correlation=10,
+    steering_std=[0.1, 0.6],
+    gas_mean=[0.0, 0.6],
+    gas_std=0.3,
+    brake_mean=[-0.5, -0.1],
+    brake_std=0.2,
+)
+
+
+class Watcher:
+    """A driver that keeps what its cars saw."""
+
+    def __init__(self, driver):
+        self.driver, self.seen, self.at = driver, {}, {}
+
+    def start(self, slot, candidate, track):
+        self.at[slot] = track
+        self.seen[track] = []
+        self.driver.start(slot, candidate, track)
+
+    def act(self, slots, observations):
+        for slot, observation in zip(slots, observations):
+            self.seen[self.at[slot]].append(observation.copy())
+        return self.driver.act(slots, observations)
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    explorer = Noisy(None, lambda t: Exploration(CONFIG, generator(1, "test", t)), 4)
+    watcher = Watcher(explorer)
+    jobs = [(0, 100 + track) for track in range(6)]
+    outcomes = drive(watcher, DrawnCarRacing, jobs, 130, 0, 4, record_as="exploration")
+    return Scenes([outcome.episode for outcome in outcomes]), watcher.seen
+
+
+def test_drawn_frames_are_those_the_environment_gave(recorded):
+    scenes, seen = recorded
+    assert len(scenes) == 6 * 130
+    frames = np.concatenate([np.stack(seen[100 + track]) for track in range(6)])
+    np.testing.assert_array_equal(scenes.draw(np.arange(len(scenes))), frames)
+    assert (frames[130 * 5] != frames[129]).any()
+
+
+def test_touched_tiles_change_their_shade_in_the_record_too(recorded):
+    scenes, seen = recorded
+    assert max((touched < 65535).sum() for touched in scenes.touched_at) > 3
+    without = Scenes.__new__(Scenes)
+    without.__dict__.update(scenes.__dict__)
+    without.touched_at = [np.full_like(touched, 65535) for touched in scenes.touched_at]
+    last = scenes.starts + scenes.lengths - 1
+    assert (without.draw(last) != scenes.draw(last)).any()
+
+
+def test_a_record_is_the_same_when_read_back_and_small(recorded, tmp_path):
+    scenes, _ = recorded
+    scenes.save(tmp_path)
+    again = Scenes.load(tmp_path)
+    for name in ("poses", "actions", "rewards", "track_seeds", "lengths", "ends", "frame_of"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(scenes, name))
+    order = np.random.default_rng(1).permutation(len(scenes))
+    np.testing.assert_array_equal(again.draw(order[:50]), scenes.draw(order[:50]))
+    size = sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert size < 40 * len(scenes)  # a raw frame is 12,288 bytes
+
+
+def test_actions_of_the_record_drive_the_same_episode_again(recorded):
+    scenes, _ = recorded
+    env = DrawnCarRacing()
+    env.reset(seed=int(scenes.track_seeds[2]))
+    rows = slice(scenes.starts[2], scenes.starts[2] + scenes.lengths[2])
+    rewards = [env.step(action.astype(np.float32))[1] for action in scenes.actions[rows]]
+    np.testing.assert_array_equal(np.array(rewards, np.float32), scenes.rewards[rows])
+
+
+def test_batches_give_every_frame_in_order(recorded):
+    scenes, _ = recorded
+    order = np.arange(70)[::-1]
+    batches = list(scenes.batches(order, 32, 2))
+    assert [len(batch) for batch in batches] == [32, 32, 6]
+    np.testing.assert_array_equal(np.concatenate(batches), scenes.draw(order))
+
+
+@pytest.mark.parametrize("name", ["steps", "episodes", "tiles"])
+def test_damage_to_a_record_is_refused(recorded, tmp_path, name):
+    recorded[0].save(tmp_path)
+    path = tmp_path / f"{name}.parquet"
+    whole, refused = path.read_bytes(), 0
+    for place in np.linspace(0, len(whole) - 1, 60).astype(int):
+        content = bytearray(whole)
+        content[place] ^= 1 << int(place % 8)
+        path.write_bytes(content)
+        try:
+            again = Scenes.load(tmp_path)
+        except UserError as error:
+            assert f"{name}.parquet: damaged" in str(error)
+            refused += 1
+        else:  # a byte that nothing is read from
+            np.testing.assert_array_equal(again.poses, recorded[0].poses)
+            np.testing.assert_array_equal(again.track_seeds, recorded[0].track_seeds)
+            np.testing.assert_array_equal(again.touched_at[3], recorded[0].touched_at[3])
+    assert refused > 20
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="damaged"):
+        Scenes.load(tmp_path)
+    path.unlink()
+    with pytest.raises(UserError, match="no such file"):
+        Scenes.load(tmp_path)
+
+
+def test_tables_keep_types_shapes_and_bytes(tmp_path):
+    rng = np.random.default_rng(1)
+    columns = {
+        "wide": rng.normal(size=(50, 12)).astype(np.float16),
+        "flat": np.arange(50),
+        "flag": np.arange(50) % 3 == 0,
+    }
+    write_table(tmp_path / "a", columns)
+    write_table(tmp_path / "b", columns)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    for name, array in read_table(tmp_path / "a").items():
+        assert array.dtype == columns[name].dtype
+        np.testing.assert_array_equal(array, columns[name])
+
+
+def test_validation_holds_out_whole_episodes_and_needs_two():
+    chosen = held_out(np.full(40, 10), 0.1, np.random.default_rng(1))
+    assert chosen.shape == (40,) and chosen.sum() == 4
+    with pytest.raises(UserError, match="too few"):
+        held_out(np.array([100]), 0.1, np.random.default_rng(1))
+
+
+@pytest.fixture
+def latents():
+    frames = np.arange(30, dtype=np.float16)
+    return Latents(
+        mu=np.stack([frames, -frames], axis=1),
+        logvar=np.full((30, 2), -20, np.float16),
+        actions=np.stack([frames] * 3, axis=1),
+        rewards=frames.astype(np.float32),
+        terminated=np.isin(np.arange(30), [9, 29]),
+        episode=np.repeat([0, 1, 2], [10, 5, 15]).astype(np.int32),
+    )
+
+
+def test_latents_are_the_same_when_read_back(latents, tmp_path):
+    latents.save(tmp_path / "l.parquet")
+    again = Latents.load(tmp_path / "l.parquet")
+    for name, array in vars(latents).items():
+        np.testing.assert_array_equal(getattr(again, name), array)
+
+
+def test_latents_refuse_another_table(tmp_path):
+    write_table(tmp_path / "l.parquet", {"x": np.zeros(3)})
+    with pytest.raises(UserError, match="no latents"):
+        Latents.load(tmp_path / "l.parquet")
+
+
+def test_quantised_values_are_within_half_a_step_and_few():
+    values = np.random.default_rng(1).normal(size=10_000)
+    coarse = quantise(values, 1 / 256)
+    assert np.abs(coarse.astype(float) - values).max() < 0.5 / 256 + 0.002
+    assert len(np.unique(coarse)) < 2500
+
+
+def test_windows_stay_in_their_episode_and_line_up(latents):
+    sequences = Sequences(latents, np.array([True, False, True]))
+    windows = sequences.windows(64, 8, np.random.default_rng(1))
+    mu, action = windows["mu"][..., 0].numpy(), windows["action"][..., 0].numpy()
+    np.testing.assert_array_equal(mu[:, :-1], action)
+    steps, nexts = windows["is_step"].numpy() > 0, windows["has_next"].numpy() > 0
+    assert not np.isin(mu[:, :-1][steps], [10, 11, 12, 13, 14]).any()
+    np.testing.assert_array_equal(np.diff(mu, axis=1)[nexts], 1)
+    assert (windows["terminated"].numpy() == np.isin(action, [9, 29]) * steps).all()
+
+
+def test_episodes_come_whole_and_padded(latents):
+    (windows,) = Sequences(latents, np.array([False, True, True])).episodes(10)
+    assert windows["is_step"].sum(1).tolist() == [5, 15]
+    assert windows["has_next"].sum(1).tolist() == [4, 14]
+    assert windows["mu"].shape == (2, 16, 2)
