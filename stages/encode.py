@@ -13,7 +13,7 @@ import torch
 
 from worldmodels import stage
 from worldmodels.latents import Latents, quantise
-from worldmodels.params import Positive, Section
+from worldmodels.params import Part, Positive, Section
 from worldmodels.progress import Progress
 from worldmodels.scenes import Scenes
 from worldmodels.vae import GROUP, VAE, BatchEncoder, load_vae
@@ -26,7 +26,7 @@ class EncodeConfig(Section):
     resolution: Positive
 
 
-class Params(Section):
+class Params(Part):
     machine: stage.Machine
     encode: EncodeConfig
 

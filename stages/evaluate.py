@@ -15,7 +15,7 @@ from pydantic import Field
 from worldmodels import stage
 from worldmodels.agent import Agent
 from worldmodels.driving import Outcome
-from worldmodels.params import Count, Section, Seed
+from worldmodels.params import Count, Part, Section, Seed
 from worldmodels.progress import Progress
 from worldmodels.rollout import drive_agent
 from worldmodels.seeds import generator, tracks_for_test
@@ -31,7 +31,7 @@ class EvaluateConfig(Section):
     horizon: Annotated[int, Field(ge=1, le=1000)]  # CarRacing-v3 ends at 1,000 steps
 
 
-class Params(Section):
+class Params(Part):
     seed: Seed
     machine: stage.Machine
     evaluate: EvaluateConfig

@@ -14,13 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from worldmodels import stage
-from worldmodels.params import Section
+from worldmodels.params import Part
 from worldmodels.storage import read_csv, read_json
 
 PAPER_MEAN, PAPER_STD = 906, 21
 
 
-class Params(Section):
+class Params(Part):
     """Reads no numbers of params.yaml."""
 
 
@@ -74,7 +74,7 @@ def plot_controller(axes: Axes, curve: dict[str, np.ndarray]) -> None:
 
 def plot_returns(axes: Axes, returns: np.ndarray, metrics: dict[str, float]) -> None:
     """Returns on the test tracks."""
-    axes.hist(returns, bins=np.arange(min(0, returns.min() // 25 * 25), 1001, 25))
+    axes.hist(returns, bins=list(range(min(0, int(returns.min() // 25) * 25), 1001, 25)))
     axes.axvline(metrics["mean"], color="tab:red", label=f"ours: {metrics['mean']:.0f}")
     label = f"paper: {PAPER_MEAN} +- {PAPER_STD}"
     axes.axvline(PAPER_MEAN, ls="--", color="0.4", label=label)
@@ -96,11 +96,17 @@ def main(name: str, params: Params) -> None:
     matplotlib.use("Agg")
     results = Path("results") / name
     figures = results / "figures"
-    mdnrnn, evaluate = (read_json(results / s / "metrics.json") for s in ("train_mdnrnn", "evaluate"))
+    mdnrnn, evaluate = (
+        read_json(results / s / "metrics.json") for s in ("train_mdnrnn", "evaluate")
+    )
     save(figures / "record.png", plot_speeds, columns(results / "sample/speeds.csv"))
     save(figures / "vae.png", plot_vae, columns(results / "train_vae/curve.csv"))
     save(figures / "mdnrnn.png", plot_mdnrnn, columns(results / "train_mdnrnn/curve.csv"), mdnrnn)
-    save(figures / "controller.png", plot_controller, columns(results / "train_controller/curve.csv"))
+    save(
+        figures / "controller.png",
+        plot_controller,
+        columns(results / "train_controller/curve.csv"),
+    )
     returns = columns(results / "evaluate/returns.csv")["return"]
     save(figures / "returns.png", plot_returns, returns, evaluate)
 

@@ -15,19 +15,19 @@ from worldmodels.agent import Agent, AgentDriver
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.film import Film, Shot
 from worldmodels.mdnrnn import MDNRNN, expected_next, load_mdnrnn
-from worldmodels.params import Count, Section, Seed
+from worldmodels.params import Count, Natural, Part, Section, Seed
 from worldmodels.progress import Progress
 from worldmodels.seeds import tracks_for_test
 from worldmodels.vae import VAE, load_vae
 
 
 class RenderConfig(Section):
-    track: int
+    track: Natural
     steps: Count
     every: Count
 
 
-class Params(Section):
+class Params(Part):
     seed: Seed
     machine: stage.Machine
     render: RenderConfig
@@ -75,7 +75,9 @@ def shoot(agent: Agent, onlooker: Onlooker, params: Params, film: Film) -> None:
             action = driver.act(np.array([0]), observation[None])[0]
             if step % params.render.every == 0:
                 seen = env.official_picture()
-                film.add(Shot(seen, observation, reconstruction, expected, mu, action, score, step))
+                film.add(
+                    Shot(seen, observation, reconstruction, expected, mu, action, score, step)
+                )
             onlooker.act(action)
             observation, reward, terminated, _, _ = env.step(action)
             score, step = score + float(reward), step + 1

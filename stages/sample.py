@@ -14,10 +14,11 @@ import numpy as np
 
 from worldmodels import stage
 from worldmodels.agent import Agent
+from worldmodels.coverage import coverage
 from worldmodels.driving import Outcome
 from worldmodels.exploration import ExplorationConfig
 from worldmodels.images import write_grid
-from worldmodels.params import Count, NonNegative, Positive, Section, Seed, Share
+from worldmodels.params import Count, Natural, NonNegative, Part, Positive, Section, Seed, Share
 from worldmodels.progress import Progress
 from worldmodels.rollout import record_agent, record_exploration
 from worldmodels.scenes import Episode, Scenes
@@ -26,12 +27,11 @@ from worldmodels.storage import write_csv, write_json
 from worldmodels.workers import run_chunks, worker_count
 
 EPISODES_A_CHUNK = 32
-FPS = 50
 
 
 class SampleConfig(Section):
     horizon: Count
-    patience: Count
+    patience: Natural
 
 
 class Noise(Section):
@@ -41,13 +41,13 @@ class Noise(Section):
     brake_std: Positive
 
 
-class Round(Section):
+class Round(Part):
     policy: str
     frames: Count
     exploration_share: Share
 
 
-class Params(Section):
+class Params(Part):
     seed: Seed
     machine: stage.Machine
     sample: SampleConfig
@@ -58,7 +58,7 @@ class Params(Section):
 
 def record(name: str, params: Params) -> list[Episode]:
     """Episodes with just the frames the round asks for: explored first, then the agent's."""
-    limits = (params.sample.horizon, params.sample.patience, params.seed)
+    limits: tuple = (params.sample.horizon, params.sample.patience, params.seed)
     explored = round(params.round.frames * params.round.exploration_share)
     agent = None
     if params.round.policy.endswith(".py"):
@@ -105,7 +105,9 @@ def collect(
             wave = EPISODES_A_CHUNK * worker_count()
             tracks = first_tracks(started + wave)[started:]
             started += wave
-            cuts = [tracks[cut : cut + EPISODES_A_CHUNK] for cut in range(0, wave, EPISODES_A_CHUNK)]
+            cuts = [
+                tracks[cut : cut + EPISODES_A_CHUNK] for cut in range(0, wave, EPISODES_A_CHUNK)
+            ]
             chunks = [(*who, cut, *limits) for cut in cuts]
             for outcomes in run_chunks(drive, chunks, lambda chunk: f"tracks {chunk[len(who)]}"):
                 for outcome in outcomes:
@@ -129,44 +131,6 @@ def shorten(episode: Episode, left: int) -> Episode:
     )
 
 
-def coverage(scenes: Scenes) -> tuple[dict[str, float | int], list[dict[str, float]]]:
-    """What the record shows: figures, and a histogram of the speed on road, edge and grass."""
-    hull = scenes.poses["hull"]
-    same = np.diff(scenes.episode_of) == 0
-    speed = np.linalg.norm(np.diff(hull[:, :2], axis=0), axis=1)[same] * FPS
-    turn = np.abs(np.diff(hull[:, 2]))[same] * FPS
-    on_road = scenes.poses["on_road"][:-1][same]
-    tiles = np.array([len(touched) for touched in scenes.touched_at])
-    visits = np.rint((np.maximum(scenes.rewards, -0.1) + 0.1) * tiles[scenes.episode_of] / 1000)
-    visited = np.bincount(scenes.episode_of, visits) / tiles
-    grounds = {
-        "on_road": on_road == 4,
-        "on_edge": (on_road > 0) & (on_road < 4),
-        "on_grass": on_road == 0,
-    }
-    metrics = {
-        "frames": len(scenes),
-        "episodes": len(tiles),
-        "share_by_agent": float(np.repeat(scenes.drivers, scenes.lengths).tolist().count("agent"))
-        / len(scenes),
-        "speed_mean_m_per_s": float(speed.mean()),
-        "speed_p95_m_per_s": float(np.percentile(speed, 95)),
-        "share_standing": float((speed < 1).mean()),
-        "share_spinning": float((turn > 2).mean()),
-        "share_turning_at_speed": float(((turn > 0.5) & (speed > 30) & (on_road > 0)).mean()),
-        **{f"share_{name}": float(where.mean()) for name, where in grounds.items()},
-        "tiles_visited_mean": float(visited.mean()),
-        "tiles_visited_max": float(visited.max()),
-    }
-    edges = np.arange(0, 111, 5)
-    counts = {name: np.histogram(speed[where], edges)[0] for name, where in grounds.items()}
-    rows = [
-        {"speed_m_per_s": int(low), **{name: int(counts[name][i]) for name in grounds}}
-        for i, low in enumerate(edges[:-1])
-    ]
-    return metrics, rows
-
-
 def main(name: str, params: Params) -> None:
     stage.prepare(params.machine.device, params.machine.threads)
     scenes = Scenes(record(name, params))
@@ -175,7 +139,9 @@ def main(name: str, params: Params) -> None:
     results = Path("results") / name / "sample"
     write_json(results / "metrics.json", metrics)
     write_csv(results / "speeds.csv", speeds)
-    write_grid(results / "frames.png", scenes.draw(np.linspace(0, len(scenes) - 1, 64).astype(int)), 16)
+    write_grid(
+        results / "frames.png", scenes.draw(np.linspace(0, len(scenes) - 1, 64).astype(int)), 16
+    )
 
 
 if __name__ == "__main__":

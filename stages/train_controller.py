@@ -7,37 +7,45 @@ Paper: section 2.3 and appendix A.3-A.4; the scaled search space is ours.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import AfterValidator, Field
 
 from worldmodels import stage
 from worldmodels.agent import Agent, AgentConfig
-from worldmodels.controller import (
-    Inputs,
-    SearchSpace,
-    parameter_count,
-    raw_space,
-    scaled_space,
-)
+from worldmodels.controller import Inputs, parameter_count
 from worldmodels.driving import Outcome
 from worldmodels.evolution import CMAES, EvolutionStrategy, Optimiser, SimpleES, SimpleESConfig
 from worldmodels.latents import Latents
 from worldmodels.mdnrnn import MDNRNN, load_mdnrnn
-from worldmodels.params import Count, NonNegative, Population, Positive, Section, Seed
+from worldmodels.params import Count, Natural, Part, Population, Positive, Section, Seed
 from worldmodels.progress import Progress
 from worldmodels.rollout import drive_agent
-from worldmodels.seeds import generator, torch_generator, tracks_for_training, tracks_for_validation
-from worldmodels.sequences import Sequences
+from worldmodels.search_space import SearchSpace, hidden_states, raw_space, scaled_space
+from worldmodels.seeds import (
+    generator,
+    torch_generator,
+    tracks_for_training,
+    tracks_for_validation,
+)
 from worldmodels.storage import write_csv, write_json
 from worldmodels.vae import load_vae
 from worldmodels.workers import deal, run_chunks, worker_count
 
 
 class Rollouts(Section):
-    from_generation: int
+    from_generation: Natural
     tracks: Count
+
+
+def in_order(rollouts: list[Rollouts]) -> list[Rollouts]:
+    """The schedule if it begins with generation 0 and goes on from there, else ValueError."""
+    starts = [entry.from_generation for entry in rollouts]
+    if starts[0] != 0 or starts != sorted(set(starts)):
+        raise ValueError(f"must begin with from_generation 0 and rise; it has {starts}")
+    return rollouts
 
 
 class ControllerConfig(Section):
@@ -53,19 +61,19 @@ class ControllerConfig(Section):
     simple_es: SimpleESConfig
     population: Population
     sigma: Positive
-    rollouts: list[Rollouts]
+    rollouts: Annotated[list[Rollouts], Field(min_length=1), AfterValidator(in_order)]
     horizon: Count
-    patience: NonNegative
+    patience: Natural
     validate_every: Count
     validation_tracks: Count
 
 
-class Round(Section):
+class Round(Part):
     generations: Count
-    env_steps: int
+    env_steps: Natural
 
 
-class Params(Section):
+class Params(Part):
     seed: Seed
     machine: stage.Machine
     controller: ControllerConfig
@@ -154,8 +162,8 @@ def tracks_at(rollouts: list[Rollouts], generation: int) -> int:
     return begun[-1].tracks
 
 
-def search_space(memory: MDNRNN, latents: Latents, config: ControllerConfig) -> SearchSpace:
-    """The space the controller is searched in, scaled by what V and M gave on the record."""
+def make_space(memory: MDNRNN, latents: Latents, config: ControllerConfig) -> SearchSpace:
+    """The space that params name, scaled by what V and M gave on the record."""
     size, sees_hidden = latents.mu.shape[1], config.inputs == "z+h"
     if config.search == "raw":
         features = size + memory.config.hidden_size if sees_hidden else size
@@ -163,19 +171,6 @@ def search_space(memory: MDNRNN, latents: Latents, config: ControllerConfig) -> 
     mu = latents.mu.astype(np.float64)
     hidden = hidden_states(memory, latents, config.scaling_frames) if sees_hidden else None
     return scaled_space(config.inputs, mu, hidden, config.hidden_components, config.std_floor)
-
-
-@torch.inference_mode()
-def hidden_states(memory: MDNRNN, latents: Latents, frames: int) -> np.ndarray:
-    """M's hidden states [n, H] along whole recorded episodes, about `frames` of them."""
-    chosen = np.cumsum(latents.lengths) - latents.lengths < frames
-    parts = []
-    for windows in Sequences(latents, chosen).episodes(64):
-        mu, action = windows["mu"][:, :-1], windows["action"]
-        state = memory.initial_state(len(mu))
-        outputs, _ = memory.lstm(torch.cat([mu, action], dim=2), tuple(state))
-        parts.append(outputs[windows["is_step"] > 0].double().numpy())
-    return np.concatenate(parts)
 
 
 def make_strategy(space: SearchSpace, params: Params, name: str) -> EvolutionStrategy:
@@ -205,7 +200,7 @@ def main(name: str, params: Params) -> None:
     )
     blank = np.zeros((1, parameter_count(config.inputs, latents.mu.shape[1], hidden_size)))
     agent = Agent.of(agent_config, vae, memory, blank)
-    space = search_space(memory, latents, config)
+    space = make_space(memory, latents, config)
     strategy = make_strategy(space, params, name)
     arena = Arena(agent, space, params)
     rows = search(strategy, arena, name, params)

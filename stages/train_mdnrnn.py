@@ -16,7 +16,7 @@ from worldmodels import stage
 from worldmodels.errors import UserError
 from worldmodels.latents import Latents
 from worldmodels.mdnrnn import MDNRNN, Losses, MDNRNNConfig, mdnrnn_losses, save_mdnrnn
-from worldmodels.params import Count, NonNegative, Positive, Section, Seed, Share
+from worldmodels.params import Count, NonNegative, Part, Positive, Seed, Share
 from worldmodels.progress import Progress
 from worldmodels.scenes import held_out
 from worldmodels.seeds import generator, torch_generator
@@ -36,11 +36,11 @@ class TrainingConfig(MDNRNNConfig):
     validations: Count
 
 
-class Round(Section):
+class Round(Part):
     mdnrnn_steps: Count
 
 
-class Params(Section):
+class Params(Part):
     seed: Seed
     machine: stage.Machine
     mdnrnn: TrainingConfig
@@ -148,7 +148,9 @@ def baselines(training: Sequences, validation: Sequences, params: Params) -> dic
 
 def gaussian_nll(error: Tensor, variance: Tensor) -> float:
     """Mean negative log-likelihood in nats of errors [n, Z] under N(0, variance [Z])."""
-    return float((0.5 * (error.square() / variance + variance.log() + math.log(2 * math.pi))).mean())
+    return float(
+        (0.5 * (error.square() / variance + variance.log() + math.log(2 * math.pi))).mean()
+    )
 
 
 def main(name: str, params: Params) -> None:
@@ -159,7 +161,11 @@ def main(name: str, params: Params) -> None:
     training, validation = Sequences(latents, ~held), Sequences(latents, held)
 
     torch.manual_seed(torch_generator(params.seed, "mdnrnn", "weights").initial_seed())
-    config = MDNRNNConfig(**params.mdnrnn.model_dump())
+    config = MDNRNNConfig(
+        hidden_size=params.mdnrnn.hidden_size,
+        mixtures=params.mdnrnn.mixtures,
+        reward_and_end=params.mdnrnn.reward_and_end,
+    )
     model = MDNRNN(config, latents.mu.shape[1]).to(device)
     rows = train(model, training, validation, params, device)
 

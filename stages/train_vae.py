@@ -16,7 +16,7 @@ from torch import Tensor
 from worldmodels import stage
 from worldmodels.errors import UserError
 from worldmodels.images import write_grid
-from worldmodels.params import Count, NonNegative, Positive, Section, Seed, Share
+from worldmodels.params import Count, NonNegative, Part, Positive, Seed, Share
 from worldmodels.progress import Progress
 from worldmodels.scenes import Scenes, held_out
 from worldmodels.seeds import generator, torch_generator
@@ -46,11 +46,11 @@ class TrainingConfig(VAEConfig):
     in_use_above: Positive
 
 
-class Round(Section):
+class Round(Part):
     vae_frames: Count
 
 
-class Params(Section):
+class Params(Part):
     seed: Seed
     machine: stage.Machine
     vae: TrainingConfig
@@ -78,7 +78,8 @@ def train(
     noise = torch_generator(params.seed, "vae", "noise")
     order = shuffled(training, steps * config.batch_size, generator(params.seed, "vae", "order"))
     every = -(-steps // config.validations)
-    rows, recent = [], torch.zeros(3)
+    rows: list[dict[str, float]] = []
+    recent = torch.zeros(3)
     batches = scenes.batches(order, config.batch_size, params.machine.threads)
     with Progress("train_vae", steps * config.batch_size, "frames") as progress:
         for step, pictures in enumerate(batches, start=1):
@@ -87,7 +88,9 @@ def train(
             draw = torch.randn(len(x), config.latent_size, generator=noise).to(device)
             with torch.autocast(device.type, torch.bfloat16, config.precision == "bfloat16"):
                 reconstruction, mu, logvar = vae(x, draw)
-            parts = vae_loss(x, reconstruction.float(), mu.float(), logvar.float(), config.kl_tolerance)
+            parts = vae_loss(
+                x, reconstruction.float(), mu.float(), logvar.float(), config.kl_tolerance
+            )
 
             # Backward
             optimiser.zero_grad()
@@ -104,7 +107,7 @@ def train(
             progress.advance(len(x))
             if step % every == 0 or step == steps:
                 count = step - (rows[-1]["frames"] // config.batch_size if rows else 0)
-                row = {"frames": step * config.batch_size}
+                row: dict[str, float] = {"frames": step * config.batch_size}
                 row |= dict(zip(("loss", "squared_error", "kl"), (recent / count).tolist()))
                 row |= measure(vae, scenes, validation, params, device)[0]
                 rows.append(row)
@@ -170,9 +173,12 @@ def main(name: str, params: Params) -> None:
 
     torch.manual_seed(torch_generator(params.seed, "vae", "weights").initial_seed())
     vae = VAE(VAEConfig(latent_size=params.vae.latent_size))
-    vae = vae.to(device, memory_format=torch.channels_last)
+    vae = vae.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     rows = train(vae, scenes, np.flatnonzero(~held), validation, params, device)
-    model, results = Path("models") / name / "vae.safetensors", Path("results") / name / "train_vae"
+    model, results = (
+        Path("models") / name / "vae.safetensors",
+        Path("results") / name / "train_vae",
+    )
     save_vae(model, vae.cpu(), params.vae.weights_dtype)
 
     vae = load_vae(model)  # what was saved, with its weights rounded, is what is measured

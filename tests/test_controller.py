@@ -1,13 +1,8 @@
 import numpy as np
 import pytest
 
-from worldmodels.controller import (
-    HIDDEN_UNITS,
-    act,
-    parameter_count,
-    raw_space,
-    scaled_space,
-)
+from worldmodels.controller import HIDDEN_UNITS, act, parameter_count
+from worldmodels.search_space import raw_space, scaled_space
 
 
 def test_counts_are_the_papers():

@@ -38,7 +38,9 @@ def test_rewards_ends_and_car_are_gymnasiums_for_whole_episodes(kind, seed):
     for action in actions(kind, 1000, seed):
         a, b = ours.step(action), theirs.step(action)
         assert a[1:] == b[1:]
-        for body, like in zip([ours.car.hull, *ours.car.wheels], [theirs.car.hull, *theirs.car.wheels]):
+        for body, like in zip(
+            [ours.car.hull, *ours.car.wheels], [theirs.car.hull, *theirs.car.wheels]
+        ):
             assert body.position == like.position and body.angle == like.angle
             assert body.linearVelocity == like.linearVelocity
         if a[2]:

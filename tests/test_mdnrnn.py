@@ -31,7 +31,7 @@ def mixture(weights, means, sigmas) -> Prediction:
 def test_has_the_papers_number_of_parameters():
     model = make(32, 256, 5, heads=False)
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 422_368
-    assert not model.lstm.bias_hh_l0.any()
+    assert not model.lstm.get_parameter("bias_hh_l0").any()
 
 
 def test_one_component_is_the_gaussian_nll():
@@ -84,9 +84,7 @@ def test_padding_changes_no_loss():
     prediction, _ = model(z[:, :-1], action, model.initial_state(2))
     padded = mdnrnn_losses(prediction, z[:, 1:], reward, ended, few, few)
     short, _ = model(z[:, :3], action[:, :3], model.initial_state(2))
-    alone = mdnrnn_losses(
-        short, z[:, 1:4], reward[:, :3], ended[:, :3], ones[:, :3], ones[:, :3]
-    )
+    alone = mdnrnn_losses(short, z[:, 1:4], reward[:, :3], ended[:, :3], ones[:, :3], ones[:, :3])
     for a, b in zip(padded, alone):
         torch.testing.assert_close(a, b)
 

@@ -58,7 +58,7 @@ def test_drawn_frames_are_those_the_environment_gave(recorded):
 
 
 def test_touched_tiles_change_their_shade_in_the_record_too(recorded):
-    scenes, seen = recorded
+    scenes, _ = recorded
     assert max((touched < 65535).sum() for touched in scenes.touched_at) > 3
     without = Scenes.__new__(Scenes)
     without.__dict__.update(scenes.__dict__)

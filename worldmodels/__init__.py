@@ -1,1 +1,1 @@
-"""World Models (Ha & Schmidhuber 2018) on CarRacing: what the stages share, one concept a module."""
+"""World Models (Ha & Schmidhuber 2018) on CarRacing: what the stages share."""

@@ -53,9 +53,10 @@ class Agent:
         for name, (found, expected) in sizes.items():
             if found != expected:
                 raise UserError(f"{name}: {found} where the agent has {expected}")
-        lstm = memory.lstm
-        gates = torch.cat([lstm.weight_ih_l0, lstm.weight_hh_l0], dim=1).T.contiguous()
-        return cls(config, vae.encoder, gates, lstm.bias_ih_l0 + lstm.bias_hh_l0, parameters)
+        lstm = dict(memory.lstm.named_parameters())
+        gates = torch.cat([lstm["weight_ih_l0"], lstm["weight_hh_l0"]], dim=1).T.contiguous()
+        bias = lstm["bias_ih_l0"] + lstm["bias_hh_l0"]
+        return cls(config, vae.encoder, gates.detach(), bias.detach(), parameters)
 
     def with_candidates(self, parameters: np.ndarray) -> "Agent":
         """The same V and M under other controllers [C, P]."""

@@ -1,10 +1,9 @@
-"""C: the linear controller on [z, h], and the space in which it is searched.
+"""C: the linear controller on [z, h].
 
 Paper (section 2.3 and released code): a = tanh(W [z, h] + b), steering a0, gas (a1 + 1) / 2,
 brake a2 clipped to [0, 1]: 867 numbers at Z = 32, H = 256.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numba
@@ -57,62 +56,3 @@ def act(parameters, candidates, features, hidden_units):
         actions[car, 1] = (np.tanh(raw[1]) + 1) / 2
         actions[car, 2] = min(max(np.tanh(raw[2]), 0.0), 1.0)
     return actions
-
-
-@dataclass(frozen=True)
-class SearchSpace:
-    """A linear change of variables: features f are searched as basis (f - centre).
-
-    `basis` [D, F], `centre` [F]. What is found unfolds into the paper's controller exactly.
-    """
-
-    inputs: Inputs
-    basis: np.ndarray
-    centre: np.ndarray
-
-    @property
-    def dimensions(self) -> int:
-        """How many numbers are searched."""
-        rows = HIDDEN_UNITS if self.inputs == "z+hidden" else ACTIONS
-        head = ACTIONS * (HIDDEN_UNITS + 1) if self.inputs == "z+hidden" else 0
-        return rows * (self.basis.shape[0] + 1) + head
-
-    def unfold(self, points: np.ndarray) -> np.ndarray:
-        """Controller parameters [C, P] of search points [C, D]."""
-        rows = HIDDEN_UNITS if self.inputs == "z+hidden" else ACTIONS
-        cut = rows * self.basis.shape[0]
-        scaled = points[:, :cut].reshape(len(points), rows, -1)
-        weights = scaled @ self.basis
-        bias = points[:, cut : cut + rows] - weights @ self.centre
-        return np.concatenate(
-            [weights.reshape(len(points), -1), bias, points[:, cut + rows :]], axis=1
-        )
-
-
-def raw_space(inputs: Inputs, features: int) -> SearchSpace:
-    """The paper's: the parameters themselves."""
-    return SearchSpace(inputs, np.eye(features), np.zeros(features))
-
-
-def scaled_space(
-    inputs: Inputs, mu: np.ndarray, hidden: np.ndarray | None, components: int, std_floor: float
-) -> SearchSpace:
-    """Latents and the first principal components of h, each at unit variance.
-
-    `mu` [n, Z] and `hidden` [n, H] (None where C does not see h) are what V and M give on the
-    recorded frames. A latent that V does not use keeps the scale `std_floor`: at unit variance its
-    noise would drown the others.
-    """
-    centre = mu.mean(axis=0)
-    basis = np.diag(1 / np.maximum(mu.std(axis=0), std_floor))
-    if hidden is None:
-        return SearchSpace(inputs, basis, centre)
-    hidden_centre = hidden.mean(axis=0)
-    values, vectors = np.linalg.eigh(np.cov(hidden, rowvar=False))
-    leading = np.argsort(values)[::-1][:components]
-    signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(len(values))])
-    rows = (vectors * signs)[:, leading].T / np.sqrt(np.maximum(values[leading], 1e-12))[:, None]
-    blocks = np.zeros((len(basis) + len(rows), len(centre) + len(hidden_centre)))
-    blocks[: len(basis), : len(centre)] = basis
-    blocks[len(basis) :, len(centre) :] = rows
-    return SearchSpace(inputs, blocks, np.concatenate([centre, hidden_centre]))

@@ -1,6 +1,6 @@
 """Drive many cars in lockstep: one batched decision, then one step of each environment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,7 +39,8 @@ class _Car:
 
     def __init__(self, env: gymnasium.Env, horizon: int, record: bool):
         self.env, self.horizon = env, horizon
-        self.record = record and isinstance(env.unwrapped, DrawnCarRacing)
+        self.drawn = env.unwrapped if isinstance(env.unwrapped, DrawnCarRacing) else None
+        self.record = record and self.drawn is not None
         self.poses = np.zeros(horizon if self.record else 0, dtype=POSE_DTYPE)
         self.actions = np.zeros((horizon, 3), dtype=np.float16)
         self.rewards = np.zeros(horizon)
@@ -51,12 +52,12 @@ class _Car:
         self.terminated = False
 
     def step(self, action: np.ndarray) -> None:
-        if self.record:
-            self.poses[self.steps] = self.env.unwrapped.pose
+        if self.record and self.drawn is not None:
+            self.poses[self.steps] = self.drawn.pose
             self.actions[self.steps] = action
         self.observation, reward, self.terminated, _, _ = self.env.step(action)
         self.rewards[self.steps] = reward
-        self.since_tile = 0 if reward > 0 else self.since_tile + 1
+        self.since_tile = 0 if self.rewards[self.steps] > 0 else self.since_tile + 1
         self.steps += 1
 
     def outcome(self, patience: int, driver: str) -> Outcome | None:
@@ -69,7 +70,7 @@ class _Car:
         if not self.terminated:
             score -= STEP_COST * (self.horizon - self.steps)
         episode = None
-        if self.record:
+        if self.record and self.drawn is not None:
             episode = Episode(
                 track_seed=self.track,
                 driver=driver,
@@ -77,7 +78,7 @@ class _Car:
                 actions=self.actions[: self.steps].copy(),
                 rewards=rewards.astype(np.float32),
                 terminated=self.terminated,
-                touched_at=self.env.unwrapped.touched_at.copy(),
+                touched_at=self.drawn.touched_at.copy(),
             )
         return Outcome(self.candidate, self.track, score, self.steps, episode)
 
@@ -98,19 +99,17 @@ def drive(
     for so many steps. `record_as` names the driver in the recorded episodes; None: no record.
     """
     queue = iter(enumerate(jobs))
-    cars: list[_Car | None] = []
+    cars: dict[int, _Car] = {}
     for slot in range(min(slots, len(jobs))):
-        cars.append(_Car(make_env(), horizon, record_as is not None))
+        cars[slot] = _Car(make_env(), horizon, record_as is not None)
         _next_job(cars, slot, queue, driver)
     outcomes: dict[int, Outcome] = {}
     observations = np.empty((len(cars), SIZE, SIZE, 3), dtype=np.uint8)
-    while len(outcomes) < len(jobs):
-        active = [slot for slot, car in enumerate(cars) if car is not None]
-        for row, slot in enumerate(active):
-            observations[row] = cars[slot].observation
-        actions = driver.act(np.array(active), observations[: len(active)])
-        for action, slot in zip(actions, active):
-            car = cars[slot]
+    while cars:
+        for row, car in enumerate(cars.values()):
+            observations[row] = car.observation
+        actions = driver.act(np.array(list(cars)), observations[: len(cars)])
+        for action, (slot, car) in zip(actions, list(cars.items())):
             car.step(action)
             outcome = car.outcome(patience, record_as or "")
             if outcome is not None:
@@ -119,17 +118,15 @@ def drive(
     return [outcomes[job] for job in range(len(jobs))]
 
 
-def _next_job(cars: list[_Car | None], slot: int, queue, driver: Driver) -> None:
-    """Start the next job in a slot, or leave the slot empty when there is none."""
-    car = cars[slot]
-    assert car is not None
-    job, pair = next(queue, (None, None))
-    if pair is None:
-        car.env.close()
-        cars[slot] = None
+def _next_job(
+    cars: dict[int, _Car], slot: int, queue: Iterator[tuple[int, tuple[int, int]]], driver: Driver
+) -> None:
+    """Start the next job in a slot, or take the slot away when there is none."""
+    for job, (candidate, track) in queue:
+        cars[slot].reset(job, candidate, track)
+        driver.start(slot, candidate, track)
         return
-    car.reset(job, *pair)
-    driver.start(slot, *pair)
+    cars.pop(slot).env.close()
 
 
 class Noisy:

@@ -27,8 +27,12 @@ class Exploration:
     def __init__(self, config: ExplorationConfig, rng: np.random.Generator):
         self.rng = rng
         self.keep = np.exp(-1.0 / config.correlation)
-        self.mean = np.array([0.0, rng.uniform(*config.gas_mean), rng.uniform(*config.brake_mean)])
-        self.std = np.array([rng.uniform(*config.steering_std), config.gas_std, config.brake_std])
+        gas_mean, brake_mean, steering_std = (
+            rng.uniform(low, high)
+            for low, high in (config.gas_mean, config.brake_mean, config.steering_std)
+        )
+        self.mean = np.array([0.0, gas_mean, brake_mean])
+        self.std = np.array([steering_std, config.gas_std, config.brake_std])
         self.value = self.mean + self.std * rng.standard_normal(3)
 
     def act(self) -> np.ndarray:

@@ -90,7 +90,10 @@ def _bars(pen: ImageDraw.ImageDraw, font, shot: Shot) -> None:
     pen.line((left, middle, left + 480, middle), GREY)
     for index, value in enumerate(shot.mu):
         x, height = left + index * width, float(np.clip(value, -3, 3)) * 13
-        pen.rectangle((x + 1, min(middle, middle - height), x + width - 2, max(middle, middle - height)), BLUE)
+        pen.rectangle(
+            (x + 1, min(middle, middle - height), x + width - 2, max(middle, middle - height)),
+            BLUE,
+        )
     left = 520
     pen.text((left, 230), f"step {shot.step}   score {shot.score:.0f}", INK, font)
     for row, (name, value, low) in enumerate(

@@ -40,5 +40,5 @@ class Latents:
 
 
 def quantise(values: np.ndarray, resolution: float) -> np.ndarray:
-    """Round to multiples of `resolution`, as float16: what is noise below it need not be stored."""
+    """Round to multiples of `resolution`, as float16: noise below it is not worth storing."""
     return (np.rint(values / resolution) * resolution).astype(np.float16)

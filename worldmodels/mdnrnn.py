@@ -53,8 +53,8 @@ class MDNRNN(nn.Module):
         super().__init__()
         self.config, self.latent_size = config, latent_size
         self.lstm = nn.LSTM(latent_size + ACTION_SIZE, config.hidden_size, batch_first=True)
-        nn.init.zeros_(self.lstm.bias_hh_l0)
-        self.lstm.bias_hh_l0.requires_grad_(False)
+        second_bias = self.lstm.get_parameter("bias_hh_l0")
+        nn.init.zeros_(second_bias).requires_grad_(False)
         self.mixture = nn.Linear(config.hidden_size, latent_size * config.mixtures * 3)
         self.reward_and_end = nn.Linear(config.hidden_size, 2) if config.reward_and_end else None
 
@@ -132,4 +132,5 @@ def save_mdnrnn(path: Path, model: MDNRNN) -> None:
 def load_mdnrnn(path: Path) -> MDNRNN:
     """M, ready to use. Raises UserError if the file does not hold one."""
     config, tensors = load_model(path, KIND)
-    return restore(MDNRNN(MDNRNNConfig(**config), config["latent_size"]), tensors, path)
+    latent_size = config.pop("latent_size")
+    return restore(MDNRNN(MDNRNNConfig(**config), latent_size), tensors, path)

@@ -13,6 +13,7 @@ PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
 
 Seed = Annotated[int, Field(ge=1)]  # pycma takes 0 for "the clock"
 Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
 Population = Annotated[int, Field(ge=2)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -21,9 +22,15 @@ Range = Annotated[list[float], Field(min_length=2, max_length=2)]  # low, high
 
 
 class Section(BaseModel):
-    """Values of params.yaml; subclasses name the keys and their types, without defaults."""
+    """A whole section of params.yaml; subclasses name its keys and types, without defaults."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Part(Section):
+    """Some of the keys of a section, where other stages read the others."""
+
+    model_config = ConfigDict(extra="ignore")
 
 
 SectionType = TypeVar("SectionType", bound=Section)
@@ -47,12 +54,14 @@ def load(section: type[SectionType], round_name: str) -> SectionType:
     refuse_unknown(tree)
     rounds = tree.get("rounds") or {}
     if round_name not in rounds:
-        raise UserError(f"{PARAMS}: no round {round_name!r} under rounds; there are {list(rounds)}")
+        raise UserError(
+            f"{PARAMS}: no round {round_name!r} under rounds; there are {list(rounds)}"
+        )
     try:
         return section.model_validate(tree | {"round": rounds[round_name]})
     except ValidationError as error:
         problems = [_describe(problem, round_name) for problem in error.errors()]
-        raise UserError("\n".join(problems)) from None
+        raise UserError("; ".join(problems)) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -90,10 +99,11 @@ def refuse_unknown(tree: dict[str, Any]) -> None:
     for leaf in leaves(tree):
         parents = {leaf.rsplit(".", cut)[0] for cut in range(leaf.count(".") + 1)}
         if not parents & known:
-            raise UserError(
-                f"{PARAMS}: unknown key {leaf!r}: no stage in {PIPELINE} reads it; "
-                "correct its name or remove it"
-            )
+            raise UserError(_unknown(leaf))
+
+
+def _unknown(key: str) -> str:
+    return f"{PARAMS}: unknown key {key!r}: no stage reads it; correct its name or remove it"
 
 
 def _describe(problem: Any, round_name: str) -> str:
@@ -103,4 +113,6 @@ def _describe(problem: Any, round_name: str) -> str:
     key = ".".join(path)
     if problem["type"] == "missing":
         return f"{PARAMS}: {key} is missing"
+    if problem["type"] == "extra_forbidden":
+        return _unknown(key)
     return f"{PARAMS}: {key} is {problem['input']!r}: {problem['msg']}"

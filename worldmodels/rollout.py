@@ -3,8 +3,10 @@
 A cluster's engine can run them as they are; here `workers.run_chunks` does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
+
+import gymnasium
 
 from worldmodels.agent import Agent, AgentDriver
 from worldmodels.driving import Noisy, Outcome, drive
@@ -14,7 +16,10 @@ from worldmodels.seeds import generator
 
 Picture = Literal["drawn", "official"]
 CARS = 64  # that a worker drives at once; no result depends on it
-MAKERS = {"drawn": DrawnCarRacing, "official": make_official}
+MAKERS: dict[Picture, Callable[[], gymnasium.Env]] = {
+    "drawn": DrawnCarRacing,
+    "official": make_official,
+}
 
 
 def drive_agent(
@@ -35,7 +40,9 @@ def record_exploration(
     config: ExplorationConfig, tracks: Sequence[int], horizon: int, patience: int, seed: int
 ) -> list[Outcome]:
     """Drive tracks blindly and record the episodes."""
-    driver = Noisy(None, lambda track: Exploration(config, generator(seed, "explore", track)), CARS)
+    driver = Noisy(
+        None, lambda track: Exploration(config, generator(seed, "explore", track)), CARS
+    )
     jobs = [(0, track) for track in tracks]
     return drive(driver, DrawnCarRacing, jobs, horizon, patience, CARS, "exploration")
 
@@ -57,5 +64,3 @@ def record_agent(
     )
     jobs = [(0, track) for track in tracks]
     return drive(driver, DrawnCarRacing, jobs, horizon, patience, CARS, "agent")
-
-

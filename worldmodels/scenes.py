@@ -84,12 +84,13 @@ class Scenes:
         They draw between two batches, not beside them: a thread more than there are cores makes
         those of a matrix product wait for one another.
         """
+        parts = [slice(artist, None, artists) for artist in range(artists)]
         with ThreadPoolExecutor(artists) as pool:
             for start in range(0, len(order), size):
                 frames = order[start : start + size]
                 pictures = np.empty((len(frames), SIZE, SIZE, 3), dtype=np.uint8)
-                parts = [slice(artist, None, artists) for artist in range(artists)]
-                list(pool.map(lambda p: self._draw_into(pictures[p], frames[p]), parts))
+                targets, numbers = [pictures[p] for p in parts], [frames[p] for p in parts]
+                list(pool.map(self._draw_into, targets, numbers))
                 yield pictures
 
     def save(self, folder: Path) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from worldmodels.errors import UserError
-from worldmodels.params import Count, Section, SectionType, load
+from worldmodels.params import Count, Part, SectionType, load
 
 COSTS = Path("results/costs.csv")
 FIELDS = ["stage", "round", "seconds", "core_hours", "processor"]
 
 
-class Machine(Section):
+class Machine(Part):
     device: str
     threads: Count
 
@@ -50,7 +50,10 @@ def prepare(device: str, threads: int) -> torch.device:
 
 
 def note_cost(path: Path, stage: str, round_name: str, seconds: float) -> None:
-    """Write down what a stage took (core-hours: of all cores it held), in a file that is no output of DVC: time does not repeat."""
+    """Write down what a stage took, in a file that is no output of DVC: time does not repeat.
+
+    Core-hours are those of all the cores it may use, busy or not.
+    """
     cores = len(os.sched_getaffinity(0))
     row = {
         "stage": stage,
@@ -62,7 +65,9 @@ def note_cost(path: Path, stage: str, round_name: str, seconds: float) -> None:
     rows = []
     if path.exists():
         with open(path, newline="") as file:
-            rows = [r for r in csv.DictReader(file) if (r["stage"], r["round"]) != (stage, round_name)]
+            rows = [
+                r for r in csv.DictReader(file) if (r["stage"], r["round"]) != (stage, round_name)
+            ]
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")

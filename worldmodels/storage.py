@@ -81,7 +81,7 @@ def digest(arrays: Iterable[tuple[str, np.ndarray]], extra: str = "") -> str:
     total = hashlib.sha256(extra.encode())
     for name, array in arrays:
         total.update(f"{name} {array.dtype} {array.shape}".encode())
-        total.update(np.ascontiguousarray(array))
+        total.update(np.ascontiguousarray(array).data)
     return total.hexdigest()
 
 

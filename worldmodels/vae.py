@@ -30,6 +30,7 @@ class Unfold(nn.Module):
     def __init__(self, inputs: int, outputs: int, size: int):
         super().__init__()
         like = nn.ConvTranspose2d(inputs, outputs, size)
+        assert like.bias is not None
         self.weight = nn.Parameter(like.weight.detach().flatten(1))
         self.bias = nn.Parameter(like.bias.detach())
         self.shape = (outputs, size, size)
@@ -127,9 +128,8 @@ class BatchEncoder:
     def __init__(self, encoder: ImageEncoder, precision: str, device: str):
         self.dtype, self.device = DTYPES[precision], device
         encoder = copy.deepcopy(encoder).to(device)
-        self.convolutions = encoder.convolutions.to(
-            self.dtype, memory_format=torch.channels_last
-        )
+        convolutions = encoder.convolutions.to(self.dtype)
+        self.convolutions = convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.statistics = encoder.statistics
 
     def __call__(self, observations: np.ndarray) -> tuple[Tensor, Tensor]:

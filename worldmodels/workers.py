@@ -50,7 +50,10 @@ def run_chunks(
     results: dict[int, Result] = {}
     for attempt in range(1, ATTEMPTS + 1):
         pool = get_reusable_executor(
-            max_workers=worker_count(), timeout=600, initializer=torch.set_num_threads, initargs=(1,)
+            max_workers=worker_count(),
+            timeout=600,
+            initializer=torch.set_num_threads,
+            initargs=(1,),
         )
         left = [index for index in range(len(chunks)) if index not in results]
         futures = {pool.submit(function, *chunks[index]): index for index in left}
@@ -61,7 +64,9 @@ def run_chunks(
         lost = [index for index in left if index not in results]
         names = "; ".join(describe(chunks[index]) for index in lost)
         print(
-            f"{trouble}; lost: {names}; attempt {attempt} of {ATTEMPTS}", file=sys.stderr, flush=True
+            f"{trouble}; lost: {names}; attempt {attempt} of {ATTEMPTS}",
+            file=sys.stderr,
+            flush=True,
         )
     raise UserError(
         f"{trouble} {ATTEMPTS} times at: {names}; "

@@ -43,6 +43,11 @@ class DrawnCarRacing(CarRacing):
     `render_mode="rgb_array"` gives Gymnasium's own picture of 600x400 for videos.
     """
 
+    polygons: Track
+    touched_at: np.ndarray  # [N] uint16: the frame at which each tile was first touched
+    tile_colors: np.ndarray  # [N, 3]
+    frame: int  # 0 is what `reset` returns
+
     def __init__(self, render_mode: str | None = None):
         super().__init__(render_mode=render_mode)
         self.observation_space = spaces.Box(0, 255, (picture.SIZE, picture.SIZE, 3), np.uint8)
@@ -52,11 +57,12 @@ class DrawnCarRacing(CarRacing):
         """Make the track; keep its polygons, and the tile colours in one array to watch."""
         if not super()._create_track():
             return False
+        assert self.road is not None
         self.polygons = Track.of(self)
         self.tile_colors = np.array([tile.color for tile in self.road])
         for tile, color in zip(self.road, self.tile_colors):
             tile.color = color  # a view: Gymnasium recolours a tile in place when it is touched
-        self._untouched = self.tile_colors[:, 0].copy()
+        self._untouched: np.ndarray = self.tile_colors[:, 0].copy()
         self.touched_at = np.full(len(self.road), NEVER)
         colors = iter(self.tile_colors)
         self.road_poly = [
@@ -69,7 +75,7 @@ class DrawnCarRacing(CarRacing):
     def step(self, action: np.ndarray | None):  # type: ignore[override]
         if action is not None and not np.isfinite(action).all():
             raise ValueError(f"action {action} is not finite (frame {self.frame} of the episode)")
-        return super().step(action)
+        return super().step(action)  # type: ignore[arg-type]
 
     def _render(self, mode: str):
         return self._draw() if mode == "state_pixels" else super()._render(mode)
@@ -83,6 +89,7 @@ class DrawnCarRacing(CarRacing):
         self.frame += 1
         touched = (self.tile_colors[:, 0] != self._untouched) & (self.touched_at == NEVER)
         self.touched_at[touched] = self.frame
+        assert self.car is not None
         hull, pose = self.car.hull, self.pose
         position, angle = hull.position, hull.angle
         pose["hull"] = position[0], position[1], angle
@@ -115,7 +122,8 @@ def draw_pose(track: Track, touched_at, frame: int, pose, out: np.ndarray) -> No
 def register() -> None:
     """Make `gymnasium.make(ENV_ID)` known, with CarRacing-v3's horizon of 1,000 steps."""
     if ENV_ID not in gymnasium.registry:
-        gymnasium.register(ENV_ID, entry_point=DrawnCarRacing, max_episode_steps=1000)
+        entry_point = f"{__name__}:{DrawnCarRacing.__name__}"
+        gymnasium.register(ENV_ID, entry_point, max_episode_steps=1000)
 
 
 def make_official(**options: Any) -> gymnasium.Env:

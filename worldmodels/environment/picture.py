@@ -26,7 +26,17 @@ COLUMN_PX = car_racing.WINDOW_W / car_racing.STATE_W / SAMPLES_X
 WINDOW_W, WINDOW_H = float(car_racing.WINDOW_W), float(car_racing.WINDOW_H)
 PLAYFIELD, GRASS = car_racing.PLAYFIELD, car_racing.GRASS_DIM
 
-OUTSIDE, GROUND, GRASS_PATCH, ROAD, BORDER_WHITE, BORDER_RED, HULL, TYRE, RIM = 0, 1, 2, 3, 6, 7, 8, 9, 10
+OUTSIDE, GROUND, GRASS_PATCH, ROAD, BORDER_WHITE, BORDER_RED, HULL, TYRE, RIM = (
+    0,
+    1,
+    2,
+    3,
+    6,
+    7,
+    8,
+    9,
+    10,
+)
 COLOURS = np.array(
     [
         (0, 0, 0),
@@ -59,7 +69,10 @@ HULL_POLYGONS = [
 HULL_CORNERS = np.concatenate(HULL_POLYGONS)
 HULL_STARTS = np.cumsum([0] + [len(polygon) for polygon in HULL_POLYGONS])
 WHEEL_POSITIONS = np.array(car_dynamics.WHEELPOS, dtype=np.float64) * car_dynamics.SIZE
-WHEEL_W, WHEEL_R = car_dynamics.WHEEL_W * car_dynamics.SIZE, car_dynamics.WHEEL_R * car_dynamics.SIZE
+WHEEL_W, WHEEL_R = (
+    car_dynamics.WHEEL_W * car_dynamics.SIZE,
+    car_dynamics.WHEEL_R * car_dynamics.SIZE,
+)
 
 X_FIRST, X_WEIGHTS = bilinear_weights(WIDTH, SIZE)
 Y_FIRST, Y_WEIGHTS = bilinear_weights(HEIGHT, SIZE)

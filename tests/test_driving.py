@@ -1,0 +1,123 @@
+"""A score depends on the controller and the track, and on nothing else."""
+
+import numpy as np
+import pytest
+import torch
+
+from worldmodels.agent import Agent, AgentConfig, AgentDriver
+from worldmodels.controller import parameter_count
+from worldmodels.driving import drive
+from worldmodels.environment.car_racing import DrawnCarRacing
+from worldmodels.errors import UserError
+from worldmodels.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.rollout import drive_agent
+from worldmodels.vae import VAE, VAEConfig
+from worldmodels.workers import deal, run_chunks
+
+
+def make_agent(candidates=5, inputs="z+h", latent="mu", precision="float32") -> Agent:
+    torch.manual_seed(1)
+    vae = VAE(VAEConfig(latent_size=8)).requires_grad_(False)
+    memory_config = MDNRNNConfig(hidden_size=16, mixtures=2, reward_and_end=False)
+    memory = MDNRNN(memory_config, 8).requires_grad_(False)
+    config = AgentConfig(
+        inputs=inputs, latent=latent, precision=precision, latent_size=8, hidden_size=16
+    )
+    count = parameter_count(inputs, 8, 16)
+    parameters = np.random.default_rng(1).normal(size=(candidates, count))
+    return Agent.of(config, vae, memory, parameters)
+
+
+def scores(agent, jobs, slots=64, horizon=60, patience=0):
+    driver = AgentDriver(agent, slots, 1, "cpu")
+    outcomes = drive(driver, DrawnCarRacing, jobs, horizon, patience, slots)
+    assert [(o.candidate, o.track) for o in outcomes] == jobs
+    return [outcome.score for outcome in outcomes]
+
+
+JOBS = [(candidate, track) for candidate in range(5) for track in range(8)]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("latent", ["mu", "sample"])
+def test_a_score_is_the_same_wherever_it_is_driven(precision, latent):
+    agent = make_agent(precision=precision, latent=latent)
+    together = scores(agent, JOBS)
+    assert len(set(together)) > 30
+    turned = scores(agent, JOBS[::-1], slots=7)
+    assert turned[::-1] == together
+    assert scores(agent, JOBS[11:12]) == together[11:12]
+    assert scores(agent, JOBS[:34], slots=34) == together[:34]
+
+
+def test_a_score_is_the_same_whatever_the_number_of_workers(monkeypatch):
+    agent = make_agent()
+    expected = scores(agent, JOBS)
+    for workers in ("1", "2"):
+        monkeypatch.setenv("WM_WORKERS", workers)
+        hands = deal(JOBS, int(workers))
+        chunks = [(agent, [JOBS[i] for i in h], "drawn", 60, 0, 1, "cpu") for h in hands]
+        found = {}
+        for hand, outcomes in zip(hands, run_chunks(drive_agent, chunks, str)):
+            found |= {i: outcome.score for i, outcome in zip(hand, outcomes)}
+        assert [found[i] for i in range(len(JOBS))] == expected
+
+
+def test_the_batched_agent_is_the_plain_one():
+    agent = make_agent(candidates=1)
+    lstm = MDNRNN(MDNRNNConfig(hidden_size=16, mixtures=2, reward_and_end=False), 8).lstm
+    lstm.load_state_dict(
+        {
+            "weight_ih_l0": agent.gates[:11].T,
+            "weight_hh_l0": agent.gates[11:].T,
+            "bias_ih_l0": agent.gate_bias,
+            "bias_hh_l0": torch.zeros(64),
+        }
+    )
+    driver, env = AgentDriver(agent, 3, 1, "cpu"), DrawnCarRacing()
+    observation, _ = env.reset(seed=1)
+    driver.start(2, 0, 1)
+    state, flat = (torch.zeros(1, 1, 16), torch.zeros(1, 1, 16)), agent.parameters[0]
+    for _ in range(10):
+        x = torch.from_numpy(observation)[None].permute(0, 3, 1, 2) / 255
+        mu, _ = agent.encoder(x)
+        features = np.concatenate([mu[0].numpy(), state[0][0, 0].detach().numpy()])
+        raw = np.tanh(flat[:72].reshape(3, 24) @ features + flat[72:])
+        expected = np.array([raw[0], (raw[1] + 1) / 2, np.clip(raw[2], 0, 1)], np.float32)
+        action = driver.act(np.array([2]), observation[None])[0]
+        np.testing.assert_allclose(action, expected, atol=1e-5)
+        inputs = torch.cat([mu[0], torch.from_numpy(action)])[None, None]
+        _, state = lstm(inputs, state)
+        observation = env.step(action)[0]
+
+
+def test_a_hopeless_episode_costs_what_its_missing_frames_would():
+    agent = make_agent(candidates=1, inputs="z").with_candidates(np.zeros((1, 27)))
+    agent.parameters[0, 24:] = [9, -9, 9]  # full lock, brake: no tile after the first ones
+    (full,) = scores(agent, [(0, 1)], horizon=200)
+    (cut,) = scores(agent, [(0, 1)], horizon=200, patience=20)
+    assert cut == pytest.approx(full)
+    driver = AgentDriver(agent, 1, 1, "cpu")
+    (outcome,) = drive(driver, DrawnCarRacing, [(0, 1)], 200, 20, 1)
+    assert outcome.steps < 60
+
+
+def test_an_agent_file_drives_as_the_agent_that_was_saved(tmp_path):
+    agent = make_agent(candidates=1)
+    agent.save(tmp_path / "a.safetensors")
+    again = Agent.load(tmp_path / "a.safetensors")
+    assert again.config == agent.config
+    np.testing.assert_array_equal(again.parameters, agent.parameters)
+    again.save(tmp_path / "b.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_parts_of_other_sizes_are_refused():
+    torch.manual_seed(1)
+    vae = VAE(VAEConfig(latent_size=8))
+    memory = MDNRNN(MDNRNNConfig(hidden_size=16, mixtures=2, reward_and_end=False), 4)
+    config = AgentConfig(
+        inputs="z+h", latent="mu", precision="float32", latent_size=8, hidden_size=16
+    )
+    with pytest.raises(UserError, match="M's latents: 4 where the agent has 8"):
+        Agent.of(config, vae, memory, np.zeros((1, 75)))
