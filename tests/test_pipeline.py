@@ -1,0 +1,173 @@
+"""Every stage for real, end to end through DVC, at tiny sizes; then what can go wrong in it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from commands.quick import dvc, make_copy
+from worldmodels.storage import read_csv
+
+STAGES = [
+    "sample",
+    "train_vae",
+    "encode",
+    "train_mdnrnn",
+    "train_controller",
+    "evaluate",
+    "render",
+    "figures",
+]
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pipeline")
+    make_copy(folder)
+    dvc(folder, "repro", "--quiet")
+    return folder
+
+
+def say(folder: Path, *command: str) -> subprocess.CompletedProcess:
+    env = os.environ | {
+        "DVC_NO_ANALYTICS": "1",
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+    }
+    return subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, timeout=300
+    )
+
+
+def set_param(folder: Path, key: str, value) -> None:
+    tree = yaml.safe_load((folder / "params.yaml").read_text())
+    *parents, last = key.split(".")
+    inner = tree
+    for part in parents:
+        inner = inner[part]
+    inner[last] = value
+    (folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+
+
+def metrics(folder: Path, stage: str) -> dict:
+    return json.loads((folder / "results/second" / stage / "metrics.json").read_text())
+
+
+def test_every_stage_of_both_rounds_has_run_and_nothing_is_left_to_do(pipeline):
+    lock = yaml.safe_load((pipeline / "dvc.lock").read_text())["stages"]
+    assert set(lock) == {f"{stage}@{name}" for stage in STAGES for name in ("first", "second")}
+    assert "up to date" in say(pipeline, sys.executable, "-m", "dvc", "repro").stdout
+    assert "up to date" in say(pipeline, sys.executable, "-m", "dvc", "status").stdout
+
+
+def test_metrics_say_what_was_measured(pipeline):
+    evaluate = metrics(pipeline, "evaluate")
+    assert set(evaluate) >= {"mean", "std", "sem", "ci_low", "ci_high", "iqm", "min", "max"}
+    assert evaluate["episodes"] == 2 and evaluate["horizon"] == 60
+    assert evaluate["environment"] == "CarRacing-v3" and evaluate["gymnasium"]
+    returns = read_csv(pipeline / "results/second/evaluate/returns.csv")
+    assert [int(row["track"]) for row in returns] == [1_000_000, 1_000_001]
+    assert sum(float(row["return"]) for row in returns) / 2 == pytest.approx(evaluate["mean"])
+    assert metrics(pipeline, "train_controller")["controller_numbers"] == 867
+    assert metrics(pipeline, "sample")["share_by_agent"] == pytest.approx(0.8, abs=0.02)
+    assert set(metrics(pipeline, "train_mdnrnn")) >= {"baseline_same_nll", "val_nll"}
+    assert len(read_csv(pipeline / "results/second/train_controller/curve.csv")) == 2
+
+
+def test_the_record_holds_just_the_frames_asked_for(pipeline):
+    assert metrics(pipeline, "sample")["frames"] == 1200
+
+
+def test_pictures_and_a_video_are_there(pipeline):
+    second = pipeline / "results/second"
+    pictures = [*second.glob("figures/*.png"), *second.glob("train_vae/*.png")]
+    assert len(pictures) == 8 and all(p.read_bytes()[:4] == b"\x89PNG" for p in pictures)
+    assert b"ftyp" in (second / "render/episode.mp4").read_bytes()[:16]
+
+
+def test_results_table_shows_every_round_beside_the_paper(pipeline):
+    shown = say(pipeline, sys.executable, "-m", "commands.table").stdout
+    assert "ours: round first" in shown and "ours: round second" in shown and "906" in shown
+
+
+def test_the_agent_drives_a_track_of_ones_choice(pipeline):
+    script = (
+        "import gymnasium; from commands import drive;"
+        "gymnasium.spec('CarRacing-v3').max_episode_steps = 40; drive.main()"
+    )
+    done = say(pipeline, sys.executable, "-c", script, "--seed", "5")
+    assert "on track 5: score" in done.stdout and "in 40 steps" in done.stdout, done.stderr
+    assert (pipeline / "drives/track-5.mp4").stat().st_size > 1000
+
+
+@pytest.fixture
+def copy(pipeline, tmp_path) -> Path:
+    folder = tmp_path / "copy"
+    shutil.copytree(pipeline, folder, ignore=shutil.ignore_patterns(".dvc"))
+    return folder
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+WRONG = [
+    ("train_vae", lambda f: flip(f / "data/first/scenes/steps.parquet"), "steps.parquet: damaged"),
+    ("encode", lambda f: truncate(f / "models/first/vae.safetensors"), "vae.safetensors: damaged"),
+    ("encode", lambda f: (f / "models/first/vae.safetensors").unlink(), "dvc pull"),
+    ("train_mdnrnn", lambda f: flip(f / "data/first/latents.parquet"), "latents.parquet: damaged"),
+    ("train_controller", lambda f: set_param(f, "controller.population", 1), "population is 1"),
+    (
+        "evaluate",
+        lambda f: flip(f / "models/first/agent.safetensors"),
+        "agent.safetensors: damaged",
+    ),
+    ("evaluate", lambda f: set_param(f, "evaluate.horizon", 0), "evaluate.horizon is 0"),
+    ("sample", lambda f: set_param(f, "rounds.first.exploration_share", 1.5), "exploration_share"),
+    ("sample", lambda f: set_param(f, "machine.device", "cuda:7"), "machine.device"),
+    ("train_vae", lambda f: set_param(f, "vae.learning_rate", 1e30), "lower vae.learning_rate"),
+    ("train_mdnrnn", lambda f: set_param(f, "mdnrnn.learning_rate", 1e38), "mdnrnn.learning_rate"),
+    ("train_vae", lambda f: (f / "params.yaml").unlink(), "params.yaml"),
+]
+
+
+@pytest.mark.parametrize(("stage", "damage", "said"), WRONG)
+def test_what_the_user_did_wrong_is_said_in_one_message(copy, stage, damage, said):
+    models = {path: path.read_bytes() for path in copy.rglob("models/**/*.safetensors")}
+    damage(copy)
+    done = say(copy, sys.executable, "-m", f"stages.{stage}", "first")
+    assert done.returncode == 1
+    assert said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert not [*copy.rglob("*.part"), *copy.rglob(".part.*")]
+    for path, content in models.items():
+        assert not path.exists() or path.read_bytes() == content or "safetensors" in said
+
+
+def test_models_of_other_sizes_are_refused_by_name(copy):
+    set_param(copy, "vae.latent_size", 4)
+    assert say(copy, sys.executable, "-m", "stages.train_vae", "first").returncode == 0
+    assert say(copy, sys.executable, "-m", "stages.encode", "first").returncode == 0
+    done = say(copy, sys.executable, "-m", "stages.train_controller", "first")
+    assert done.returncode == 1 and "M's latents: 32 where the agent has 4" in done.stderr
+
+
+def test_a_record_too_short_to_learn_from_is_refused(copy):
+    set_param(copy, "rounds.first.frames", 50)
+    assert say(copy, sys.executable, "-m", "stages.sample", "first").returncode == 0
+    done = say(copy, sys.executable, "-m", "stages.train_vae", "first")
+    assert done.returncode == 1 and "raise rounds.*.frames" in done.stderr
+
+
+def test_an_unknown_round_is_refused(copy):
+    done = say(copy, sys.executable, "-m", "stages.sample", "third")
+    assert done.returncode == 1 and "no round 'third'" in done.stderr
