@@ -5,17 +5,20 @@ Prints the score and writes a video, or shows a window.
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
+import pygame
+import torch
+from gymnasium.envs.box2d.car_racing import FPS, VIDEO_H, VIDEO_W
 
 from worldmodels.agent import Agent, AgentDriver
+from worldmodels.driving import refuse_nan
 from worldmodels.environment.car_racing import make_official
 from worldmodels.errors import UserError
+from worldmodels.film import Film
 from worldmodels.params import PARAMS, read_yaml
-
-FPS = 50
 
 
 def newest_agent() -> Path:
@@ -23,26 +26,23 @@ def newest_agent() -> Path:
     return Path("models") / list(read_yaml(PARAMS)["rounds"])[-1] / "agent.safetensors"
 
 
-def drive(agent: Agent, seed: int, video: Path | None) -> tuple[float, int]:
-    """Drive the track `seed` to its end: (return, steps). `video` None: show a window instead."""
-    env = make_official(render_mode="rgb_array" if video else "human")
-    driver = AgentDriver(agent, 1, seed, "cpu")
+def drive(agent: Agent, seed: int, film: Film | None) -> tuple[float, int]:
+    """Drive the track `seed` to its end: (return, steps). `film` None: show a window instead."""
+    env = make_official(render_mode="rgb_array" if film else "human")
+    torch.set_num_threads(1)
+    driver = AgentDriver(agent, 1, read_yaml(PARAMS)["seed"], "cpu")
     observation, _ = env.reset(seed=seed)
+    slot = np.array([0])
     driver.start(0, 0, seed)
-    writer = None
-    if video:
-        video.parent.mkdir(parents=True, exist_ok=True)
-        writer = imageio_ffmpeg.write_frames(str(video), (600, 400), fps=FPS)
-        writer.send(None)
     total, steps, over = 0.0, 0, False
     while not over:
-        action = driver.act(np.array([0]), observation[None])[0]
+        action = driver.act(slot, observation[None])[0]
+        driver.took(slot, action[None])
+        refuse_nan(action, 0, seed, steps)
         observation, reward, terminated, truncated, _ = env.step(action)
         total, steps, over = total + float(reward), steps + 1, terminated or truncated
-        if writer:
-            writer.send(np.ascontiguousarray(env.render()))
-    if writer:
-        writer.close()
+        if film:
+            film.add(np.asarray(env.render()))
     env.close()
     return total, steps
 
@@ -57,12 +57,16 @@ def main() -> None:
         parser.error(f"--seed {options.seed}: a track's seed is 0 or more")
     try:
         path = options.agent or newest_agent()
-        video = None if options.watch else Path("drives") / f"track-{options.seed}.mp4"
-        score, steps = drive(Agent.load(path), options.seed, video)
+        agent = Agent.load(path)
+        video = Path("drives") / f"track-{options.seed}.mp4"
+        with nullcontext() if options.watch else Film(video, FPS, (VIDEO_W, VIDEO_H)) as film:
+            score, steps = drive(agent, options.seed, film)
     except UserError as error:
         sys.exit(str(error))
+    except pygame.error as error:
+        sys.exit(f"no window could be opened ({error}): run without --watch for a video")
     print(f"{path} on track {options.seed}: score {score:.1f} in {steps} steps")
-    if video:
+    if not options.watch:
         print(f"video: {video}")
 
 

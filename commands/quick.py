@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from worldmodels.params import read_yaml
+
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "tiny.yaml"
 CODE = ["stages", "worldmodels", "commands", "tests", "dvc.yaml", "params.yaml", ".dvcignore"]
@@ -35,8 +37,8 @@ def make_copy(folder: Path) -> None:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    merge(params, yaml.safe_load(TINY.read_text()))
+    params = read_yaml(ROOT / "params.yaml")
+    merge(params, read_yaml(TINY))
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     dvc(folder, "init", "--no-scm", "--quiet")
     for setting in ("analytics", "check_update"):
@@ -45,16 +47,17 @@ def make_copy(folder: Path) -> None:
 
 def dvc(folder: Path, *arguments: str) -> None:
     """Run DVC there. Raises CalledProcessError if it fails."""
-    numba = os.environ.get("NUMBA_CACHE_DIR", str(ROOT / ".numba"))
-    env = os.environ | {"DVC_NO_ANALYTICS": "1", "NUMBA_CACHE_DIR": numba}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {f"DVC_{level}_CONFIG_DIR": str(folder / ".dvc/tmp") for level in ("GLOBAL", "SYSTEM")}
+    env = os.environ | own | {"DVC_NO_ANALYTICS": "1", "PATH": path}
     subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, env=env, check=True)
 
 
 def main() -> None:
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="worldmodels-quick-"))
-    make_copy(folder)
     try:
+        make_copy(folder)
         dvc(folder, "repro")
         dvc(folder, "metrics", "show")
         dvc(folder, "plots", "show")
@@ -62,7 +65,7 @@ def main() -> None:
         sys.exit(f"quick: {' '.join(error.cmd)} failed with code {error.returncode} in {folder}")
     print(f"\nEvery stage of two rounds ran in {time.monotonic() - started:.0f} s, in {folder}")
     print(f"metrics: {folder}/results/*/*/metrics.json (the table above)")
-    print(f"plots:   {folder}/dvc_plots/index.html")
+    print(f"plots:   {folder}/dvc_plots/index.html (its plotting library comes from the network)")
     print(f"figures: {folder}/results/*/figures/*.png")
     print(f"video:   {folder}/results/second/render/episode.mp4")
 

@@ -5,33 +5,39 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.errors import UserError
+from worldmodels.params import PARAMS, read_yaml
 from worldmodels.stage import COSTS
 from worldmodels.storage import read_csv, read_json
 
 HEADER = "| | mean | 95 % | std | worst | tracks | minutes | hardware |"
 PAPER = "| paper: V + M + C | 906 | | 21 | | 100 | 67,100 | 64 cores |"
 PAPER_V = "| paper: V + C | 632 | | 251 | | 100 | | |"
+PAPER_HIDDEN = "| paper: V + C with a hidden layer | 788 | | 141 | | 100 | | |"
+TRAINING = ("sample", "train_vae", "encode", "train_mdnrnn", "train_controller")
 
 
-def row(round_name: str, metrics: dict[str, Any], costs: list[dict[str, str]]) -> str:
-    """One round: score on the test tracks, and minutes of its stages but the evaluation."""
-    stages = [c for c in costs if c["round"] == round_name and c["stage"] != "evaluate"]
+def row(up_to: list[str], metrics: dict[str, Any], costs: list[dict[str, str]]) -> str:
+    """The last of the rounds `up_to`: test score, and minutes of training from the first on."""
+    stages = [c for c in costs if c["round"] in up_to and c["stage"] in TRAINING]
     minutes = sum(float(cost["seconds"]) for cost in stages) / 60
     hardware = ", ".join(sorted({cost["processor"] for cost in stages}))
     interval = f"{metrics['ci_low']:.0f} to {metrics['ci_high']:.0f}"
     return (
-        f"| ours: round {round_name} | {metrics['mean']:.0f} | {interval} | {metrics['std']:.0f} "
+        f"| ours, round {up_to[-1]} | {metrics['mean']:.0f} | {interval} | {metrics['std']:.0f} "
         f"| {metrics['min']:.0f} | {metrics['episodes']} | {minutes:.0f} | {hardware} |"
     )
 
 
 def table(results: Path, costs: list[dict[str, str]]) -> str:
     """The table of all rounds that have been evaluated."""
+    rounds = list(read_yaml(PARAMS)["rounds"])
+    paths = {name: results / name / "evaluate" / "metrics.json" for name in rounds}
     rows = [
-        row(path.parts[-3], read_json(path), costs)
-        for path in sorted(results.glob("*/evaluate/metrics.json"))
+        row(rounds[: index + 1], read_json(paths[name]), costs)
+        for index, name in enumerate(rounds)
+        if paths[name].exists()
     ]
-    return "\n".join([HEADER, "|---" * 8 + "|", *rows, PAPER, PAPER_V])
+    return "\n".join([HEADER, "|---" * 8 + "|", *rows, PAPER, PAPER_HIDDEN, PAPER_V])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from worldmodels.statistics import summarise
 from worldmodels.storage import write_csv, write_json
 from worldmodels.workers import run_chunks
 
-TRACKS_A_CHUNK = 16
+TRACKS_A_CHUNK = 8
 
 
 class EvaluateConfig(Section):

@@ -5,6 +5,7 @@ Seconds.
 Paper: figure 5 (learning curve), table 1 (906 +- 21); the reference's log for its generations.
 """
 
+import io
 from pathlib import Path
 
 import matplotlib
@@ -14,8 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from worldmodels import stage
+from worldmodels.errors import UserError
 from worldmodels.params import Part
-from worldmodels.storage import read_csv, read_json
+from worldmodels.storage import read_csv, read_json, write_bytes
 
 PAPER_MEAN, PAPER_STD = 906, 21
 
@@ -27,7 +29,10 @@ class Params(Part):
 def columns(path: Path) -> dict[str, np.ndarray]:
     """The columns of a CSV file as numbers, NaN where a cell is empty."""
     rows = read_csv(path)
-    return {key: np.array([float(row[key] or "nan") for row in rows]) for key in rows[0]}
+    try:
+        return {key: np.array([float(row[key] or "nan") for row in rows]) for key in rows[0]}
+    except (ValueError, IndexError, TypeError) as error:
+        raise UserError(f"{path}: damaged ({error}); `git restore` it or `dvc repro`") from None
 
 
 def plot_speeds(axes: Axes, speeds: dict[str, np.ndarray]) -> None:
@@ -87,8 +92,9 @@ def save(path: Path, draw, *data) -> None:
     figure: Figure
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
     draw(axes, *data)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    content = io.BytesIO()
+    figure.savefig(content, dpi=110, metadata={"Software": None})
+    write_bytes(path, content.getvalue())
     plt.close(figure)
 
 

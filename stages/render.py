@@ -1,19 +1,23 @@
 """Film one test episode: what the car sees, what V makes of it, what M expects, what C does.
 
-models/ROUND -> results/ROUND/render/episode.mp4
+models/ROUND -> results/ROUND/render/episode.mp4, still.png
 Half a minute on one core.
 Source: the figures of worldmodels.github.io.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from gymnasium.envs.box2d.car_racing import FPS
 
 from worldmodels import stage
 from worldmodels.agent import Agent, AgentDriver
+from worldmodels.driving import refuse_nan
 from worldmodels.environment.car_racing import DrawnCarRacing
-from worldmodels.film import Film, Shot
+from worldmodels.film import HEIGHT, WIDTH, Film, Shot, compose
+from worldmodels.images import write_grid
 from worldmodels.mdnrnn import MDNRNN, expected_next, load_mdnrnn
 from worldmodels.params import Count, Natural, Part, Section, Seed
 from worldmodels.progress import Progress
@@ -25,6 +29,7 @@ class RenderConfig(Section):
     track: Natural
     steps: Count
     every: Count
+    still: Natural
 
 
 class Params(Part):
@@ -46,7 +51,7 @@ class Onlooker:
         """mu [Z], V's reconstruction and what M had expected here, uint8 [64, 64, 3]."""
         x = torch.from_numpy(observation)[None].permute(0, 3, 1, 2).float() / 255
         self.mu, _ = self.vae.encode(x)
-        return self.mu[0].numpy(), picture(self.vae.decode(self.mu)), picture(self.expected)
+        return self.mu[0].numpy(), to_picture(self.vae.decode(self.mu)), to_picture(self.expected)
 
     @torch.inference_mode()
     def act(self, action: np.ndarray) -> None:
@@ -56,28 +61,29 @@ class Onlooker:
         self.expected = self.vae.decode(expected_next(prediction)[0])
 
 
-def picture(x: torch.Tensor) -> np.ndarray:
+def to_picture(x: torch.Tensor) -> np.ndarray:
     """[1, 3, 64, 64] in [0, 1] to uint8 [64, 64, 3]."""
     return (x[0].permute(1, 2, 0) * 255).round().byte().numpy()
 
 
-def shoot(agent: Agent, onlooker: Onlooker, params: Params, film: Film) -> None:
-    """Drive one test track and film every `every`-th step."""
+def episode(agent: Agent, onlooker: Onlooker, params: Params) -> Iterator[Shot]:
+    """Drive one test track; a shot of every `every`-th step."""
     env = DrawnCarRacing(render_mode="rgb_array")
     driver = AgentDriver(agent, 1, params.seed, params.machine.device)
     track = tracks_for_test(params.render.track + 1)[-1]
     observation, _ = env.reset(seed=track)
+    slot = np.array([0])
     driver.start(0, 0, track)
     score, terminated, step = 0.0, False, 0
     with Progress("render", params.render.steps, "steps") as progress:
         while step < params.render.steps and not terminated:
             mu, reconstruction, expected = onlooker.look(observation)
-            action = driver.act(np.array([0]), observation[None])[0]
+            action = driver.act(slot, observation[None])[0]
+            driver.took(slot, action[None])
+            refuse_nan(action, 0, track, step)
             if step % params.render.every == 0:
-                seen = env.official_picture()
-                film.add(
-                    Shot(seen, observation, reconstruction, expected, mu, action, score, step)
-                )
+                pictures = (env.official_picture(), observation, reconstruction, expected)
+                yield Shot(*pictures, mu, action, score, step)
             onlooker.act(action)
             observation, reward, terminated, _, _ = env.step(action)
             score, step = score + float(reward), step + 1
@@ -90,8 +96,14 @@ def main(name: str, params: Params) -> None:
     models = Path("models") / name
     agent = Agent.load(models / "agent.safetensors")
     vae, memory = load_vae(models / "vae.safetensors"), load_mdnrnn(models / "mdnrnn.safetensors")
-    with Film(Path("results") / name / "render" / "episode.mp4", 50 / params.render.every) as film:
-        shoot(agent, Onlooker(vae, memory), params, film)
+    results = Path("results") / name / "render"
+    with Film(results / "episode.mp4", FPS / params.render.every, (WIDTH, HEIGHT)) as film:
+        for shot in episode(agent, Onlooker(vae, memory), params):
+            picture = compose(shot)
+            film.add(picture)
+            if shot.step <= params.render.still:
+                still = picture
+    write_grid(results / "still.png", still[None], 1)
 
 
 if __name__ == "__main__":

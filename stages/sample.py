@@ -16,17 +16,19 @@ from worldmodels import stage
 from worldmodels.agent import Agent
 from worldmodels.coverage import coverage
 from worldmodels.driving import Outcome
+from worldmodels.errors import UserError
 from worldmodels.exploration import ExplorationConfig
 from worldmodels.images import write_grid
 from worldmodels.params import Count, Natural, NonNegative, Part, Positive, Section, Seed, Share
 from worldmodels.progress import Progress
-from worldmodels.rollout import record_agent, record_exploration
+from worldmodels.recording import record_agent, record_exploration
 from worldmodels.scenes import Episode, Scenes
 from worldmodels.seeds import tracks_for_training
 from worldmodels.storage import write_csv, write_json
 from worldmodels.workers import run_chunks, worker_count
 
 EPISODES_A_CHUNK = 32
+EXPLORER = "worldmodels/exploration.py"
 
 
 class SampleConfig(Section):
@@ -61,8 +63,12 @@ def record(name: str, params: Params) -> list[Episode]:
     limits: tuple = (params.sample.horizon, params.sample.patience, params.seed)
     explored = round(params.round.frames * params.round.exploration_share)
     agent = None
-    if params.round.policy.endswith(".py"):
-        explored = params.round.frames
+    if params.round.policy == EXPLORER:
+        if params.round.exploration_share != 1:
+            raise UserError(
+                f"params.yaml: rounds.{name}.exploration_share is "
+                f"{params.round.exploration_share}, but its policy is the explorer: make it 1.0"
+            )
     else:
         agent = Agent.load(Path(params.round.policy))
     tracks = partial(tracks_for_training, seed=params.seed, purpose=("explore", name))

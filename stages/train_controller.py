@@ -97,7 +97,9 @@ class Arena:
         for hand, results in zip(hands, run_chunks(drive_agent, chunks, _describe)):
             for index, outcome in zip(hand, results):
                 outcomes[index] = outcome
-        return [outcome for outcome in outcomes if outcome is not None]
+        driven = [outcome for outcome in outcomes if outcome is not None]
+        assert len(driven) == len(jobs)
+        return driven
 
 
 def _describe(chunk: tuple) -> str:
@@ -106,16 +108,18 @@ def _describe(chunk: tuple) -> str:
 
 def search(
     strategy: EvolutionStrategy, arena: Arena, name: str, params: Params
-) -> list[dict[str, float | str]]:
+) -> tuple[list[dict[str, float | str]], list[dict[str, float]]]:
     """Ask, drive, tell, until the generations or the environment steps are used up.
 
     Every generation drives new tracks, the same for all its candidates. The distribution's mean
     is what is validated and, in the end, what is kept: the best of noisy scores would flatter.
-    Returns a row a generation; `validation` belongs to the mean *before* its update.
+    Returns a row a generation, where `validation` belongs to the mean *before* its update, and
+    the seconds gone after each.
     """
     config, limits = params.controller, params.round
     held_out = tracks_for_validation(config.validation_tracks)
     rows: list[dict[str, float | str]] = []
+    seconds: list[dict[str, float]] = []
     env_steps = 0
     with Progress("train_controller", limits.generations, "generations") as progress:
         for generation in range(limits.generations):
@@ -149,11 +153,12 @@ def search(
                 }
             )
             strategy.tell(population, fitness)
+            seconds.append({"generation": generation, "seconds": round(progress.seconds(), 1)})
             note = f"mean {fitness.mean():.0f} best {fitness.max():.0f}"
             if validate:
                 note += f" validation {rows[-1]['validation']:.0f}"
             progress.advance(1, f"{note} after {env_steps} steps")
-    return rows
+    return rows, seconds
 
 
 def tracks_at(rollouts: list[Rollouts], generation: int) -> int:
@@ -203,7 +208,7 @@ def main(name: str, params: Params) -> None:
     space = make_space(memory, latents, config)
     strategy = make_strategy(space, params, name)
     arena = Arena(agent, space, params)
-    rows = search(strategy, arena, name, params)
+    rows, seconds = search(strategy, arena, name, params)
 
     # The mean of the last distribution is the result, and is scored once more as such.
     final = strategy.mean[None]
@@ -212,6 +217,7 @@ def main(name: str, params: Params) -> None:
     agent.with_candidates(space.unfold(final)).save(models / "agent.safetensors")
     results = Path("results") / name / "train_controller"
     write_csv(results / "curve.csv", rows)
+    write_csv(results / "seconds.csv", seconds)  # a log, no output of DVC: time does not repeat
     metrics = {
         "validation_mean": float(scores.mean()),
         "validation_std": float(scores.std(ddof=1)) if len(scores) > 1 else 0.0,

@@ -85,6 +85,7 @@ def test_the_batched_agent_is_the_plain_one():
         raw = np.tanh(flat[:72].reshape(3, 24) @ features + flat[72:])
         expected = np.array([raw[0], (raw[1] + 1) / 2, np.clip(raw[2], 0, 1)], np.float32)
         action = driver.act(np.array([2]), observation[None])[0]
+        driver.took(np.array([2]), action[None])
         np.testing.assert_allclose(action, expected, atol=1e-5)
         inputs = torch.cat([mu[0], torch.from_numpy(action)])[None, None]
         _, state = lstm(inputs, state)
@@ -108,6 +109,7 @@ def test_an_agent_file_drives_as_the_agent_that_was_saved(tmp_path):
     again = Agent.load(tmp_path / "a.safetensors")
     assert again.config == agent.config
     np.testing.assert_array_equal(again.parameters, agent.parameters)
+    assert scores(again, JOBS[:3]) == scores(agent, JOBS[:3])
     again.save(tmp_path / "b.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 

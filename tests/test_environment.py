@@ -6,7 +6,6 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
-from worldmodels.environment import picture
 from worldmodels.environment.car_racing import (
     ENV_ID,
     DrawnCarRacing,
@@ -138,8 +137,3 @@ def test_a_used_environment_drives_as_a_new_one():
         assert a[1:] == b[1:]
         np.testing.assert_array_equal(a[0], b[0])
     assert used.pose == new.pose
-
-
-def test_shades_are_those_of_the_palette():
-    assert picture.COLOURS.shape == (11, 3)
-    np.testing.assert_array_equal(picture.SHADES[1], [100, 202, 100])

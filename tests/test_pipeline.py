@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from commands.quick import dvc, make_copy
+from worldmodels.agent import Agent
 from worldmodels.storage import read_csv
 
 STAGES = [
@@ -134,7 +136,14 @@ WRONG = [
     ),
     ("evaluate", lambda f: set_param(f, "evaluate.horizon", 0), "evaluate.horizon is 0"),
     ("sample", lambda f: set_param(f, "rounds.first.exploration_share", 1.5), "exploration_share"),
-    ("sample", lambda f: set_param(f, "machine.device", "cuda:7"), "machine.device"),
+    ("sample", lambda f: set_param(f, "rounds.first.exploration_share", 0.5), "make it 1.0"),
+    (
+        "sample",
+        lambda f: set_param(f, "exploration.gas_mean", [1.0, 0.0]),
+        "lower end comes first",
+    ),
+    ("train_controller", lambda f: set_param(f, "controller.hidden_components", 999), "256"),
+    ("sample", lambda f: set_param(f, "machine.device", "cuda:999"), "machine.device"),
     ("train_vae", lambda f: set_param(f, "vae.learning_rate", 1e30), "lower vae.learning_rate"),
     ("train_mdnrnn", lambda f: set_param(f, "mdnrnn.learning_rate", 1e38), "mdnrnn.learning_rate"),
     ("train_vae", lambda f: (f / "params.yaml").unlink(), "params.yaml"),
@@ -150,7 +159,38 @@ def test_what_the_user_did_wrong_is_said_in_one_message(copy, stage, damage, sai
     assert said in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert not [*copy.rglob("*.part"), *copy.rglob(".part.*")]
     for path, content in models.items():
-        assert not path.exists() or path.read_bytes() == content or "safetensors" in said
+        assert not path.exists() or path.read_bytes() == content or path.name in said
+
+
+VARIANTS = [
+    {"inputs": "z"},
+    {"inputs": "z+hidden"},
+    {"inputs": "z+hidden", "search": "raw"},
+    {"search": "raw", "optimiser": "simple-es"},
+    {"memory": "untrained", "latent": "sample", "precision": "float32"},
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_every_kind_of_controller_can_be_searched_and_then_drives(copy, variant):
+    for key, value in variant.items():
+        set_param(copy, f"controller.{key}", value)
+    set_param(copy, "evaluate.horizon", 10)
+    for stage in ("train_controller", "evaluate"):
+        done = say(copy, sys.executable, "-m", f"stages.{stage}", "first")
+        assert done.returncode == 0, done.stderr
+    agent = Agent.load(copy / "models/first/agent.safetensors")
+    assert agent.config.inputs == variant.get("inputs", "z+h")
+
+
+def test_an_agent_gone_wrong_is_named_with_its_track(copy):
+    path = copy / "models/first/agent.safetensors"
+    agent = Agent.load(path)
+    agent.parameters[:] = np.nan
+    agent.save(path)
+    done = say(copy, sys.executable, "-m", "stages.evaluate", "first")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "on track 1000000 at step 0 is not finite" in " ".join(done.stderr.split())
 
 
 def test_models_of_other_sizes_are_refused_by_name(copy):

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from worldmodels.driving import Noisy, drive
+from worldmodels.driving import drive
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.errors import UserError
 from worldmodels.exploration import Exploration, ExplorationConfig
 from worldmodels.latents import Latents, quantise
+from worldmodels.recording import Noisy
 from worldmodels.scenes import Scenes, held_out
 from worldmodels.seeds import generator
 from worldmodels.sequences import Sequences
@@ -38,6 +39,9 @@ class Watcher:
         for slot, observation in zip(slots, observations):
             self.seen[self.at[slot]].append(observation.copy())
         return self.driver.act(slots, observations)
+
+    def took(self, slots, actions):
+        self.driver.took(slots, actions)
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +187,7 @@ def test_windows_stay_in_their_episode_and_line_up(latents):
     windows = sequences.windows(64, 8, np.random.default_rng(1))
     mu, action = windows["mu"][..., 0].numpy(), windows["action"][..., 0].numpy()
     np.testing.assert_array_equal(mu[:, :-1], action)
+    np.testing.assert_array_equal(windows["reward"], action)
     steps, nexts = windows["is_step"].numpy() > 0, windows["has_next"].numpy() > 0
     assert not np.isin(mu[:, :-1][steps], [10, 11, 12, 13, 14]).any()
     np.testing.assert_array_equal(np.diff(mu, axis=1)[nexts], 1)

@@ -1,5 +1,6 @@
 """The agent that acts: V's encoder, M's memory and C in one file and in one batched step."""
 
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from torch import Tensor
 from worldmodels.controller import HIDDEN_UNITS, Inputs, act, parameter_count
 from worldmodels.errors import UserError
 from worldmodels.mdnrnn import ACTION_SIZE, MDNRNN
-from worldmodels.params import Count, Section
+from worldmodels.params import Count, Section, from_file
 from worldmodels.seeds import generator
 from worldmodels.storage import load_model, restore, save_model
 from worldmodels.vae import GROUP, VAE, BatchEncoder, ImageEncoder, VAEConfig
@@ -56,14 +57,15 @@ class Agent:
         lstm = dict(memory.lstm.named_parameters())
         gates = torch.cat([lstm["weight_ih_l0"], lstm["weight_hh_l0"]], dim=1).T.contiguous()
         bias = lstm["bias_ih_l0"] + lstm["bias_hh_l0"]
-        return cls(config, vae.encoder, gates.detach(), bias.detach(), parameters)
+        encoder = copy.deepcopy(vae.encoder).half().float()  # as it will be saved
+        return cls(config, encoder, gates.detach(), bias.detach(), parameters)
 
     def with_candidates(self, parameters: np.ndarray) -> "Agent":
         """The same V and M under other controllers [C, P]."""
         return replace(self, parameters=parameters)
 
     def save(self, path: Path) -> None:
-        """Save encoder (float16), memory and the one controller (float32)."""
+        """Save encoder (float16), memory (float32) and the one controller (float64)."""
         encoder = {
             f"encoder.{name}": tensor.half() for name, tensor in self.encoder.state_dict().items()
         }
@@ -78,12 +80,14 @@ class Agent:
     def load(cls, path: Path) -> "Agent":
         """Load an agent. Raises UserError if the file is damaged or its parts do not fit."""
         raw_config, tensors = load_model(path, KIND)
-        config = AgentConfig(**raw_config)
+        config = from_file(AgentConfig, raw_config, path)
         parameters = tensors.pop("controller").numpy()[None]
         gates, bias = tensors.pop("memory.gates"), tensors.pop("memory.bias")
         wanted = parameter_count(config.inputs, config.latent_size, config.hidden_size)
         rows = config.latent_size + ACTION_SIZE + config.hidden_size
-        fits = parameters.shape[1] == wanted and gates.shape == (rows, 4 * config.hidden_size)
+        columns = 4 * config.hidden_size
+        fits = parameters.shape[1] == wanted and gates.shape == (rows, columns)
+        fits = fits and bias.shape == (columns,)
         if not fits:
             raise UserError(f"{path}: the sizes of its parts do not fit its config {config}")
         encoder = ImageEncoder(VAEConfig(latent_size=config.latent_size))
@@ -124,10 +128,14 @@ class AgentDriver:
             features = torch.cat([features, self.hidden[slots]], dim=1)
         wide = features.double().numpy()
         which = self.candidates[slots]
-        actions = act(self.agent.parameters, which, wide, self.hidden_units)
+        self.seen = z
+        return act(self.agent.parameters, which, wide, self.hidden_units)
+
+    @torch.inference_mode()
+    def took(self, slots: np.ndarray, actions: np.ndarray) -> None:
+        """M takes in what was seen last and the actions [n, 3] that were really applied."""
         if self.agent.config.inputs == "z+h":
-            self._remember(slots, z, torch.from_numpy(actions))
-        return actions
+            self._remember(slots, self.seen, torch.from_numpy(actions))
 
     def _sample(self, mu: Tensor, logvar: Tensor, slots: np.ndarray) -> Tensor:
         noise = torch.zeros_like(mu)

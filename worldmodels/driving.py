@@ -9,7 +9,7 @@ import numpy as np
 
 from worldmodels.environment.car_racing import POSE_DTYPE, DrawnCarRacing
 from worldmodels.environment.picture import SIZE
-from worldmodels.exploration import Exploration
+from worldmodels.errors import UserError
 from worldmodels.scenes import Episode
 
 STEP_COST = 0.1  # CarRacing takes this off the reward of every frame
@@ -21,6 +21,8 @@ class Driver(Protocol):
     def start(self, slot: int, candidate: int, track: int) -> None: ...
 
     def act(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray: ...
+
+    def took(self, slots: np.ndarray, actions: np.ndarray) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -108,14 +110,26 @@ def drive(
     while cars:
         for row, car in enumerate(cars.values()):
             observations[row] = car.observation
-        actions = driver.act(np.array(list(cars)), observations[: len(cars)])
+        taken = np.array(list(cars))
+        actions = driver.act(taken, observations[: len(cars)])
+        driver.took(taken, actions)
         for action, (slot, car) in zip(actions, list(cars.items())):
+            refuse_nan(action, car.candidate, car.track, car.steps)
             car.step(action)
             outcome = car.outcome(patience, record_as or "")
             if outcome is not None:
                 outcomes[car.job] = outcome
                 _next_job(cars, slot, queue, driver)
     return [outcomes[job] for job in range(len(jobs))]
+
+
+def refuse_nan(action: np.ndarray, candidate: int, track: int, step: int) -> None:
+    """Raise UserError for an action that is no number: the physics would take it."""
+    if not np.isfinite(action).all():
+        raise UserError(
+            f"action {action} of candidate {candidate} on track {track} at step {step} is not "
+            "finite: the model that chose it is broken; train it again"
+        )
 
 
 def _next_job(
@@ -127,26 +141,3 @@ def _next_job(
         driver.start(slot, candidate, track)
         return
     cars.pop(slot).env.close()
-
-
-class Noisy:
-    """A driver whose actions wander, and are rounded to float16 so that the record is exact.
-
-    `wanderer(track)` makes the process that is added to a driver's actions, or that drives alone
-    where `driver` is None.
-    """
-
-    def __init__(self, driver: Driver | None, wanderer: Callable[[int], Exploration], slots: int):
-        self.driver, self.wanderer = driver, wanderer
-        self.wanderers: list[Exploration | None] = [None] * slots
-
-    def start(self, slot: int, candidate: int, track: int) -> None:
-        self.wanderers[slot] = self.wanderer(track)
-        if self.driver is not None:
-            self.driver.start(slot, candidate, track)
-
-    def act(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
-        wander = np.array([self.wanderers[slot].wander() for slot in slots])
-        if self.driver is not None:
-            wander = wander + self.driver.act(slots, observations)
-        return np.clip(wander, [-1, 0, 0], 1).astype(np.float16).astype(np.float32)

@@ -35,10 +35,6 @@ class Exploration:
         self.std = np.array([steering_std, config.gas_std, config.brake_std])
         self.value = self.mean + self.std * rng.standard_normal(3)
 
-    def act(self) -> np.ndarray:
-        """The next action [3], clipped to what the environment takes."""
-        return np.clip(self.wander(), [-1.0, 0.0, 0.0], 1.0)
-
     def wander(self) -> np.ndarray:
         """The next value [3] of the process, whose stationary law is N(mean, std^2)."""
         fresh = np.sqrt(1 - self.keep**2) * self.std * self.rng.standard_normal(3)

@@ -29,39 +29,52 @@ class Shot(NamedTuple):
 
 
 class Film:
-    """An H.264 file that appears when it is whole; used as a context manager."""
+    """An H.264 file of `size` (width, height) that appears when it is whole: a context manager."""
 
-    def __init__(self, path: Path, frames_per_second: float):
+    def __init__(self, path: Path, frames_per_second: float, size: tuple[int, int]):
         self.path, self.part = path, path.with_name(f".part.{path.name}")
         path.parent.mkdir(parents=True, exist_ok=True)
         self.writer = imageio_ffmpeg.write_frames(
             str(self.part),
-            (WIDTH, HEIGHT),
+            size,
             fps=frames_per_second,
             codec="libx264",
             quality=None,
-            macro_block_size=16,
+            macro_block_size=8,
             ffmpeg_log_level="error",
             output_params=["-crf", "26", "-threads", "1", "-fflags", "+bitexact"],
         )
         self.writer.send(None)
+        self.frames = 0
 
     def __enter__(self) -> "Film":
         return self
 
-    def add(self, shot: Shot) -> None:
-        """Add a frame."""
+    def add(self, picture: np.ndarray) -> None:
+        """Add a frame, uint8 [height, width, 3]."""
         try:
-            self.writer.send(np.ascontiguousarray(compose(shot)))
+            self.writer.send(np.ascontiguousarray(picture))
         except OSError as error:
             raise UserError(f"{self.path}: the video could not be written: {error}") from error
+        self.frames += 1
 
     def __exit__(self, kind, error, trace) -> None:
         self.writer.close()
-        if kind is None:
-            os.replace(self.part, self.path)
-        else:
+        try:
+            if kind is None and count_frames(self.part) == self.frames:
+                os.replace(self.part, self.path)
+            elif kind is None:
+                raise UserError(f"{self.path}: the video could not be written: is the disk full?")
+        finally:
             self.part.unlink(missing_ok=True)
+
+
+def count_frames(path: Path) -> int:
+    """How many frames a video has; 0 if it is none."""
+    try:
+        return imageio_ffmpeg.count_frames_and_secs(str(path))[0]
+    except (RuntimeError, OSError):
+        return 0
 
 
 def compose(shot: Shot) -> np.ndarray:

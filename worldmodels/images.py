@@ -9,7 +9,7 @@ from PIL import Image
 from worldmodels.storage import write_bytes
 
 
-def write_grid(path: Path, pictures: np.ndarray, columns: int, scale: int = 1) -> None:
+def write_grid(path: Path, pictures: np.ndarray, columns: int) -> None:
     """Write uint8 [n, h, w, 3] row by row, `columns` a row, with a gap of 2 pixels."""
     count, height, width, _ = pictures.shape
     rows = -(-count // columns)
@@ -18,7 +18,6 @@ def write_grid(path: Path, pictures: np.ndarray, columns: int, scale: int = 1) -
         top, left = (index // columns) * (height + 2), (index % columns) * (width + 2)
         canvas[top : top + height, left : left + width] = picture
     image = Image.fromarray(canvas)
-    image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
     content = io.BytesIO()
     image.save(content, "PNG")
     write_bytes(path, content.getvalue())

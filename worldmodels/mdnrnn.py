@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldmodels.params import Count, Section
+from worldmodels.params import Count, Section, from_file
 from worldmodels.storage import load_model, restore, save_model
 
 KIND = "mdnrnn"
@@ -19,6 +19,10 @@ class MDNRNNConfig(Section):
     hidden_size: Count
     mixtures: Count
     reward_and_end: bool
+
+
+class SavedConfig(MDNRNNConfig):
+    latent_size: Count
 
 
 class State(NamedTuple):
@@ -132,5 +136,5 @@ def save_mdnrnn(path: Path, model: MDNRNN) -> None:
 def load_mdnrnn(path: Path) -> MDNRNN:
     """M, ready to use. Raises UserError if the file does not hold one."""
     config, tensors = load_model(path, KIND)
-    latent_size = config.pop("latent_size")
-    return restore(MDNRNN(MDNRNNConfig(**config), latent_size), tensors, path)
+    checked = from_file(SavedConfig, config, path)
+    return restore(MDNRNN(checked, checked.latent_size), tensors, path)

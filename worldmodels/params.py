@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from worldmodels.errors import UserError
 
@@ -18,7 +18,15 @@ Population = Annotated[int, Field(ge=2)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-Range = Annotated[list[float], Field(min_length=2, max_length=2)]  # low, high
+
+
+def _rising(values: list[float]) -> list[float]:
+    if values[0] > values[1]:
+        raise ValueError(f"the lower end comes first; it has {values}")
+    return values
+
+
+Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_rising)]
 
 
 class Section(BaseModel):
@@ -62,6 +70,15 @@ def load(section: type[SectionType], round_name: str) -> SectionType:
     except ValidationError as error:
         problems = [_describe(problem, round_name) for problem in error.errors()]
         raise UserError("; ".join(problems)) from None
+
+
+def from_file(section: type[SectionType], values: dict[str, Any], path: Path) -> SectionType:
+    """The config that a model file carries. Raises UserError if it is not what `section` asks."""
+    try:
+        return section(**values)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+        raise UserError(f"{path}: made by another version of this code ({problems})") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

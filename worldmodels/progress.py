@@ -38,8 +38,12 @@ class Progress:
             self.line_due = time.monotonic() + SECONDS_A_LINE
             self._line()
 
+    def seconds(self) -> float:
+        """Seconds since the work began."""
+        return max(time.monotonic() - self.started, 1e-9)
+
     def _line(self) -> None:
-        seconds = max(time.monotonic() - self.started, 1e-9)
+        seconds = self.seconds()
         speed = self.done / seconds
         left = (self.total - self.done) / speed if speed else float("inf")
         print(

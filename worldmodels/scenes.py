@@ -25,7 +25,8 @@ class Episode:
 
     `poses` [T] of POSE_DTYPE; `actions` [T, 3] float16, just what was applied; `rewards` [T]
     float32; `terminated`: whether the last step ended the episode (and was not cut off);
-    `touched_at` [N] uint16; `driver`: "exploration" or "agent".
+    `touched_at` [N] uint16: at which frame each tile's shade
+    changed (every third has none to lose); `driver`: "exploration" or "agent".
     """
 
     track_seed: int
@@ -94,7 +95,7 @@ class Scenes:
                 yield pictures
 
     def save(self, folder: Path) -> None:
-        """Write `steps.parquet` and `episodes.parquet`."""
+        """Write `steps.parquet`, `episodes.parquet` and `tiles.parquet`."""
         poses = {name: self.poses[name] for name in POSE_DTYPE.names or ()}
         steps = poses | {"action": self.actions, "reward": self.rewards}
         write_table(folder / "steps.parquet", steps)

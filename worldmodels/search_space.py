@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from worldmodels.controller import ACTIONS, HIDDEN_UNITS, Inputs
+from worldmodels.errors import UserError
 from worldmodels.latents import Latents
 from worldmodels.mdnrnn import MDNRNN
 from worldmodels.sequences import Sequences
@@ -59,11 +60,17 @@ def scaled_space(
     basis = np.diag(1 / np.maximum(mu.std(axis=0), std_floor))
     if hidden is None:
         return SearchSpace(inputs, basis, centre)
+    if components > hidden.shape[1]:
+        raise UserError(
+            f"params.yaml: controller.hidden_components is {components}, but M has a hidden state "
+            f"of {hidden.shape[1]}"
+        )
     hidden_centre = hidden.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(hidden, rowvar=False))
     leading = np.argsort(values)[::-1][:components]
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(len(values))])
-    rows = (vectors * signs)[:, leading].T / np.sqrt(np.maximum(values[leading], 1e-12))[:, None]
+    scale = np.sqrt(np.maximum(values[leading], values.max() * 1e-6))
+    rows = (vectors * signs)[:, leading].T / scale[:, None]
     blocks = np.zeros((len(basis) + len(rows), len(centre) + len(hidden_centre)))
     blocks[: len(basis), : len(centre)] = basis
     blocks[len(basis) :, len(centre) :] = rows

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 TEST, VALIDATION, TRAINING = 1_000_000, 2_000_000, 1 << 30
-FRESH = 3_000_000  # tracks that a visitor picks
 
 
 def sequence(seed: int, *purpose: str | int) -> np.random.SeedSequence:

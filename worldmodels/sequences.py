@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodels.errors import UserError
 from worldmodels.latents import Latents
 from worldmodels.vae import reparameterise
 
@@ -17,10 +18,13 @@ class Sequences:
         self.latents = latents
         lengths = latents.lengths
         starts = np.cumsum(lengths) - lengths
+        chosen = chosen & (lengths > 1)  # a single step has no next one
         self.starts, self.lengths = starts[chosen], lengths[chosen]
+        if not len(self.starts):
+            raise UserError("no episode of two steps or more to learn from: raise rounds.*.frames")
 
     def windows(self, count: int, length: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """`count` windows of `length` steps, every step of the record as likely as any other.
+        """`count` windows of `length` steps, at random places of episodes chosen by their length.
 
         `mu`, `logvar` [B, T + 1, Z]; `action` [B, T, 3]; `reward`, `terminated`, `has_next`,
         `is_step` [B, T] float32, zero where an episode is over.

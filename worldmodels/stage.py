@@ -1,20 +1,21 @@
 """What every stage does around its work: arguments, params, threads, errors, time taken."""
 
 import argparse
-import csv
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from worldmodels.errors import UserError
 from worldmodels.params import Count, Part, SectionType, load
+from worldmodels.storage import read_csv, write_csv
 
 COSTS = Path("results/costs.csv")
-FIELDS = ["stage", "round", "seconds", "core_hours", "processor"]
 
 
 class Machine(Part):
@@ -28,6 +29,7 @@ def run(name: str, section: type[SectionType], main: Callable[[str, SectionType]
     parser.add_argument("round", help="an entry of `rounds` in params.yaml")
     round_name = parser.parse_args().round
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{name}@{round_name}: terminated"))
     try:
         main(round_name, load(section, round_name))
     except UserError as error:
@@ -40,6 +42,7 @@ def run(name: str, section: type[SectionType], main: Callable[[str, SectionType]
 def prepare(device: str, threads: int) -> torch.device:
     """Fix what the bits of a result depend on. Raises UserError if the device is not there."""
     torch.set_num_threads(threads)
+    threadpool_limits(threads)  # those of numpy and what is built on it
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         torch.zeros(1, device=device)
@@ -55,24 +58,19 @@ def note_cost(path: Path, stage: str, round_name: str, seconds: float) -> None:
     Core-hours are those of all the cores it may use, busy or not.
     """
     cores = len(os.sched_getaffinity(0))
-    row = {
+    cost = {
         "stage": stage,
         "round": round_name,
         "seconds": f"{seconds:.0f}",
         "core_hours": f"{seconds * cores / 3600:.3f}",
         "processor": f"{processor()}, {cores} cores",
     }
-    rows = []
-    if path.exists():
-        with open(path, newline="") as file:
-            rows = [
-                r for r in csv.DictReader(file) if (r["stage"], r["round"]) != (stage, round_name)
-            ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*rows, row])
+    try:
+        rows = read_csv(path) if path.exists() else []
+        rows = [row for row in rows if (row["stage"], row["round"]) != (stage, round_name)]
+        write_csv(path, [*rows, cost])
+    except (UserError, KeyError, ValueError) as error:  # never fail a stage that is done over this
+        print(f"{path}: the cost of {stage} could not be noted: {error}", file=sys.stderr)
 
 
 def processor() -> str:

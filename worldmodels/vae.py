@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worldmodels.params import Count, Section
+from worldmodels.params import Count, Section, from_file
 from worldmodels.storage import DTYPES, load_model, restore, save_model
 
 KIND = "vae"
@@ -165,4 +165,4 @@ def save_vae(path: Path, vae: VAE, weights_dtype: str) -> None:
 def load_vae(path: Path) -> VAE:
     """V in float32. Raises UserError if the file does not hold one."""
     config, tensors = load_model(path, KIND)
-    return restore(VAE(VAEConfig(**config)), tensors, path)
+    return restore(VAE(from_file(VAEConfig, config, path)), tensors, path)

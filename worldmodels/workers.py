@@ -14,7 +14,7 @@ from worldmodels.errors import UserError
 
 Result = TypeVar("Result")
 ATTEMPTS = 3
-HANGS_AFTER = 900.0  # seconds without any chunk finishing
+HANGS_AFTER = float(os.environ.get("WM_HANGS_AFTER", "1800"))  # seconds
 
 
 def worker_count() -> int:
@@ -49,15 +49,21 @@ def run_chunks(
     """
     results: dict[int, Result] = {}
     for attempt in range(1, ATTEMPTS + 1):
+        left = [index for index in range(len(chunks)) if index not in results]
         pool = get_reusable_executor(
             max_workers=worker_count(),
             timeout=600,
             initializer=torch.set_num_threads,
             initargs=(1,),
         )
-        left = [index for index in range(len(chunks)) if index not in results]
-        futures = {pool.submit(function, *chunks[index]): index for index in left}
-        trouble = _collect(futures, results, on_done, hangs_after)
+        try:
+            futures = {pool.submit(function, *chunks[index]): index for index in left}
+            trouble = _collect(futures, results, on_done, hangs_after)
+        except BrokenProcessPool as error:
+            trouble = f"a worker died ({str(error).splitlines()[0]})"
+        except BaseException:  # nothing more is wanted of the others
+            pool.shutdown(wait=False, kill_workers=True)
+            raise
         if not trouble:
             return [results[index] for index in range(len(chunks))]
         get_reusable_executor(max_workers=worker_count(), kill_workers=True, reuse=False)
@@ -70,7 +76,8 @@ def run_chunks(
         )
     raise UserError(
         f"{trouble} {ATTEMPTS} times at: {names}; "
-        "if memory is short, set WM_WORKERS to a smaller number"
+        "if memory is short, set WM_WORKERS to a smaller number; if the episodes are just long, "
+        "WM_HANGS_AFTER to more seconds"
     )
 
 
@@ -87,10 +94,6 @@ def _collect(
         if not done:
             return f"no worker finished anything in {hangs_after:.0f} s"
         for future in done:
-            try:
-                result = future.result()
-            except BrokenProcessPool as error:
-                return f"a worker died ({str(error).splitlines()[0]})"
-            results[futures[future]] = result
-            on_done(futures[future], result)
+            results[futures[future]] = future.result()
+            on_done(futures[future], results[futures[future]])
     return ""

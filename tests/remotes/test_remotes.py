@@ -128,7 +128,13 @@ def test_webdav(project):
         push_wipe_pull(project)
 
 
-def test_http_is_read_from_what_was_pushed_to_a_folder(project):
+def test_http(project):
+    with serve("s3", project.parent / "served") as port:  # takes PUT and GET without a password
+        set_remote(project, f"http://127.0.0.1:{port}/bucket/dvc", method="PUT")
+        push_wipe_pull(project)
+
+
+def test_http_reads_what_was_pushed_to_a_folder(project):
     store = project.parent / "served"
     set_remote(project, str(store))
     check(project, "push")
@@ -139,15 +145,27 @@ def test_http_is_read_from_what_was_pushed_to_a_folder(project):
     assert (project / "models/agent.safetensors").read_bytes() == CONTENT
 
 
+def expect_refusal(folder: Path, words: tuple[str, ...]) -> None:
+    done = dvc(folder, "push")
+    said = done.stderr + done.stdout
+    assert done.returncode != 0 and "ERROR" in said and any(word in said for word in words), said
+    assert (folder / "models/agent.safetensors").read_bytes() == CONTENT
+    assert "up to date" in check(folder, "status")
+
+
 def test_a_refused_password_is_an_error_and_loses_nothing(project):
     options = ("--user", USER, "--pass", PASSWORD)
     with serve("webdav", project.parent / "served", *options) as port:
         url = f"webdav://127.0.0.1:{port}/bucket/dvc"
         set_remote(project, url, user=USER, password="wrong")
-        done = dvc(project, "push")
-        assert done.returncode != 0 and "401" in done.stderr + done.stdout
-    assert (project / "models/agent.safetensors").read_bytes() == CONTENT
-    assert "up to date" in check(project, "status")
+        expect_refusal(project, ("401", "Unauthorized"))
+    with serve("sftp", project.parent / "served", *options) as port:
+        url = f"ssh://127.0.0.1:{port}/bucket/dvc"
+        set_remote(project, url, user=USER, password="wrong", allow_agent="false")
+        expect_refusal(project, ("ermission denied", "uthentication"))
+    with serve("s3", project.parent / "served", "--auth-key", f"{USER},{PASSWORD}") as port:
+        s3(project, port, secret="wrong")
+        expect_refusal(project, ("SignatureDoesNotMatch", "Forbidden", "403", "signature"))
 
 
 def test_a_server_that_is_down_is_an_error_and_loses_nothing(project):

@@ -1,0 +1,79 @@
+"""The search of C: what drives which tracks, what is scored and what is kept."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from stages.train_controller import Rollouts, search, tracks_at
+from worldmodels.driving import Outcome, refuse_nan
+from worldmodels.errors import UserError
+from worldmodels.evolution import CMAES
+from worldmodels.seeds import tracks_for_validation
+
+SCHEDULE = [Rollouts(from_generation=0, tracks=2), Rollouts(from_generation=3, tracks=5)]
+
+
+class FakeArena:
+    """Scores a point by its distance from (1, 1, 1) and remembers who drove where."""
+
+    def __init__(self):
+        self.calls = []
+
+    def drive(self, points, jobs):
+        self.calls.append((points, jobs))
+        return [Outcome(c, t, -float(((points[c] - 1) ** 2).sum()), 10, None) for c, t in jobs]
+
+
+def run(generations=6, env_steps=0, validate_every=2):
+    controller = SimpleNamespace(
+        rollouts=SCHEDULE, validate_every=validate_every, validation_tracks=3
+    )
+    limits = SimpleNamespace(generations=generations, env_steps=env_steps)
+    params = SimpleNamespace(controller=controller, round=limits, seed=1)
+    arena, strategy = FakeArena(), CMAES(3, 0.5, 8, np.random.default_rng(1))
+    rows, seconds = search(strategy, arena, "first", params)
+    return rows, seconds, arena.calls, strategy
+
+
+def test_all_candidates_drive_the_same_tracks_and_new_ones_each_generation():
+    _, _, calls, _ = run()
+    seen = []
+    for generation, (_, jobs) in enumerate(calls):
+        tracks = {c: [t for who, t in jobs if who == c] for c in range(8)}
+        assert len({tuple(driven) for driven in tracks.values()}) == 1
+        assert len(tracks[0]) == (2 if generation < 3 else 5) == tracks_at(SCHEDULE, generation)
+        seen += tracks[0]
+    assert len(set(seen)) == len(seen)
+
+
+def test_the_mean_of_the_distribution_is_what_is_validated():
+    rows, _, calls, _ = run()
+    for generation, (points, jobs) in enumerate(calls):
+        checks = [track for who, track in jobs if who == 8]
+        assert checks == (tracks_for_validation(3) if generation % 2 == 0 else [])
+        if checks:
+            expected = -float(((points[8] - 1) ** 2).sum())
+            assert rows[generation]["validation"] == pytest.approx(expected)
+        else:
+            assert rows[generation]["validation"] == ""
+    assert calls[0][0][8].tolist() == [0, 0, 0]
+
+
+def test_a_row_a_generation_counts_steps_of_training_only_and_the_search_improves():
+    rows, seconds, _, strategy = run(generations=60)
+    assert [row["generation"] for row in rows] == list(range(60)) and len(seconds) == 60
+    assert rows[0]["env_steps"] == 8 * 2 * 10 and rows[3]["env_steps"] == 480 + 400
+    assert ((strategy.mean - 1) ** 2).sum() < 1e-3
+    assert rows[-1]["population_best"] >= rows[-1]["population_mean"] > rows[0]["population_best"]
+
+
+def test_the_budget_in_steps_ends_the_search():
+    rows, *_ = run(generations=100, env_steps=300)
+    assert [row["env_steps"] for row in rows] == [160, 320]
+
+
+def test_an_action_that_is_no_number_names_candidate_track_and_step():
+    refuse_nan(np.zeros(3), 4, 77, 9)
+    with pytest.raises(UserError, match="candidate 4 on track 77 at step 9"):
+        refuse_nan(np.array([0, np.nan, 0]), 4, 77, 9)

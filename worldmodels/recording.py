@@ -1,0 +1,69 @@
+"""Drive to record: the explorer alone, or an agent whose actions wander."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from worldmodels.agent import Agent, AgentDriver
+from worldmodels.driving import Driver, Outcome, drive
+from worldmodels.environment.car_racing import DrawnCarRacing
+from worldmodels.exploration import Exploration, ExplorationConfig
+from worldmodels.rollout import CARS
+from worldmodels.seeds import generator
+
+
+class Noisy:
+    """A driver whose actions wander, and are rounded to float16 so that the record is exact.
+
+    `wanderer(track)` makes the process that is added to a driver's actions, or that drives alone
+    where `driver` is None.
+    """
+
+    def __init__(self, driver: Driver | None, wanderer: Callable[[int], Exploration], slots: int):
+        self.driver, self.wanderer = driver, wanderer
+        self.wanderers: list[Exploration | None] = [None] * slots
+
+    def start(self, slot: int, candidate: int, track: int) -> None:
+        self.wanderers[slot] = self.wanderer(track)
+        if self.driver is not None:
+            self.driver.start(slot, candidate, track)
+
+    def act(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
+        wander = np.array([self.wanderers[slot].wander() for slot in slots])
+        if self.driver is not None:
+            wander = wander + self.driver.act(slots, observations)
+        return np.clip(wander, [-1, 0, 0], 1).astype(np.float16).astype(np.float32)
+
+    def took(self, slots: np.ndarray, actions: np.ndarray) -> None:
+        if self.driver is not None:
+            self.driver.took(slots, actions)
+
+
+def record_exploration(
+    config: ExplorationConfig, tracks: Sequence[int], horizon: int, patience: int, seed: int
+) -> list[Outcome]:
+    """Drive tracks blindly and record the episodes."""
+    driver = Noisy(
+        None, lambda track: Exploration(config, generator(seed, "explore", track)), CARS
+    )
+    jobs = [(0, track) for track in tracks]
+    return drive(driver, DrawnCarRacing, jobs, horizon, patience, CARS, "exploration")
+
+
+def record_agent(
+    agent: Agent,
+    noise: ExplorationConfig,
+    tracks: Sequence[int],
+    horizon: int,
+    patience: int,
+    seed: int,
+    device: str,
+) -> list[Outcome]:
+    """Drive tracks with an agent whose actions wander, and record the episodes."""
+    driver = Noisy(
+        AgentDriver(agent, CARS, seed, device),
+        lambda track: Exploration(noise, generator(seed, "noise", track)),
+        CARS,
+    )
+    jobs = [(0, track) for track in tracks]
+    return drive(driver, DrawnCarRacing, jobs, horizon, patience, CARS, "agent")
