@@ -19,11 +19,18 @@ from worldmodels.environment.car_racing import make_official
 from worldmodels.errors import UserError
 from worldmodels.film import Film
 from worldmodels.params import PARAMS, read_yaml
+from worldmodels.storage import read_json
 
 
-def newest_agent() -> Path:
-    """The agent of the last round of params.yaml."""
-    return Path("models") / list(read_yaml(PARAMS)["rounds"])[-1] / "agent.safetensors"
+def best_agent() -> Path:
+    """The agent of the round that did best on the validation tracks."""
+    scores = {
+        name: read_json(Path("results") / name / "train_controller/metrics.json")[
+            "validation_mean"
+        ]
+        for name in read_yaml(PARAMS)["rounds"]
+    }
+    return Path("models") / max(scores, key=scores.__getitem__) / "agent.safetensors"
 
 
 def drive(agent: Agent, seed: int, film: Film | None) -> tuple[float, int]:
@@ -50,13 +57,17 @@ def drive(agent: Agent, seed: int, film: Film | None) -> tuple[float, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the track, 0 or more")
-    parser.add_argument("--agent", type=Path, help="an agent file; default: the last round's")
+    parser.add_argument(
+        "--agent",
+        type=Path,
+        help="an agent file; default: that of the round which did best on the validation tracks",
+    )
     parser.add_argument("--watch", action="store_true", help="show a window, write no video")
     options = parser.parse_args()
     if options.seed < 0:
         parser.error(f"--seed {options.seed}: a track's seed is 0 or more")
     try:
-        path = options.agent or newest_agent()
+        path = options.agent or best_agent()
         agent = Agent.load(path)
         video = Path("drives") / f"track-{options.seed}.mp4"
         with nullcontext() if options.watch else Film(video, FPS, (VIDEO_W, VIDEO_H)) as film:

@@ -93,7 +93,7 @@ def test_pictures_and_a_video_are_there(pipeline):
 
 def test_results_table_shows_every_round_beside_the_paper(pipeline):
     shown = say(pipeline, sys.executable, "-m", "commands.table").stdout
-    assert "ours: round first" in shown and "ours: round second" in shown and "906" in shown
+    assert "ours, round first" in shown and "ours, round second" in shown and "906" in shown
 
 
 def test_the_agent_drives_a_track_of_ones_choice(pipeline):
