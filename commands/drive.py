@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument(
         "--agent",
         type=Path,
-        help="an agent file; default: that of the round which did best on the validation tracks",
+        help="an agent file; default: the best on validation",
     )
     parser.add_argument("--watch", action="store_true", help="show a window, write no video")
     options = parser.parse_args()
