@@ -48,7 +48,9 @@ def prepare(device: str, threads: int) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"params.yaml: device is {device!r}: not usable here: {reason}") from None
+        raise UserError(
+            f"params.yaml: machine.device is {device!r}: not usable here: {reason}"
+        ) from None
     return torch.device(device)
 
 
