@@ -100,15 +100,11 @@ def push_wipe_pull(folder: Path) -> None:
     assert (folder / "models/agent.safetensors").read_bytes() == CONTENT
 
 
-def s3(folder: Path, port: int, secret: str = PASSWORD) -> None:
-    url = f"http://127.0.0.1:{port}"
-    secrets = {"access_key_id": USER, "secret_access_key": secret}
-    set_remote(folder, "s3://bucket/dvc", endpointurl=url, **secrets)
-
-
 def test_s3(project):
     with serve("s3", project.parent / "served", "--auth-key", f"{USER},{PASSWORD}") as port:
-        s3(project, port)
+        url = f"http://127.0.0.1:{port}"
+        secrets = {"access_key_id": USER, "secret_access_key": PASSWORD}
+        set_remote(project, "s3://bucket/dvc", endpointurl=url, **secrets)
         push_wipe_pull(project)
 
 
@@ -128,12 +124,6 @@ def test_webdav(project):
         push_wipe_pull(project)
 
 
-def test_http(project):
-    with serve("s3", project.parent / "served") as port:  # takes PUT and GET without a password
-        set_remote(project, f"http://127.0.0.1:{port}/bucket/dvc", method="PUT")
-        push_wipe_pull(project)
-
-
 def test_http_reads_what_was_pushed_to_a_folder(project):
     store = project.parent / "served"
     set_remote(project, str(store))
@@ -145,27 +135,15 @@ def test_http_reads_what_was_pushed_to_a_folder(project):
     assert (project / "models/agent.safetensors").read_bytes() == CONTENT
 
 
-def expect_refusal(folder: Path, words: tuple[str, ...]) -> None:
-    done = dvc(folder, "push")
-    said = done.stderr + done.stdout
-    assert done.returncode != 0 and "ERROR" in said and any(word in said for word in words), said
-    assert (folder / "models/agent.safetensors").read_bytes() == CONTENT
-    assert "up to date" in check(folder, "status")
-
-
 def test_a_refused_password_is_an_error_and_loses_nothing(project):
     options = ("--user", USER, "--pass", PASSWORD)
     with serve("webdav", project.parent / "served", *options) as port:
         url = f"webdav://127.0.0.1:{port}/bucket/dvc"
         set_remote(project, url, user=USER, password="wrong")
-        expect_refusal(project, ("401", "Unauthorized"))
-    with serve("sftp", project.parent / "served", *options) as port:
-        url = f"ssh://127.0.0.1:{port}/bucket/dvc"
-        set_remote(project, url, user=USER, password="wrong", allow_agent="false")
-        expect_refusal(project, ("ermission denied", "uthentication"))
-    with serve("s3", project.parent / "served", "--auth-key", f"{USER},{PASSWORD}") as port:
-        s3(project, port, secret="wrong")
-        expect_refusal(project, ("SignatureDoesNotMatch", "Forbidden", "403", "signature"))
+        done = dvc(project, "push")
+        assert done.returncode != 0 and "401" in done.stderr + done.stdout
+    assert (project / "models/agent.safetensors").read_bytes() == CONTENT
+    assert "up to date" in check(project, "status")
 
 
 def test_a_server_that_is_down_is_an_error_and_loses_nothing(project):
