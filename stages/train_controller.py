@@ -61,7 +61,6 @@ class ControllerConfig(Section):
     simple_es: SimpleESConfig
     population: Population
     sigma: Positive
-    rollouts: Annotated[list[Rollouts], Field(min_length=1), AfterValidator(in_order)]
     horizon: Count
     patience: Natural
     validate_every: Count
@@ -71,6 +70,7 @@ class ControllerConfig(Section):
 class Round(Part):
     generations: Count
     env_steps: Natural
+    rollouts: Annotated[list[Rollouts], Field(min_length=1), AfterValidator(in_order)]
 
 
 class Params(Part):
@@ -126,7 +126,7 @@ def search(
             if 0 < limits.env_steps <= env_steps:
                 break
             tracks = tracks_for_training(
-                tracks_at(config.rollouts, generation),
+                tracks_at(limits.rollouts, generation),
                 seed=params.seed,
                 purpose=("controller", name, generation),
             )
