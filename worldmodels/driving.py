@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 
 from worldmodels.environment.car_racing import POSE_DTYPE, DrawnCarRacing
-from worldmodels.environment.picture import SIZE
+from worldmodels.environment.resize import SIZE
 from worldmodels.errors import UserError
 from worldmodels.scenes import Episode
 
@@ -113,8 +113,10 @@ def drive(
         taken = np.array(list(cars))
         actions = driver.act(taken, observations[: len(cars)])
         driver.took(taken, actions)
+        if not np.isfinite(actions).all():
+            for action, car in zip(actions, cars.values()):
+                refuse_nan(action, car.candidate, car.track, car.steps)
         for action, (slot, car) in zip(actions, list(cars.items())):
-            refuse_nan(action, car.candidate, car.track, car.steps)
             car.step(action)
             outcome = car.outcome(patience, record_as or "")
             if outcome is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from worldmodels.environment.car_racing import POSE_DTYPE, draw_pose
-from worldmodels.environment.picture import SIZE
+from worldmodels.environment.resize import SIZE
 from worldmodels.environment.track import track_of
 from worldmodels.errors import UserError
 from worldmodels.tables import read_table, write_table

@@ -40,6 +40,29 @@ class Unfold(nn.Module):
         return (x @ self.weight).view(-1, *self.shape) + self.bias.view(1, -1, 1, 1)
 
 
+class Fold(nn.Module):
+    """The convolution of a 6x6 map to 2x2 (kernel 4, stride 2) as a matrix product.
+
+    Equal to `nn.Conv2d(inputs, outputs, 4, stride=2)` on [B, inputs, 6, 6], with its weights laid
+    out [4 * 4 * inputs, outputs]; oneDNN takes three times as long over so small a map.
+    """
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        like = nn.Conv2d(inputs, outputs, 4, stride=2)
+        assert like.bias is not None
+        self.weight = nn.Parameter(like.weight.detach().permute(2, 3, 1, 0).flatten(0, 2))
+        self.bias = nn.Parameter(like.bias.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, 6, 6] to [B, 4 * outputs]: the four places, one after the other."""
+        rows = x.permute(0, 2, 3, 1)
+        corners = ((0, 0), (0, 2), (2, 0), (2, 2))
+        windows = [rows[:, top : top + 4, left : left + 4].flatten(1) for top, left in corners]
+        places = torch.stack(windows, dim=1).flatten(0, 1)
+        return torch.addmm(self.bias, places, self.weight).view(len(x), -1)
+
+
 class ImageEncoder(nn.Module):
     """x [B, 3, 64, 64] in [0, 1] to (mu, logvar), both [B, Z]."""
 
@@ -52,13 +75,13 @@ class ImageEncoder(nn.Module):
             nn.ReLU(),
             nn.Conv2d(64, 128, 4, stride=2),
             nn.ReLU(),
-            nn.Conv2d(128, 256, 4, stride=2),
-            nn.ReLU(),
         )
+        self.fold = Fold(128, 256)
         self.statistics = nn.Linear(1024, 2 * config.latent_size)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mu, logvar = self.statistics(self.convolutions(x).flatten(1)).chunk(2, dim=1)
+        features = self.fold(self.convolutions(x)).relu()
+        mu, logvar = self.statistics(features).chunk(2, dim=1)
         return mu, logvar
 
 
@@ -116,21 +139,28 @@ def vae_loss(
 
     The KL of an image counts only above `kl_tolerance` nats per latent (the released code: 0.5).
     """
-    squared_error = (x - reconstruction).square().flatten(1).sum(dim=1)
+    squared_error = (x - reconstruction).square().sum(dim=(1, 2, 3))
     kl = kl_divergence(mu, logvar)
     counted = kl.clamp(min=kl_tolerance * mu.shape[1])
     return (squared_error + counted).mean(), squared_error.mean(), kl.mean()
 
 
 class BatchEncoder:
-    """V's encoder, ready to act: in the precision asked for, channels last."""
+    """V's encoder, ready to act: in the precision asked for, channels last.
+
+    On a CPU the convolutions run with their weights laid out once for oneDNN's kernels and with
+    the ReLU inside them: the same bits as module by module, in less time.
+    """
 
     def __init__(self, encoder: ImageEncoder, precision: str, device: str):
         self.dtype, self.device = DTYPES[precision], device
-        encoder = copy.deepcopy(encoder).to(device)
-        convolutions = encoder.convolutions.to(self.dtype)
-        self.convolutions = convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        encoder = copy.deepcopy(encoder).requires_grad_(False).to(device)
         self.statistics = encoder.statistics
+        self.fold = encoder.fold.to(self.dtype)
+        convolutions = encoder.convolutions.to(self.dtype)
+        self.convolutions: nn.Module = convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if device == "cpu":
+            self.convolutions = PackedConvolutions(convolutions)
 
     def __call__(self, observations: np.ndarray) -> tuple[Tensor, Tensor]:
         """(mu, logvar) [n, Z] float32 of uint8 [n, 64, 64, 3], n a multiple of GROUP."""
@@ -138,11 +168,34 @@ class BatchEncoder:
         for start in range(0, len(observations), GROUP):
             frames = torch.from_numpy(observations[start : start + GROUP]).to(self.device)
             pixels = frames.permute(0, 3, 1, 2).to(self.dtype).div_(255)
-            features = self.convolutions(pixels)
-            flat = features.float().contiguous().flatten(1)
-            outputs.append(self.statistics(flat))
+            features = self.fold(self.convolutions(pixels)).relu_()
+            outputs.append(self.statistics(features.float()))
         mu, logvar = torch.cat(outputs).cpu().chunk(2, dim=1)
         return mu, logvar
+
+
+class PackedConvolutions(nn.Module):
+    """A Sequential of Conv2d and ReLU in turn, as oneDNN runs it best on GROUP images of 64x64."""
+
+    def __init__(self, convolutions: nn.Sequential):
+        super().__init__()
+        self.run = torch.ops.mkldnn._convolution_pointwise
+        self.layers: list[tuple] = []
+        x = torch.zeros(GROUP, 3, 64, 64, dtype=next(convolutions.parameters()).dtype)
+        x = x.contiguous(memory_format=torch.channels_last)
+        for layer in convolutions:
+            if isinstance(layer, nn.Conv2d):
+                geometry = (layer.padding, layer.stride, layer.dilation, layer.groups)
+                weight = torch.ops.mkldnn._reorder_convolution_weight(
+                    layer.weight, *geometry, list(x.shape)
+                )
+                self.layers.append((weight, layer.bias, *geometry, "relu", [], None))
+            x = layer(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = self.run(x, *layer)
+        return x
 
 
 def to_input(frames: Tensor) -> Tensor:
