@@ -33,7 +33,7 @@ class EvaluateConfig(Section):
 
 class Params(Part):
     seed: Seed
-    machine: stage.Machine
+    machine: stage.Device
     evaluate: EvaluateConfig
 
 
@@ -54,7 +54,7 @@ def score(agent: Agent, params: Params) -> list[Outcome]:
 
 
 def main(name: str, params: Params) -> None:
-    stage.prepare(params.machine.device, params.machine.threads)
+    stage.prepare(params.machine.device)
     agent = Agent.load(Path("models") / name / "agent.safetensors")
     outcomes = score(agent, params)
     returns = np.array([outcome.score for outcome in outcomes])

@@ -51,7 +51,7 @@ class Round(Part):
 
 class Params(Part):
     seed: Seed
-    machine: stage.Machine
+    machine: stage.Device
     sample: SampleConfig
     exploration: ExplorationConfig
     noise: Noise
@@ -138,7 +138,7 @@ def shorten(episode: Episode, left: int) -> Episode:
 
 
 def main(name: str, params: Params) -> None:
-    stage.prepare(params.machine.device, params.machine.threads)
+    stage.prepare(params.machine.device)
     scenes = Scenes(record(name, params))
     scenes.save(Path("data") / name / "scenes")
     metrics, speeds = coverage(scenes)

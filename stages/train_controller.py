@@ -167,14 +167,18 @@ def tracks_at(rollouts: list[Rollouts], generation: int) -> int:
     return begun[-1].tracks
 
 
-def make_space(memory: MDNRNN, latents: Latents, config: ControllerConfig) -> SearchSpace:
+def make_space(memory: MDNRNN, latents: Latents, params: Params) -> SearchSpace:
     """The space that params name, scaled by what V and M gave on the record."""
+    config = params.controller
     size, sees_hidden = latents.mu.shape[1], config.inputs == "z+h"
     if config.search == "raw":
         features = size + memory.config.hidden_size if sees_hidden else size
         return raw_space(config.inputs, features)
     mu = latents.mu.astype(np.float64)
-    hidden = hidden_states(memory, latents, config.scaling_frames) if sees_hidden else None
+    hidden = None
+    if sees_hidden:
+        rng = generator(params.seed, "controller", "scaling")
+        hidden = hidden_states(memory, latents, config.scaling_frames, rng)
     return scaled_space(config.inputs, mu, hidden, config.hidden_components, config.std_floor)
 
 
@@ -205,7 +209,7 @@ def main(name: str, params: Params) -> None:
     )
     blank = np.zeros((1, parameter_count(config.inputs, latents.mu.shape[1], hidden_size)))
     agent = Agent.of(agent_config, vae, memory, blank)
-    space = make_space(memory, latents, config)
+    space = make_space(memory, latents, params)
     strategy = make_strategy(space, params, name)
     arena = Arena(agent, space, params)
     rows, seconds = search(strategy, arena, name, params)

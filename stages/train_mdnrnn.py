@@ -18,11 +18,11 @@ from worldmodels.latents import Latents
 from worldmodels.mdnrnn import MDNRNN, Losses, MDNRNNConfig, mdnrnn_losses, save_mdnrnn
 from worldmodels.params import Count, NonNegative, Part, Positive, Seed, Share
 from worldmodels.progress import Progress
-from worldmodels.scenes import held_out
 from worldmodels.seeds import generator, torch_generator
 from worldmodels.sequences import Sequences
 from worldmodels.storage import write_csv, write_json
 from worldmodels.vae import reparameterise
+from worldmodels.validation import held_out
 
 
 class TrainingConfig(MDNRNNConfig):
@@ -32,7 +32,6 @@ class TrainingConfig(MDNRNNConfig):
     gradient_clip: Positive
     reward_weight: NonNegative
     end_weight: NonNegative
-    validation_share: Share
     validations: Count
 
 
@@ -42,6 +41,7 @@ class Round(Part):
 
 class Params(Part):
     seed: Seed
+    validation_share: Share
     machine: stage.Machine
     mdnrnn: TrainingConfig
     round: Round
@@ -156,8 +156,7 @@ def gaussian_nll(error: Tensor, variance: Tensor) -> float:
 def main(name: str, params: Params) -> None:
     device = stage.prepare(params.machine.device, params.machine.threads)
     latents = Latents.load(Path("data") / name / "latents.parquet")
-    rng = generator(params.seed, "mdnrnn", "held out")
-    held = held_out(latents.lengths, params.mdnrnn.validation_share, rng)
+    held = held_out(latents.lengths, params.validation_share, params.seed)
     training, validation = Sequences(latents, ~held), Sequences(latents, held)
 
     torch.manual_seed(torch_generator(params.seed, "mdnrnn", "weights").initial_seed())

@@ -18,7 +18,7 @@ from worldmodels.errors import UserError
 from worldmodels.images import write_grid
 from worldmodels.params import Count, NonNegative, Part, Positive, Seed, Share
 from worldmodels.progress import Progress
-from worldmodels.scenes import Scenes, held_out
+from worldmodels.scenes import Scenes
 from worldmodels.seeds import generator, torch_generator
 from worldmodels.storage import write_csv, write_json
 from worldmodels.vae import (
@@ -30,6 +30,7 @@ from worldmodels.vae import (
     to_input,
     vae_loss,
 )
+from worldmodels.validation import held_out
 
 EVALUATION_BATCH = 128
 
@@ -40,7 +41,6 @@ class TrainingConfig(VAEConfig):
     batch_size: Count
     precision: Literal["float32", "bfloat16"]
     weights_dtype: Literal["float32", "float16", "bfloat16"]
-    validation_share: Share
     validation_frames: Count
     validations: Count
     in_use_above: Positive
@@ -52,6 +52,7 @@ class Round(Part):
 
 class Params(Part):
     seed: Seed
+    validation_share: Share
     machine: stage.Machine
     vae: TrainingConfig
     round: Round
@@ -168,7 +169,7 @@ def main(name: str, params: Params) -> None:
     device = stage.prepare(params.machine.device, params.machine.threads)
     scenes = Scenes.load(Path("data") / name / "scenes")
     rng = generator(params.seed, "vae", "held out")
-    held = held_out(scenes.lengths, params.vae.validation_share, rng)[scenes.episode_of]
+    held = held_out(scenes.lengths, params.validation_share, params.seed)[scenes.episode_of]
     validation = rng.permutation(np.flatnonzero(held))[: params.vae.validation_frames]
 
     torch.manual_seed(torch_generator(params.seed, "vae", "weights").initial_seed())

@@ -7,7 +7,8 @@ from typing import Protocol
 import gymnasium
 import numpy as np
 
-from worldmodels.environment.car_racing import POSE_DTYPE, DrawnCarRacing
+from worldmodels.environment.car_racing import DrawnCarRacing
+from worldmodels.environment.pose import POSE_DTYPE
 from worldmodels.environment.resize import SIZE
 from worldmodels.errors import UserError
 from worldmodels.scenes import Episode

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodels.environment.car_racing import POSE_DTYPE, draw_pose
+from worldmodels.environment.pose import POSE_DTYPE, draw_pose
 from worldmodels.environment.resize import SIZE
 from worldmodels.environment.track import track_of
 from worldmodels.errors import UserError
@@ -129,19 +129,3 @@ class Scenes:
             raise UserError(f"{folder}: its files are not of one record; run `dvc checkout`")
         self._index()
         return self
-
-
-def held_out(lengths: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """bool [episodes]: whole episodes for validation, about `share` of them, at least one.
-
-    Raises UserError if there are too few episodes for both.
-    """
-    count = max(round(share * len(lengths)), 1)
-    if count >= len(lengths):
-        raise UserError(
-            f"{len(lengths)} episode(s) are too few to hold {count} out for validation: "
-            "raise rounds.*.frames or lower validation_share"
-        )
-    chosen = np.zeros(len(lengths), dtype=bool)
-    chosen[rng.permutation(len(lengths))[:count]] = True
-    return chosen

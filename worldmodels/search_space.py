@@ -78,9 +78,14 @@ def scaled_space(
 
 
 @torch.inference_mode()
-def hidden_states(memory: MDNRNN, latents: Latents, frames: int) -> np.ndarray:
-    """M's hidden states [n, H] along whole recorded episodes, about `frames` of them."""
-    chosen = np.cumsum(latents.lengths) - latents.lengths < frames
+def hidden_states(
+    memory: MDNRNN, latents: Latents, frames: int, rng: np.random.Generator
+) -> np.ndarray:
+    """M's hidden states [n, H] along whole recorded episodes drawn at random, about `frames`."""
+    order = rng.permutation(len(latents.lengths))
+    lengths = latents.lengths[order]
+    chosen = np.zeros(len(order), dtype=bool)
+    chosen[order[np.cumsum(lengths) - lengths < frames]] = True
     parts = []
     for windows in Sequences(latents, chosen).episodes(64):
         mu, action = windows["mu"][:, :-1], windows["action"]

@@ -26,12 +26,15 @@ class Sequences:
     def windows(self, count: int, length: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """`count` windows of `length` steps, at random places of episodes chosen by their length.
 
+        Places up to half a window before an episode stand for its start, which M meets in every
+        drive and few windows would hold.
+
         `mu`, `logvar` [B, T + 1, Z]; `action` [B, T, 3]; `reward`, `terminated`, `has_next`,
         `is_step` [B, T] float32, zero where an episode is over.
         """
         episodes = rng.choice(len(self.lengths), count, p=self.lengths / self.lengths.sum())
         spare = np.maximum(self.lengths[episodes] - length, 0)
-        offsets = rng.integers(0, spare + 1)
+        offsets = np.maximum(rng.integers(-(length // 2), spare + 1), 0)
         return self._cut(self.starts[episodes] + offsets, self.lengths[episodes] - offsets, length)
 
     def episodes(self, count: int) -> Iterator[dict[str, Tensor]]:

@@ -18,8 +18,11 @@ from worldmodels.storage import read_csv, write_csv
 COSTS = Path("results/costs.csv")
 
 
-class Machine(Part):
+class Device(Part):
     device: str
+
+
+class Machine(Device):
     threads: Count
 
 
@@ -39,7 +42,7 @@ def run(name: str, section: type[SectionType], main: Callable[[str, SectionType]
     note_cost(COSTS, name, round_name, time.monotonic() - started)
 
 
-def prepare(device: str, threads: int) -> torch.device:
+def prepare(device: str, threads: int = 1) -> torch.device:
     """Fix what the bits of a result depend on. Raises UserError if the device is not there."""
     torch.set_num_threads(threads)
     threadpool_limits(threads)  # those of numpy and what is built on it

@@ -1,6 +1,7 @@
 """V: the convolutional VAE of the paper (Ha & Schmidhuber 2018, appendix A.1)."""
 
 import copy
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -159,7 +160,7 @@ class BatchEncoder:
         self.fold = encoder.fold.to(self.dtype)
         convolutions = encoder.convolutions.to(self.dtype)
         self.convolutions: nn.Module = convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if device == "cpu":
+        if device == "cpu" and runs_packed(self.dtype):
             self.convolutions = PackedConvolutions(convolutions)
 
     def __call__(self, observations: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -172,6 +173,20 @@ class BatchEncoder:
             outputs.append(self.statistics(features.float()))
         mu, logvar = torch.cat(outputs).cpu().chunk(2, dim=1)
         return mu, logvar
+
+
+def runs_packed(dtype: torch.dtype) -> bool:
+    """Whether oneDNN has kernels for `dtype` here; warns where bfloat16 has to go without."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if dtype is not torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return True
+    warnings.warn(
+        "this processor computes no bfloat16 of its own: V is slow, and the last bits may differ; "
+        "`precision: float32` in params.yaml is faster here",
+        stacklevel=2,
+    )
+    return False
 
 
 class PackedConvolutions(nn.Module):

@@ -10,21 +10,14 @@ from gymnasium import spaces
 from gymnasium.envs.box2d.car_dynamics import Car
 from gymnasium.envs.box2d.car_racing import CarRacing
 
-from worldmodels.environment import canvas, picture
+from worldmodels.environment.canvas import HEIGHT
 from worldmodels.environment.car import FastCar, memory_is_known, read_pose
+from worldmodels.environment.pose import PHASE_UNIT, POSE_DTYPE, draw_pose
 from worldmodels.environment.resize import SIZE
-from worldmodels.environment.track import NEVER, Track, survey, track_of
+from worldmodels.environment.track import NEVER, RED, WHITE, Track, survey, track_of
 
 ENV_ID = "WorldModels/CarRacing-v3"
-POSE_DTYPE = np.dtype(
-    [
-        ("hull", np.float32, 3),  # x, y in metres, angle in radians
-        ("wheel_angle", np.float16, 4),  # radians against the hull
-        ("wheel_phase", np.uint8, 4),  # 256ths of a turn
-        ("on_road", np.uint8),  # how many wheels touch a road tile: shown to no model
-    ]
-)
-PHASE_UNIT = 2 * np.pi / 256
+BORDER_COLOURS = {WHITE: (255, 255, 255), RED: (255, 0, 0)}
 _INDICES = tuple(range(10000))  # of tiles, one object each: the bindings never let go of one
 
 
@@ -203,32 +196,6 @@ class DrawnCarRacing(CarRacing):
         return observation
 
 
-BORDER_COLOURS = {-1: (255, 255, 255), -2: (255, 0, 0)}
-
-
-def draw_pose(
-    track: Track, touched_at, frame: int, pose, out: np.ndarray, palette=canvas.PALETTE
-) -> None:
-    """Draw the frame of a pose (POSE_DTYPE) into `out`, uint8 [64, 64, 3] or the crop [84, 96, 3].
-
-    `touched_at` [N] uint16 tells at which frame each tile was first touched (NEVER: not yet);
-    `palette` comes from `canvas.pack_palette`.
-    """
-    draw = picture.draw if len(out) == SIZE else picture.draw_crop
-    draw(
-        track.corners,
-        track.places,
-        track.tiles,
-        touched_at,
-        frame,
-        pose["hull"],
-        pose["wheel_angle"].astype(np.float32),
-        pose["wheel_phase"] * np.float32(PHASE_UNIT),
-        palette,
-        out,
-    )
-
-
 def register() -> None:
     """Make `gymnasium.make(ENV_ID)` known, with CarRacing-v3's horizon of 1,000 steps."""
     if ENV_ID not in gymnasium.registry:
@@ -249,5 +216,5 @@ def preprocess(observation: np.ndarray) -> np.ndarray:
     """Crop rows 0:84 of [96, 96, 3] uint8 and resize to [64, 64, 3] with Pillow's BILINEAR."""
     from PIL import Image
 
-    crop = Image.fromarray(observation[: canvas.HEIGHT])
+    crop = Image.fromarray(observation[:HEIGHT])
     return np.asarray(crop.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
