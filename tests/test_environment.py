@@ -1,5 +1,7 @@
 """The drawn CarRacing against Gymnasium's: same episodes, nearly the same picture."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import gymnasium
 import numpy as np
 import pytest
@@ -103,6 +105,13 @@ def test_surveyed_track_is_the_one_that_reset_makes():
         np.testing.assert_array_equal(track.corners, env.polygons.corners)
         np.testing.assert_array_equal(track.tiles, env.polygons.tiles)
         assert track.length == len(env.track)
+
+
+def test_tracks_surveyed_in_threads_are_those_surveyed_alone():
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(track_of.__wrapped__, range(40, 60)))
+    for seed, track in zip(range(40, 60), together):
+        np.testing.assert_array_equal(track.corners, track_of(seed).corners)
 
 
 def test_gymnasiums_checker_finds_nothing():

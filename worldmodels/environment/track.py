@@ -65,14 +65,9 @@ class _Surveyor(CarRacing):
         )
 
 
-_SURVEYOR: list[_Surveyor] = []
-
-
 def survey(rng: np.random.Generator) -> Track:
     """The track that Gymnasium's generator makes from `rng`, without its bodies."""
-    if not _SURVEYOR:
-        _SURVEYOR.append(_Surveyor())
-    return _SURVEYOR[0].survey(rng)
+    return _Surveyor().survey(rng)
 
 
 @lru_cache(maxsize=4096)
