@@ -3,7 +3,7 @@ PYTHON ?= python3
 SEED ?= 7
 WITH := PATH="$(CURDIR)/.venv/bin:$$PATH" DVC_NO_ANALYTICS=1
 
-.PHONY: all test test-remotes quick drive watch clean
+.PHONY: all test test-remotes quick verify faults benchmark drive watch clean
 
 all: .venv/ready  ## pull the trained models, bring the pipeline up to date, show the results
 	@[ ! -f dvc.lock ] || $(WITH) dvc pull || echo "Not all could be pulled; what is missing is made."
@@ -19,6 +19,12 @@ test-remotes: .venv/remotes  ## push to and pull from S3, SFTP, WebDAV and HTTP 
 
 quick: .venv/ready  ## every stage of two rounds at tiny sizes, in a temporary place
 	$(WITH) python -m commands.quick
+
+verify: .venv/ready  ## the tiny pipeline twice: are all outputs the same, and the same as ours?
+	$(WITH) python -m commands.verify
+
+faults: .venv/ready  ## the same, with stages killed at random and files damaged
+	$(WITH) python -m commands.faults
 
 drive: .venv/ready  ## the trained agent drives the track SEED=...: a score and a video
 	@ls models/*/agent.safetensors >/dev/null 2>&1 || $(WITH) dvc pull

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -45,12 +45,13 @@ def make_copy(folder: Path) -> None:
         dvc(folder, "config", f"core.{setting}", "false")
 
 
-def dvc(folder: Path, *arguments: str) -> None:
-    """Run DVC there. Raises CalledProcessError if it fails."""
+def dvc(folder: Path, *arguments: str, output: IO | None = None) -> None:
+    """Run DVC there, its words to `output`. Raises CalledProcessError if it fails."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {f"DVC_{level}_CONFIG_DIR": str(folder / ".dvc/tmp") for level in ("GLOBAL", "SYSTEM")}
     env = os.environ | own | {"DVC_NO_ANALYTICS": "1", "PATH": path}
-    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, env=env, check=True)
+    command = [sys.executable, "-m", "dvc", *arguments]
+    subprocess.run(command, cwd=folder, env=env, check=True, stdout=output, stderr=output)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from worldmodels.errors import UserError
 from worldmodels.params import PARAMS, read_yaml
-from worldmodels.stage import COSTS
+from worldmodels.provenance import RUNS
 from worldmodels.storage import read_csv, read_json
 
 HEADER = "| | mean | 95 % | std | worst | tracks | minutes | hardware |"
@@ -16,11 +16,11 @@ PAPER_HIDDEN = "| paper: V + C with a hidden layer | 788 | | 141 | | 100 | | |"
 TRAINING = ("sample", "train_vae", "encode", "train_mdnrnn", "train_controller")
 
 
-def row(up_to: list[str], metrics: dict[str, Any], costs: list[dict[str, str]]) -> str:
+def row(up_to: list[str], metrics: dict[str, Any], runs: list[dict[str, str]]) -> str:
     """The last of the rounds `up_to`: test score, and minutes of training from the first on."""
-    stages = [c for c in costs if c["round"] in up_to and c["stage"] in TRAINING]
-    minutes = sum(float(cost["seconds"]) for cost in stages) / 60
-    hardware = ", ".join(sorted({cost["processor"] for cost in stages}))
+    stages = [r for r in runs if r["round"] in up_to and r["stage"] in TRAINING]
+    minutes = sum(float(run["seconds"]) for run in stages) / 60
+    hardware = ", ".join(sorted({f"{run['processor']}, {run['cores']} cores" for run in stages}))
     interval = f"{metrics['ci_low']:.0f} to {metrics['ci_high']:.0f}"
     return (
         f"| ours, round {up_to[-1]} | {metrics['mean']:.0f} | {interval} | {metrics['std']:.0f} "
@@ -28,12 +28,12 @@ def row(up_to: list[str], metrics: dict[str, Any], costs: list[dict[str, str]]) 
     )
 
 
-def table(results: Path, costs: list[dict[str, str]]) -> str:
+def table(results: Path, runs: list[dict[str, str]]) -> str:
     """The table of all rounds that have been evaluated."""
     rounds = list(read_yaml(PARAMS)["rounds"])
     paths = {name: results / name / "evaluate" / "metrics.json" for name in rounds}
     rows = [
-        row(rounds[: index + 1], read_json(paths[name]), costs)
+        row(rounds[: index + 1], read_json(paths[name]), runs)
         for index, name in enumerate(rounds)
         if paths[name].exists()
     ]
@@ -42,6 +42,6 @@ def table(results: Path, costs: list[dict[str, str]]) -> str:
 
 if __name__ == "__main__":
     try:
-        print(table(Path("results"), read_csv(COSTS) if COSTS.exists() else []))
+        print(table(Path("results"), read_csv(RUNS) if RUNS.exists() else []))
     except UserError as error:
         sys.exit(str(error))

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from worldmodels import stage
 from worldmodels.agent import Agent
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.driving import Outcome
 from worldmodels.params import Count, Part, Section, Seed
 from worldmodels.progress import Progress
@@ -23,7 +24,7 @@ from worldmodels.statistics import summarise
 from worldmodels.storage import write_csv, write_json
 from worldmodels.workers import run_chunks
 
-TRACKS_A_CHUNK = 8
+TRACKS_A_CHUNK = 4
 
 
 class EvaluateConfig(Section):
@@ -37,26 +38,34 @@ class Params(Part):
     evaluate: EvaluateConfig
 
 
-def score(agent: Agent, params: Params) -> list[Outcome]:
+def score(agent: Agent, params: Params, checkpoint: Checkpoint) -> list[Outcome]:
     """Drive every test track once, to its end or the horizon."""
+    outcomes: dict[int, Outcome] = checkpoint.resume() or {}
     tracks = tracks_for_test(params.evaluate.tracks)
+    left = [track for track in tracks if track not in outcomes]
     settings = ("official", params.evaluate.horizon, 0, params.seed, params.machine.device)
-    cuts = range(0, len(tracks), TRACKS_A_CHUNK)
-    parts = [[(0, track) for track in tracks[cut : cut + TRACKS_A_CHUNK]] for cut in cuts]
-    with Progress("evaluate", len(tracks), "tracks") as progress:
-        results = run_chunks(
+    cuts = range(0, len(left), TRACKS_A_CHUNK)
+    parts = [[(0, track) for track in left[cut : cut + TRACKS_A_CHUNK]] for cut in cuts]
+    with Progress("evaluate", len(tracks), "tracks", len(outcomes)) as progress:
+
+        def take_in(_: int, results: list[Outcome]) -> None:
+            outcomes.update((outcome.track, outcome) for outcome in results)
+            progress.advance(len(results))
+            checkpoint.save(outcomes)
+
+        run_chunks(
             drive_agent,
             [(agent, part, *settings) for part in parts],
             lambda chunk: f"test tracks {chunk[1][0][1]} to {chunk[1][-1][1]}",
-            lambda _, outcomes: progress.advance(len(outcomes)),
+            take_in,
         )
-    return [outcome for result in results for outcome in result]
+    return [outcomes[track] for track in tracks]
 
 
-def main(name: str, params: Params) -> None:
+def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     stage.prepare(params.machine.device)
     agent = Agent.load(Path("models") / name / "agent.safetensors")
-    outcomes = score(agent, params)
+    outcomes = score(agent, params, checkpoint)
     returns = np.array([outcome.score for outcome in outcomes])
     results = Path("results") / name / "evaluate"
     rows = [{"track": o.track, "return": o.score, "steps": o.steps} for o in outcomes]
@@ -72,4 +81,4 @@ def main(name: str, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    stage.run("evaluate", Params, main)
+    stage.run_long("evaluate", Params, main)

@@ -6,7 +6,7 @@ Paper: section 4.2 step 1, figure 3; the rounds: section 5, "iterative training 
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from worldmodels import stage
 from worldmodels.agent import Agent
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.coverage import coverage
 from worldmodels.driving import Outcome
 from worldmodels.errors import UserError
@@ -58,7 +59,7 @@ class Params(Part):
     round: Round
 
 
-def record(name: str, params: Params) -> list[Episode]:
+def record(name: str, params: Params, checkpoint: Checkpoint) -> list[Episode]:
     """Episodes with just the frames the round asks for: explored first, then the agent's."""
     limits: tuple = (params.sample.horizon, params.sample.patience, params.seed)
     explored = round(params.round.frames * params.round.exploration_share)
@@ -71,14 +72,37 @@ def record(name: str, params: Params) -> list[Episode]:
             )
     else:
         agent = Agent.load(Path(params.round.policy))
+    recording = checkpoint.resume() or {"explore": Recording(), "drive": Recording()}
+
+    def save_if_due() -> None:
+        if checkpoint.due():
+            checkpoint.save(recording)
+
     tracks = partial(tracks_for_training, seed=params.seed, purpose=("explore", name))
-    episodes = collect(explored, record_exploration, (params.exploration,), limits, tracks)
+    collect(
+        recording["explore"],
+        explored,
+        record_exploration,
+        (params.exploration,),
+        limits,
+        tracks,
+        save_if_due,
+    )
     if agent is not None:
         tracks = partial(tracks_for_training, seed=params.seed, purpose=("drive", name))
         who = (agent, wander_around_zero(params.noise))
         limits = (*limits, params.machine.device)
-        episodes += collect(params.round.frames - explored, record_agent, who, limits, tracks)
-    return episodes
+        driven = params.round.frames - explored
+        collect(recording["drive"], driven, record_agent, who, limits, tracks, save_if_due)
+    return recording["explore"].episodes + recording["drive"].episodes
+
+
+@dataclass
+class Recording:
+    """What has been recorded so far, and how many tracks have been driven for it."""
+
+    episodes: list[Episode] = field(default_factory=list)
+    started: int = 0
 
 
 def wander_around_zero(noise: Noise) -> ExplorationConfig:
@@ -94,23 +118,23 @@ def wander_around_zero(noise: Noise) -> ExplorationConfig:
 
 
 def collect(
+    recording: Recording,
     frames: int,
     drive: Callable[..., list[Outcome]],
     who: tuple,
     limits: tuple,
     first_tracks: Callable[[int], list[int]],
-) -> list[Episode]:
+    on_wave: Callable[[], None],
+) -> None:
     """Record chunks of episodes until there are `frames`; cut what is too much.
 
     The episodes are those of `first_tracks(n)` in order, however many are driven at once.
     """
-    episodes: list[Episode] = []
-    left, started = frames, 0
-    with Progress("sample", frames, "frames") as progress:
+    left = frames - sum(len(episode.rewards) for episode in recording.episodes)
+    with Progress("sample", frames, "frames", frames - left) as progress:
         while left > 0:
             wave = EPISODES_A_CHUNK * worker_count()
-            tracks = first_tracks(started + wave)[started:]
-            started += wave
+            tracks = first_tracks(recording.started + wave)[recording.started :]
             cuts = [
                 tracks[cut : cut + EPISODES_A_CHUNK] for cut in range(0, wave, EPISODES_A_CHUNK)
             ]
@@ -118,10 +142,11 @@ def collect(
             for outcomes in run_chunks(drive, chunks, lambda chunk: f"tracks {chunk[len(who)]}"):
                 for outcome in outcomes:
                     if outcome.episode is not None and left > 0:
-                        episodes.append(shorten(outcome.episode, left))
-                        left -= len(episodes[-1].rewards)
-                        progress.advance(len(episodes[-1].rewards))
-    return episodes
+                        recording.episodes.append(shorten(outcome.episode, left))
+                        left -= len(recording.episodes[-1].rewards)
+                        progress.advance(len(recording.episodes[-1].rewards))
+            recording.started += wave
+            on_wave()
 
 
 def shorten(episode: Episode, left: int) -> Episode:
@@ -137,9 +162,9 @@ def shorten(episode: Episode, left: int) -> Episode:
     )
 
 
-def main(name: str, params: Params) -> None:
+def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     stage.prepare(params.machine.device)
-    scenes = Scenes(record(name, params))
+    scenes = Scenes(record(name, params, checkpoint))
     scenes.save(Path("data") / name / "scenes")
     metrics, speeds = coverage(scenes)
     results = Path("results") / name / "sample"
@@ -151,4 +176,4 @@ def main(name: str, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    stage.run("sample", Params, main)
+    stage.run_long("sample", Params, main)

@@ -6,6 +6,7 @@ Ten minutes for 1.5 million steps on two cores.
 Paper: section 2.3 and appendix A.3-A.4; the scaled search space is ours.
 """
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,8 @@ from pydantic import AfterValidator, Field
 
 from worldmodels import stage
 from worldmodels.agent import Agent, AgentConfig
+from worldmodels.arena import Arena
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.controller import Inputs, parameter_count
 from worldmodels.driving import Outcome
 from worldmodels.evolution import CMAES, EvolutionStrategy, Optimiser, SimpleES, SimpleESConfig
@@ -22,7 +25,6 @@ from worldmodels.latents import Latents
 from worldmodels.mdnrnn import MDNRNN, load_mdnrnn
 from worldmodels.params import Count, Natural, Part, Population, Positive, Section, Seed
 from worldmodels.progress import Progress
-from worldmodels.rollout import drive_agent
 from worldmodels.search_space import SearchSpace, hidden_states, raw_space, scaled_space
 from worldmodels.seeds import (
     generator,
@@ -32,7 +34,6 @@ from worldmodels.seeds import (
 )
 from worldmodels.storage import write_csv, write_json
 from worldmodels.vae import load_vae
-from worldmodels.workers import deal, run_chunks, worker_count
 
 
 class Rollouts(Section):
@@ -80,85 +81,94 @@ class Params(Part):
     round: Round
 
 
-class Arena:
-    """Drives candidates of one generation side by side, on all workers."""
+@dataclass
+class Search:
+    """How far a search has come; `population` and `outcomes` are of the generation under way."""
 
-    def __init__(self, agent: Agent, space: SearchSpace, params: Params):
-        self.agent, self.space, self.params = agent, space, params
+    strategy: EvolutionStrategy
+    generation: int = 0
+    env_steps: int = 0
+    population: np.ndarray | None = None
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    rows: list[dict[str, float | str]] = field(default_factory=list)
+    seconds: list[dict[str, float]] = field(default_factory=list)
 
-    def drive(self, points: np.ndarray, jobs: list[tuple[int, int]]) -> list[Outcome]:
-        """Drive (row of `points` [C, D], track) pairs; outcomes in their order."""
-        config, params = self.params.controller, self.params
-        agent = self.agent.with_candidates(self.space.unfold(points))
-        hands = deal(jobs, worker_count())
-        settings = ("drawn", config.horizon, config.patience, params.seed, params.machine.device)
-        chunks = [(agent, [jobs[i] for i in hand], *settings) for hand in hands]
-        outcomes: list[Outcome | None] = [None] * len(jobs)
-        for hand, results in zip(hands, run_chunks(drive_agent, chunks, _describe)):
-            for index, outcome in zip(hand, results):
-                outcomes[index] = outcome
-        driven = [outcome for outcome in outcomes if outcome is not None]
-        assert len(driven) == len(jobs)
-        return driven
+    def is_over(self, limits: Round) -> bool:
+        """Whether the generations or the environment steps are used up."""
+        return self.generation >= limits.generations or 0 < limits.env_steps <= self.env_steps
 
-
-def _describe(chunk: tuple) -> str:
-    return f"{len(chunk[1])} episodes of (candidate, track) {chunk[1][0]} to {chunk[1][-1]}"
+    def is_beyond(self, limits: Round) -> bool:
+        """Whether it has gone on where a search within `limits` would have stopped."""
+        steps = [int(row["env_steps"]) for row in self.rows[:-1]]
+        return self.generation > limits.generations or any(
+            0 < limits.env_steps <= step for step in steps
+        )
 
 
 def search(
-    strategy: EvolutionStrategy, arena: Arena, name: str, params: Params
-) -> tuple[list[dict[str, float | str]], list[dict[str, float]]]:
+    strategy: EvolutionStrategy, arena: Arena, name: str, params: Params, checkpoint: Checkpoint
+) -> Search:
     """Ask, drive, tell, until the generations or the environment steps are used up.
 
     Every generation drives new tracks, the same for all its candidates. The distribution's mean
     is what is validated and, in the end, what is kept: the best of noisy scores would flatter.
-    Returns a row a generation, where `validation` belongs to the mean *before* its update, and
-    the seconds gone after each.
+    Of the result, `rows` has a row a generation, where `validation` belongs to the mean *before*
+    its update, and `seconds` the seconds gone after each.
     """
     config, limits = params.controller, params.round
     held_out = tracks_for_validation(config.validation_tracks)
-    rows: list[dict[str, float | str]] = []
-    seconds: list[dict[str, float]] = []
-    env_steps = 0
-    with Progress("train_controller", limits.generations, "generations") as progress:
-        for generation in range(limits.generations):
-            if 0 < limits.env_steps <= env_steps:
-                break
+    run = checkpoint.resume()
+    if run is None or run.is_beyond(limits):
+        run = Search(strategy)
+
+    def save_if_due() -> None:
+        if checkpoint.due():
+            checkpoint.save(run)
+
+    with Progress(
+        "train_controller", limits.generations, "generations", run.generation
+    ) as progress:
+        while not run.is_over(limits):
+            if run.population is None:
+                run.population = run.strategy.ask()
+            population = run.population
             tracks = tracks_for_training(
-                tracks_at(limits.rollouts, generation),
+                tracks_at(limits.rollouts, run.generation),
                 seed=params.seed,
-                purpose=("controller", name, generation),
+                purpose=("controller", name, run.generation),
             )
-            population = strategy.ask()
             jobs = [(row, track) for row in range(len(population)) for track in tracks]
-            validate = generation % config.validate_every == 0
-            points = np.concatenate([population, strategy.mean[None]])
+            validate = run.generation % config.validate_every == 0
+            points = np.concatenate([population, run.strategy.mean[None]])
             checks = [(len(population), track) for track in held_out] if validate else []
-            outcomes = arena.drive(points, jobs + checks)
+            outcomes = arena.drive(points, jobs + checks, run.outcomes, save_if_due)
 
             scores = np.array([outcome.score for outcome in outcomes])
             fitness = scores[: len(jobs)].reshape(len(population), len(tracks)).mean(axis=1)
-            env_steps += sum(outcome.steps for outcome in outcomes[: len(jobs)])
-            rows.append(
+            run.env_steps += sum(outcome.steps for outcome in outcomes[: len(jobs)])
+            run.rows.append(
                 {
-                    "generation": generation,
-                    "env_steps": env_steps,
+                    "generation": run.generation,
+                    "env_steps": run.env_steps,
                     "tracks": len(tracks),
                     "population_mean": float(fitness.mean()),
                     "population_best": float(fitness.max()),
                     "population_std": float(fitness.std()),
-                    "sigma": strategy.sigma,
+                    "sigma": run.strategy.sigma,
                     "validation": float(scores[len(jobs) :].mean()) if validate else "",
                 }
             )
-            strategy.tell(population, fitness)
-            seconds.append({"generation": generation, "seconds": round(progress.seconds(), 1)})
+            run.strategy.tell(population, fitness)
+            gone = round(checkpoint.seconds_before + progress.seconds(), 1)
+            run.seconds.append({"generation": run.generation, "seconds": gone})
+            run.generation, run.population, run.outcomes = run.generation + 1, None, {}
             note = f"mean {fitness.mean():.0f} best {fitness.max():.0f}"
             if validate:
-                note += f" validation {rows[-1]['validation']:.0f}"
-            progress.advance(1, f"{note} after {env_steps} steps")
-    return rows, seconds
+                note += f" validation {run.rows[-1]['validation']:.0f}"
+            progress.advance(1, f"{note} after {run.env_steps} steps")
+            save_if_due()
+    checkpoint.save(run)  # with more generations asked for, it goes on from here
+    return run
 
 
 def tracks_at(rollouts: list[Rollouts], generation: int) -> int:
@@ -191,7 +201,7 @@ def make_strategy(space: SearchSpace, params: Params, name: str) -> EvolutionStr
     return SimpleES(space.dimensions, config.sigma, config.population, rng, config.simple_es)
 
 
-def main(name: str, params: Params) -> None:
+def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     stage.prepare(params.machine.device, params.machine.threads)
     config, models = params.controller, Path("models") / name
     vae, memory = load_vae(models / "vae.safetensors"), load_mdnrnn(models / "mdnrnn.safetensors")
@@ -211,23 +221,24 @@ def main(name: str, params: Params) -> None:
     agent = Agent.of(agent_config, vae, memory, blank)
     space = make_space(memory, latents, params)
     strategy = make_strategy(space, params, name)
-    arena = Arena(agent, space, params)
-    rows, seconds = search(strategy, arena, name, params)
+    horizons = (config.horizon, config.patience)
+    arena = Arena(agent, space, *horizons, params.seed, params.machine.device)
+    run = search(strategy, arena, name, params, checkpoint)
 
     # The mean of the last distribution is the result, and is scored once more as such.
-    final = strategy.mean[None]
+    final = run.strategy.mean[None]
     checks = [(0, track) for track in tracks_for_validation(config.validation_tracks)]
-    scores = np.array([outcome.score for outcome in arena.drive(final, checks)])
+    scores = np.array([outcome.score for outcome in arena.drive(final, checks, {})])
     agent.with_candidates(space.unfold(final)).save(models / "agent.safetensors")
     results = Path("results") / name / "train_controller"
-    write_csv(results / "curve.csv", rows)
-    write_csv(results / "seconds.csv", seconds)  # a log, no output of DVC: time does not repeat
+    write_csv(results / "curve.csv", run.rows)
+    write_csv(results / "seconds.csv", run.seconds)  # no output of DVC: time does not repeat
     metrics = {
         "validation_mean": float(scores.mean()),
         "validation_std": float(scores.std(ddof=1)) if len(scores) > 1 else 0.0,
         "validation_tracks": len(scores),
-        "generations": len(rows),
-        "env_steps": rows[-1]["env_steps"],
+        "generations": len(run.rows),
+        "env_steps": run.env_steps,
         "searched_numbers": space.dimensions,
         "controller_numbers": blank.shape[1],
     }
@@ -235,4 +246,5 @@ def main(name: str, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    stage.run("train_controller", Params, main)
+    only_how_far = ("rounds.${key}.generations", "rounds.${key}.env_steps")
+    stage.run_long("train_controller", Params, main, apart_from=only_how_far)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from worldmodels import stage
-from worldmodels.errors import UserError
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.latents import Latents
 from worldmodels.mdnrnn import MDNRNN, Losses, MDNRNNConfig, mdnrnn_losses, save_mdnrnn
 from worldmodels.params import Count, NonNegative, Part, Positive, Seed, Share
@@ -21,6 +21,7 @@ from worldmodels.progress import Progress
 from worldmodels.seeds import generator, torch_generator
 from worldmodels.sequences import Sequences
 from worldmodels.storage import write_csv, write_json
+from worldmodels.training import Training, due
 from worldmodels.vae import reparameterise
 from worldmodels.validation import held_out
 
@@ -53,48 +54,48 @@ def train(
     validation: Sequences,
     params: Params,
     device: torch.device,
+    checkpoint: Checkpoint,
 ) -> list[dict[str, float]]:
     """Train on windows of `training`, measure on `validation`; returns the rows of a curve.
 
     Raises UserError if the loss stops being a number.
     """
     config = params.mdnrnn
-    batches = max(params.round.mdnrnn_steps // (config.batch_size * config.sequence), 1)
-    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.Adam(weights, lr=config.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / batches))
-    )
+    size = config.batch_size * config.sequence
+    batches = max(params.round.mdnrnn_steps // size, 1)
+    learner = Training(model, config.learning_rate, batches)
     rng = generator(params.seed, "mdnrnn", "windows")
     noise = torch_generator(params.seed, "mdnrnn", "noise")
-    every = -(-batches // config.validations)
-    rows, recent = [], []
-    steps_a_batch = config.batch_size * config.sequence
-    with Progress("train_mdnrnn", batches * steps_a_batch, "steps") as progress:
-        for batch in range(1, batches + 1):
+    rows: list[dict[str, float]] = []
+    recent: list[float] = []
+    done = 0
+    if state := checkpoint.resume():
+        learner.restore(state["learner"])
+        rng.bit_generator.state = state["rng"]
+        noise.set_state(state["noise"])
+        rows, recent, done = state["rows"], state["recent"], state["done"]
+
+    with Progress("train_mdnrnn", batches * size, "steps", done * size) as progress:
+        for batch in range(done + 1, batches + 1):
             windows = training.windows(config.batch_size, config.sequence, rng)
             losses = predict(model, windows, noise, device)
             loss = losses.nll + config.reward_weight * losses.reward
             loss = loss + config.end_weight * losses.end
-
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_value_(weights, config.gradient_clip)
-            optimiser.step()
-            schedule.step()
+            learner.step(
+                loss, "mdnrnn.learning_rate", f"{batch * size} steps", config.gradient_clip
+            )
 
             recent.append(losses.nll.item())
-            if not math.isfinite(loss.item()):
-                raise UserError(
-                    f"the MDN-RNN's loss is no longer a number after {batch} batches: "
-                    "lower mdnrnn.learning_rate in params.yaml"
-                )
-            progress.advance(steps_a_batch)
-            if batch % every == 0 or batch == batches:
-                row = {"steps": batch * steps_a_batch, "nll": sum(recent) / len(recent)}
+            progress.advance(size)
+            if due(batch, batches, config.validations):
+                row = {"steps": batch * size, "nll": sum(recent) / len(recent)}
                 rows.append(row | measure(model, validation, params, device))
                 recent = []
                 progress.note = f"NLL {rows[-1]['val_nll']:.3f}"
+            if checkpoint.due():
+                progress_so_far = {"rows": rows, "recent": recent, "done": batch}
+                random = {"rng": rng.bit_generator.state, "noise": noise.get_state()}
+                checkpoint.save({"learner": learner.state()} | random | progress_so_far)
     return rows
 
 
@@ -153,7 +154,7 @@ def gaussian_nll(error: Tensor, variance: Tensor) -> float:
     )
 
 
-def main(name: str, params: Params) -> None:
+def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     device = stage.prepare(params.machine.device, params.machine.threads)
     latents = Latents.load(Path("data") / name / "latents.parquet")
     held = held_out(latents.lengths, params.validation_share, params.seed)
@@ -166,7 +167,7 @@ def main(name: str, params: Params) -> None:
         reward_and_end=params.mdnrnn.reward_and_end,
     )
     model = MDNRNN(config, latents.mu.shape[1]).to(device)
-    rows = train(model, training, validation, params, device)
+    rows = train(model, training, validation, params, device, checkpoint)
 
     save_mdnrnn(Path("models") / name / "mdnrnn.safetensors", model.cpu())
     results = Path("results") / name / "train_mdnrnn"
@@ -176,4 +177,4 @@ def main(name: str, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    stage.run("train_mdnrnn", Params, main)
+    stage.run_long("train_mdnrnn", Params, main)

@@ -5,7 +5,6 @@ Ten minutes for 300,000 frames on two cores.
 Paper: appendix A.1; loss and KL tolerance: WorldModelsExperiments carracing/vae/vae.py.
 """
 
-import math
 from pathlib import Path
 from typing import Literal
 
@@ -14,13 +13,14 @@ import torch
 from torch import Tensor
 
 from worldmodels import stage
-from worldmodels.errors import UserError
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.images import write_grid
 from worldmodels.params import Count, NonNegative, Part, Positive, Seed, Share
 from worldmodels.progress import Progress
 from worldmodels.scenes import Scenes
 from worldmodels.seeds import generator, torch_generator
 from worldmodels.storage import write_csv, write_json
+from worldmodels.training import Training, due
 from worldmodels.vae import (
     VAE,
     VAEConfig,
@@ -65,25 +65,27 @@ def train(
     validation: np.ndarray,
     params: Params,
     device: torch.device,
+    checkpoint: Checkpoint,
 ) -> list[dict[str, float]]:
     """Train on frames `training`, measure on frames `validation`; returns the rows of a curve.
 
     Raises UserError if the loss stops being a number.
     """
-    config = params.vae
-    steps = max(params.round.vae_frames // config.batch_size, 1)
-    optimiser = torch.optim.Adam(vae.parameters(), lr=config.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
-    )
+    config, size = params.vae, params.vae.batch_size
+    steps = max(params.round.vae_frames // size, 1)
+    learner = Training(vae, config.learning_rate, steps)
     noise = torch_generator(params.seed, "vae", "noise")
-    order = shuffled(training, steps * config.batch_size, generator(params.seed, "vae", "order"))
-    every = -(-steps // config.validations)
+    order = shuffled(training, steps * size, generator(params.seed, "vae", "order"))
     rows: list[dict[str, float]] = []
-    recent = torch.zeros(3)
-    batches = scenes.batches(order, config.batch_size, params.machine.threads)
-    with Progress("train_vae", steps * config.batch_size, "frames") as progress:
-        for step, pictures in enumerate(batches, start=1):
+    recent, done = torch.zeros(3), 0
+    if state := checkpoint.resume():
+        learner.restore(state["learner"])
+        noise.set_state(state["noise"])
+        rows, recent, done = state["rows"], state["recent"], state["done"]
+
+    batches = scenes.batches(order[done * size :], size, params.machine.threads)
+    with Progress("train_vae", steps * size, "frames", done * size) as progress:
+        for step, pictures in enumerate(batches, start=done + 1):
             # Forward: sum of squares over the pixels and the KL above its tolerance
             x = to_input(torch.from_numpy(pictures).to(device))
             draw = torch.randn(len(x), config.latent_size, generator=noise).to(device)
@@ -94,26 +96,21 @@ def train(
             )
 
             # Backward
-            optimiser.zero_grad()
-            parts[0].backward()
-            optimiser.step()
-            schedule.step()
-
+            learner.step(parts[0], "vae.learning_rate", f"{step * size} frames")
             recent += torch.stack(parts).detach().cpu()
-            if not torch.isfinite(recent).all():
-                raise UserError(
-                    f"the VAE's loss is no longer a number after {step * len(x)} frames: "
-                    "lower vae.learning_rate in params.yaml"
-                )
-            progress.advance(len(x))
-            if step % every == 0 or step == steps:
-                count = step - (rows[-1]["frames"] // config.batch_size if rows else 0)
-                row: dict[str, float] = {"frames": step * config.batch_size}
+            progress.advance(size)
+            if due(step, steps, config.validations):
+                count = step - (rows[-1]["frames"] // size if rows else 0)
+                row: dict[str, float] = {"frames": step * size}
                 row |= dict(zip(("loss", "squared_error", "kl"), (recent / count).tolist()))
                 row |= measure(vae, scenes, validation, params, device)[0]
                 rows.append(row)
                 recent = torch.zeros(3)
                 progress.note = f"error {row['val_squared_error']:.1f} KL {row['val_kl']:.1f}"
+            if checkpoint.due():
+                progress_so_far = {"rows": rows, "recent": recent, "done": step}
+                random = {"noise": noise.get_state()}
+                checkpoint.save({"learner": learner.state()} | random | progress_so_far)
     return rows
 
 
@@ -165,7 +162,7 @@ def to_pictures(x: Tensor) -> np.ndarray:
     return (x.permute(0, 2, 3, 1) * 255).round().byte().numpy()
 
 
-def main(name: str, params: Params) -> None:
+def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     device = stage.prepare(params.machine.device, params.machine.threads)
     scenes = Scenes.load(Path("data") / name / "scenes")
     rng = generator(params.seed, "vae", "held out")
@@ -175,7 +172,7 @@ def main(name: str, params: Params) -> None:
     torch.manual_seed(torch_generator(params.seed, "vae", "weights").initial_seed())
     vae = VAE(VAEConfig(latent_size=params.vae.latent_size))
     vae = vae.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    rows = train(vae, scenes, np.flatnonzero(~held), validation, params, device)
+    rows = train(vae, scenes, np.flatnonzero(~held), validation, params, device, checkpoint)
     model, results = (
         Path("models") / name / "vae.safetensors",
         Path("results") / name / "train_vae",
@@ -192,4 +189,4 @@ def main(name: str, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    stage.run("train_vae", Params, main)
+    stage.run_long("train_vae", Params, main)

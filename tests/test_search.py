@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stages.train_controller import Rollouts, search, tracks_at
+from worldmodels.checkpoint import Checkpoint
 from worldmodels.driving import Outcome, refuse_nan
 from worldmodels.errors import UserError
 from worldmodels.evolution import CMAES
@@ -20,7 +21,7 @@ class FakeArena:
     def __init__(self):
         self.calls = []
 
-    def drive(self, points, jobs):
+    def drive(self, points, jobs, outcomes, on_done):
         self.calls.append((points, jobs))
         return [Outcome(c, t, -float(((points[c] - 1) ** 2).sum()), 10, None) for c, t in jobs]
 
@@ -30,8 +31,8 @@ def run(generations=6, env_steps=0, validate_every=2):
     limits = SimpleNamespace(generations=generations, env_steps=env_steps, rollouts=SCHEDULE)
     params = SimpleNamespace(controller=controller, round=limits, seed=1)
     arena, strategy = FakeArena(), CMAES(3, 0.5, 8, np.random.default_rng(1))
-    rows, seconds = search(strategy, arena, "first", params)
-    return rows, seconds, arena.calls, strategy
+    result = search(strategy, arena, "first", params, Checkpoint(None))
+    return result.rows, result.seconds, arena.calls, strategy
 
 
 def test_all_candidates_drive_the_same_tracks_and_new_ones_each_generation():

@@ -42,6 +42,16 @@ class EvolutionStrategy(Protocol):
         """Take in the fitness [N] of the population that was asked for."""
 
 
+class _Draws:
+    """numpy's old `randn`, from a generator; a class, since a checkpoint holds it."""
+
+    def __init__(self, rng: np.random.Generator):
+        self.rng = rng
+
+    def __call__(self, *shape: int) -> np.ndarray:
+        return self.rng.standard_normal(shape)
+
+
 class CMAES:
     """Covariance matrix adaptation (Hansen 2016), by pycma, which minimises.
 
@@ -52,7 +62,7 @@ class CMAES:
     def __init__(self, dimensions: int, sigma: float, population: int, rng: np.random.Generator):
         options = {
             "popsize": population,
-            "randn": lambda *shape: rng.standard_normal(shape),
+            "randn": _Draws(rng),
             "seed": np.nan,
             "verbose": -9,
             **NEVER_STOP,

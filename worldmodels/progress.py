@@ -12,14 +12,22 @@ SECONDS_A_LINE = 20.0
 class Progress:
     """Counts `total` units of work; used as a context manager."""
 
-    def __init__(self, title: str, total: int, unit: str):
+    def __init__(self, title: str, total: int, unit: str, before: int = 0):
+        """`before`: how many an earlier process has done."""
         self.title, self.total, self.unit = title, total, unit
-        self.done, self.started = 0, time.monotonic()
+        self.done, self.before, self.started = before, before, time.monotonic()
         self.line_due = self.started + SECONDS_A_LINE
         self.note = ""
         on_terminal = sys.stderr.isatty()
         self.bar = (
-            tqdm(total=total, desc=title, unit=unit, unit_scale=True, dynamic_ncols=True)
+            tqdm(
+                total=total,
+                initial=before,
+                desc=title,
+                unit=unit,
+                unit_scale=True,
+                dynamic_ncols=True,
+            )
             if on_terminal
             else None
         )
@@ -44,7 +52,7 @@ class Progress:
 
     def _line(self) -> None:
         seconds = self.seconds()
-        speed = self.done / seconds
+        speed = (self.done - self.before) / seconds
         left = (self.total - self.done) / speed if speed else float("inf")
         print(
             f"{self.title}: {self.done}/{self.total} {self.unit}, {speed:.3g} {self.unit}/s, "

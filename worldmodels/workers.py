@@ -3,6 +3,8 @@
 import ctypes
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, TypeVar
@@ -88,11 +90,19 @@ def _start() -> None:
     frame costs a tenth of the time.
     """
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         m_mmap_threshold, m_trim_threshold = -3, -1  # malloc.h
         libc.mallopt(m_mmap_threshold, 1 << 30)
         libc.mallopt(m_trim_threshold, 1 << 30)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone: one killed outright cannot tell its workers."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _collect(

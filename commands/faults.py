@@ -1,0 +1,228 @@
+"""Kill, damage, and see that nothing is lost: the tiny pipeline, its stages killed at random.
+
+Each long stage is killed outright several times and started again by the next `dvc repro`; the
+outputs must be those of a pipeline left in peace. Then files are damaged byte by byte: each damage
+must be refused, be harmless, or be seen by `dvc status`. `--record` writes
+`results/faults.json` anew.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from commands import verify
+from commands.quick import dvc, make_copy
+from worldmodels.agent import Agent
+from worldmodels.checkpoint import Checkpoint
+from worldmodels.errors import UserError
+from worldmodels.latents import Latents
+from worldmodels.mdnrnn import load_mdnrnn
+from worldmodels.params import read_yaml
+from worldmodels.provenance import RUNS
+from worldmodels.scenes import Scenes
+from worldmodels.storage import read_csv, write_json
+from worldmodels.vae import load_vae
+
+LONG = ("sample", "train_vae", "train_mdnrnn", "train_controller", "evaluate")
+KILLS = 2  # of each long stage in each round
+START_UP = 4.0  # seconds of imports before a stage's own time
+DAMAGES = 40  # bytes changed in each file
+RESULT = Path("results/faults.json")
+
+
+class Killer(threading.Thread):
+    """Kills the stages that run in `folder`, each `KILLS` times, at random moments."""
+
+    def __init__(self, folder: Path, seconds: dict[str, float], rng: random.Random):
+        super().__init__(daemon=True)
+        self.folder, self.seconds, self.rng = folder, seconds, rng
+        self.kills: dict[str, int] = {}
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.is_set():
+            for process, stage in self._stages():
+                if self.kills.get(stage, 0) < KILLS:
+                    time.sleep(self.rng.uniform(0, START_UP + self.seconds[stage]))
+                    if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                        process.kill()
+                        self.kills[stage] = self.kills.get(stage, 0) + 1
+                        process.wait(10)
+            time.sleep(0.05)
+
+    def _stages(self) -> list[tuple[psutil.Process, str]]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                words = process.cmdline()
+                mine = len(words) == 4 and words[1] == "-m" and process.cwd() == str(self.folder)
+            except psutil.Error:
+                continue
+            if mine and words[2].removeprefix("stages.") in LONG:
+                found.append((process, f"{words[2].removeprefix('stages.')}@{words[3]}"))
+        return found
+
+
+def repro_under_fire(folder: Path, seconds: dict[str, float], seed: int) -> tuple[int, int]:
+    """`dvc repro` until it ends well; how many stages were killed, and went on from before."""
+    os.environ["WM_CHECKPOINT_SECONDS"] = "0"
+    killer = Killer(folder, seconds, random.Random(seed))
+    killer.start()
+    resumed, done = 0, False
+    while not done:
+        before = sum(killer.kills.values())
+        with open(folder / "log", "w+") as log:
+            try:
+                dvc(folder, "repro", "--quiet", output=log)
+                done = True
+            except subprocess.CalledProcessError:
+                if sum(killer.kills.values()) == before:
+                    raise
+            log.seek(0)
+            resumed += log.read().count("goes on from its checkpoint")
+    killer.over.set()
+    killer.join()
+    return sum(killer.kills.values()), resumed
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two things that were read hold the same numbers."""
+    if isinstance(one, np.ndarray):
+        return one.shape == other.shape and np.array_equal(one, other)
+    if hasattr(one, "state_dict"):
+        return same(
+            {name: tensor.numpy() for name, tensor in one.state_dict().items()},
+            {name: tensor.numpy() for name, tensor in other.state_dict().items()},
+        )
+    if hasattr(one, "__dict__"):
+        return same(vars(one), vars(other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if hasattr(one, "numpy"):
+        return same(one.numpy(), other.numpy())
+    return bool(one == other)
+
+
+def damage(path: Path, read: Callable[[], Any], rng: random.Random) -> dict[str, int]:
+    """Change single bytes of a file and read it; how often that was refused, and harmless.
+
+    Raises AssertionError if it was neither: something else was read and believed.
+    """
+    whole, truth = path.read_bytes(), read()
+    counts = {"refused": 0, "harmless": 0}
+    for _ in range(DAMAGES):
+        place = rng.randrange(len(whole))
+        changed = bytes([whole[place] ^ (1 << rng.randrange(8))])
+        path.write_bytes(whole[:place] + changed + whole[place + 1 :])
+        try:
+            found = read()
+        except UserError:
+            counts["refused"] += 1
+            continue
+        assert same(truth, found), f"{path}: byte {place} was damaged, and it was believed"
+        counts["harmless"] += 1
+    path.write_bytes(whole)
+    return counts
+
+
+def damage_all(folder: Path, rng: random.Random) -> dict[str, dict[str, int]]:
+    """Damage a file of each kind that a stage reads."""
+    data, models = folder / "data/first", folder / "models/first"
+    scenes = data / "scenes"
+    readers: list[tuple[Path, Callable[[], Any]]] = [
+        (path, lambda: Scenes.load(scenes)) for path in sorted(scenes.glob("*.parquet"))
+    ]
+    readers += [
+        (data / "latents.parquet", lambda: Latents.load(data / "latents.parquet")),
+        (models / "vae.safetensors", lambda: load_vae(models / "vae.safetensors")),
+        (models / "mdnrnn.safetensors", lambda: load_mdnrnn(models / "mdnrnn.safetensors")),
+        (models / "agent.safetensors", lambda: Agent.load(models / "agent.safetensors")),
+    ]
+    checkpoint = Checkpoint(folder / "checkpoint", "checkpoint")
+    checkpoint.folder.mkdir()  # type: ignore[union-attr]
+    checkpoint.save({"numbers": np.arange(1000)})
+
+    def resume() -> Any:
+        state = checkpoint.resume()
+        if state is None:
+            raise UserError("said to be damaged, and not used")
+        return state
+
+    readers.append((folder / "checkpoint/state", resume))
+    return {str(path.relative_to(folder)): damage(path, read, rng) for path, read in readers} | {
+        "params.yaml": damage_params(folder, rng)
+    }
+
+
+def damage_params(folder: Path, rng: random.Random) -> dict[str, int]:
+    """Change single bytes of params.yaml: refused, harmless, or another value that DVC sees."""
+    path, counts = folder / "params.yaml", {"refused": 0, "harmless": 0, "seen": 0}
+    whole, truth = path.read_bytes(), read_yaml(path)
+    for _ in range(DAMAGES):
+        place = rng.randrange(len(whole))
+        path.write_bytes(
+            whole[:place] + bytes([whole[place] ^ (1 << rng.randrange(8))]) + whole[place + 1 :]
+        )
+        try:
+            found = read_yaml(path)
+        except UserError:
+            counts["refused"] += 1
+            continue
+        counts["harmless" if same(truth, found) else "seen"] += 1
+    path.write_bytes(whole)
+    return counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make faults")
+    parser.add_argument("--record", action="store_true", help=f"write {RESULT} anew")
+    record = parser.parse_args().record
+    calm, fire = (Path(tempfile.mkdtemp(prefix=f"worldmodels-{n}-")) for n in ("calm", "fire"))
+    expected = verify.run(calm, workers=2)
+    seconds = {
+        f"{row['stage']}@{row['round']}": float(row["seconds"]) for row in read_csv(calm / RUNS)
+    }
+    make_copy(fire)
+    os.environ["WM_WORKERS"] = "3"
+    kills, resumed = repro_under_fire(fire, seconds, seed=1)
+    found = verify.outputs(fire)
+    agree = verify.report(expected, found, f"a run left in peace and one killed {kills} times")
+    left_over = [*(fire / ".checkpoints").rglob("state")]
+    damages = damage_all(calm, random.Random(1))
+    summary = {
+        "kills": kills,
+        "went_on_from_a_checkpoint": resumed,
+        "outputs_compared": len(expected),
+        "outputs_equal": len(expected) - len(verify.compare(expected, found)),
+        "damages": damages,
+    }
+    if record:
+        write_json(RESULT, summary)
+    print(f"{kills} kills, {resumed} times on from a checkpoint")
+    print(
+        f"bytes damaged: {sum(sum(counts.values()) for counts in damages.values())}, none believed"
+    )
+    finished = [path for path in left_over if "train_controller" not in path.parts]
+    if finished:
+        print(f"checkpoints left over: {finished}")
+    for folder in (calm, fire):
+        shutil.rmtree(folder)
+    sys.exit(0 if agree and not finished else 1)
+
+
+if __name__ == "__main__":
+    main()

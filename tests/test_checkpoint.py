@@ -1,0 +1,287 @@
+"""Checkpoints: for one set of inputs, whole or not used, and the same bytes in the end."""
+
+import multiprocessing
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from commands.quick import make_copy
+from stages import sample, train_controller, train_mdnrnn, train_vae
+from worldmodels import checkpoint as module
+from worldmodels.checkpoint import Checkpoint, fingerprint, root
+from worldmodels.driving import Outcome
+from worldmodels.errors import UserError
+from worldmodels.evolution import CMAES, SimpleES, SimpleESConfig
+from worldmodels.latents import Latents
+from worldmodels.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.params import load
+from worldmodels.sequences import Sequences
+from worldmodels.vae import VAE, VAEConfig
+
+
+class Stopped(Exception):
+    """Stands for the end of the process."""
+
+
+class Stopping(Checkpoint):
+    """Saves at every chance, and ends the work after `after` of them."""
+
+    def __init__(self, folder, after):
+        super().__init__(folder, "test", keep=True)
+        self.after = after
+
+    def due(self):
+        return True
+
+    def save(self, state):
+        super().save(state)
+        self.after -= 1
+        if self.after < 0:
+            raise Stopped
+
+
+def stop_and_go_on(folder, work, stops):
+    """The result of `work(checkpoint)`, stopped after so many chances to save each time."""
+    for after in stops:
+        with pytest.raises(Stopped), Stopping(folder, after) as checkpoint:
+            work(checkpoint)
+    with Stopping(folder, 10**6) as checkpoint:
+        return work(checkpoint)
+
+
+def test_state_comes_back_and_goes_when_the_stage_is_done(tmp_path):
+    folder = tmp_path / "c"
+    with pytest.raises(Stopped), Checkpoint(folder) as checkpoint:
+        assert checkpoint.resume() is None
+        checkpoint.save({"numbers": np.arange(3)})
+        raise Stopped
+    with Checkpoint(folder) as checkpoint:
+        np.testing.assert_array_equal(checkpoint.resume()["numbers"], [0, 1, 2])
+        assert checkpoint.seconds_before > 0
+    assert not folder.exists()
+    with Checkpoint(folder, keep=True) as checkpoint:
+        checkpoint.save(7)
+    with Checkpoint(folder, keep=True) as checkpoint:
+        assert checkpoint.resume() == 7
+
+
+def test_a_damaged_or_cut_state_is_said_and_not_used(tmp_path, capsys):
+    with Checkpoint(tmp_path / "c", "train_vae@first", keep=True) as checkpoint:
+        checkpoint.save(list(range(50)))
+        path = tmp_path / "c/state"
+        whole = path.read_bytes()
+        for place in range(0, len(whole), 7):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            assert checkpoint.resume() is None
+        for length in (0, 10, 32, len(whole) - 1):
+            path.write_bytes(whole[:length])
+            assert checkpoint.resume() is None
+        assert "state: damaged" in capsys.readouterr().err
+        path.write_bytes(whole)
+        assert checkpoint.resume() == list(range(50))
+
+
+def test_a_disk_that_is_full_is_said_and_the_work_goes_on(tmp_path, monkeypatch, capsys):
+    def full(path, content):
+        raise UserError(f"{path}: cannot be written: No space left on device")
+
+    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
+        checkpoint.save(1)
+        monkeypatch.setattr(module, "write_bytes", full)
+        checkpoint.save(2)
+        assert "No space left" in capsys.readouterr().err
+        assert checkpoint.resume() == 1
+
+
+def hold(folder, held, release):
+    with Checkpoint(folder):
+        held.set()
+        release.wait(30)
+
+
+def test_two_at_work_on_the_same_inputs_are_refused(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(tmp_path / "c", held, release))
+    process.start()
+    assert held.wait(60)
+    with pytest.raises(UserError, match="another process is at work"), Checkpoint(tmp_path / "c"):
+        pass
+    release.set()
+    process.join()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(UserError, match="set WM_CHECKPOINTS"),
+        Checkpoint(tmp_path / "file" / "c"),
+    ):
+        pass
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    make_copy(folder)
+    (folder / "data/first").mkdir(parents=True)
+    (folder / "data/first/latents.parquet").write_bytes(b"latents")
+    return folder
+
+
+def test_other_code_params_or_data_have_another_checkpoint(project, monkeypatch):
+    monkeypatch.chdir(project)
+    seen = [fingerprint("train_mdnrnn", "first")]
+    assert fingerprint("train_mdnrnn", "first") == seen[0]
+    seen.append(fingerprint("train_mdnrnn", "second"))
+    for path, change in [
+        ("data/first/latents.parquet", b"latentz"),
+        ("worldmodels/mdnrnn.py", (project / "worldmodels/mdnrnn.py").read_bytes() + b"\n"),
+        ("params.yaml", (project / "params.yaml").read_bytes().replace(b"seed: 1", b"seed: 2")),
+    ]:
+        (project / path).write_bytes(change)
+        seen.append(fingerprint("train_mdnrnn", "first"))
+    assert len(set(seen)) == len(seen)
+    tree = yaml.safe_load((project / "params.yaml").read_text())
+    tree["controller"]["sigma"] = 0.9  # not of this stage
+    (project / "params.yaml").write_text(yaml.safe_dump(tree))
+    assert fingerprint("train_mdnrnn", "first") == seen[-1]
+
+
+def test_how_far_to_go_does_not_change_a_searchs_checkpoint(project, monkeypatch):
+    monkeypatch.chdir(project)
+    apart = ("rounds.first.generations",)
+    before = fingerprint("train_controller", "first", apart)
+    tree = yaml.safe_load((project / "params.yaml").read_text())
+    tree["rounds"]["first"]["generations"] += 5
+    (project / "params.yaml").write_text(yaml.safe_dump(tree))
+    assert fingerprint("train_controller", "first", apart) == before
+    assert fingerprint("train_controller", "first") != before
+
+
+def test_experiments_in_dvcs_temporary_folders_share_the_checkpoints(tmp_path, monkeypatch):
+    inside = tmp_path / ".dvc/tmp/exps/standalone/tmp123"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    assert root() == tmp_path / ".checkpoints"
+    monkeypatch.setenv("WM_CHECKPOINTS", str(tmp_path / "elsewhere"))
+    assert root() == tmp_path / "elsewhere"
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """Loads the tiny params of a stage's round."""
+    make_copy(tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    return lambda stage: load(stage.Params, "first")
+
+
+def test_v_stopped_and_resumed_is_v_trained_at_once(tmp_path, tiny):
+    params = tiny(train_vae)
+    pictures = np.random.default_rng(1).integers(0, 256, (64, 64, 64, 3), dtype=np.uint8)
+
+    class Drawn:
+        def batches(self, order, size, artists):
+            for start in range(0, len(order), size):
+                yield pictures[order[start : start + size]]
+
+    def work(checkpoint):
+        torch.manual_seed(1)
+        vae = VAE(VAEConfig(latent_size=32)).to(memory_format=torch.channels_last)
+        frames = np.arange(64)
+        rows = train_vae.train(
+            vae, Drawn(), frames[:48], frames[48:], params, torch.device("cpu"), checkpoint
+        )
+        return rows, pickle.dumps({n: t.numpy() for n, t in vae.state_dict().items()})
+
+    assert stop_and_go_on(tmp_path / "c", work, [0, 3, 2]) == work(Checkpoint(None))
+
+
+def test_m_stopped_and_resumed_is_m_trained_at_once(tmp_path, tiny):
+    params = tiny(train_mdnrnn)
+    rng = np.random.default_rng(1)
+    latents = Latents(
+        mu=rng.normal(size=(400, 4)).astype(np.float16),
+        logvar=np.full((400, 4), -2, np.float16),
+        actions=rng.uniform(size=(400, 3)).astype(np.float16),
+        rewards=rng.normal(size=400).astype(np.float32),
+        terminated=np.zeros(400, bool),
+        episode=np.repeat(np.arange(8), 50).astype(np.int32),
+    )
+    held = np.arange(8) < 2
+
+    def work(checkpoint):
+        torch.manual_seed(1)
+        model = MDNRNN(MDNRNNConfig(hidden_size=16, mixtures=2, reward_and_end=True), 4)
+        parts = Sequences(latents, ~held), Sequences(latents, held)
+        rows = train_mdnrnn.train(model, *parts, params, torch.device("cpu"), checkpoint)
+        return rows, pickle.dumps({n: t.numpy() for n, t in model.state_dict().items()})
+
+    assert stop_and_go_on(tmp_path / "c", work, [0, 2, 3]) == work(Checkpoint(None))
+
+
+class FakeArena:
+    """Scores a point by its distance from (1, 1, 1), in two portions of jobs."""
+
+    def drive(self, points, jobs, outcomes, on_done):
+        for part in (jobs[::2], jobs[1::2]):
+            for c, t in part:
+                if jobs.index((c, t)) not in outcomes:
+                    score = -float(((points[c] - 1) ** 2).sum())
+                    outcomes[jobs.index((c, t))] = Outcome(c, t, score, 10, None)
+            on_done()
+        return [outcomes[job] for job in range(len(jobs))]
+
+
+def search(checkpoint, generations, optimiser):
+    controller = SimpleNamespace(validate_every=2, validation_tracks=3)
+    schedule = [train_controller.Rollouts(from_generation=0, tracks=2)]
+    limits = SimpleNamespace(generations=generations, env_steps=0, rollouts=schedule)
+    params = SimpleNamespace(controller=controller, round=limits, seed=1)
+    rng = np.random.default_rng(1)
+    if optimiser == "cma-es":
+        strategy = CMAES(3, 0.5, 8, rng)
+    else:
+        strategy = SimpleES(3, 0.5, 8, rng, SimpleESConfig(elite_share=0.25, sigma_decay=0.99))
+    run = train_controller.search(strategy, FakeArena(), "first", params, checkpoint)
+    return run.rows, run.strategy.mean.tobytes(), run.strategy.sigma
+
+
+@pytest.mark.parametrize("optimiser", ["cma-es", "simple-es"])
+def test_a_search_stopped_within_and_between_generations_is_one_search(tmp_path, optimiser):
+    expected = search(Checkpoint(None), 9, optimiser)
+    np.random.seed(123)  # the global generator must play no part
+    stopped = stop_and_go_on(tmp_path / "c", lambda c: search(c, 9, optimiser), [0, 1, 4, 5, 2])
+    assert stopped == expected
+
+
+def test_more_generations_go_on_where_the_search_ended_and_fewer_start_anew(tmp_path):
+    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
+        search(checkpoint, 4, "cma-es")
+    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
+        longer = search(checkpoint, 9, "cma-es")
+        assert checkpoint.seconds_before > 0
+    assert longer == search(Checkpoint(None), 9, "cma-es")
+    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
+        assert search(checkpoint, 3, "cma-es") == search(Checkpoint(None), 3, "cma-es")
+
+
+def test_a_record_stopped_and_resumed_is_one_record(tmp_path, tiny, monkeypatch):
+    params = tiny(sample)
+    monkeypatch.setattr(sample, "EPISODES_A_CHUNK", 2)
+    monkeypatch.setenv("WM_WORKERS", "2")
+
+    def work(checkpoint):
+        return [
+            (e.track_seed, e.poses.tobytes(), e.actions.tobytes(), e.touched_at.tobytes())
+            for e in sample.record("first", params, checkpoint)
+        ]
+
+    expected = work(Checkpoint(None))
+    monkeypatch.setenv("WM_WORKERS", "1")
+    assert stop_and_go_on(tmp_path / "c", work, [0, 1]) == expected
+    assert len(expected) > 8

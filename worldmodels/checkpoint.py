@@ -1,0 +1,152 @@
+"""What a long stage needs to go on after it was stopped, for exactly one set of inputs.
+
+A checkpoint is no output: it lies in `.checkpoints`, which git and DVC ignore, under a fingerprint
+of all that dvc.yaml says the stage depends on. Experiments in DVC's temporary folders share it.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from worldmodels.errors import UserError
+from worldmodels.params import PARAMS, PIPELINE, read_yaml
+from worldmodels.storage import write_bytes
+
+SECONDS_BETWEEN = float(os.environ.get("WM_CHECKPOINT_SECONDS", "60"))
+DIGEST = hashlib.sha256
+DIGEST_SIZE = DIGEST().digest_size
+
+
+class Checkpoint:
+    """The state of one stage in one round, on disk in `folder`; nowhere if that is None.
+
+    Used as a context manager, it holds a lock, and deletes the state once the stage is done:
+    unless `keep`, for stages that can be taken further.
+    """
+
+    def __init__(self, folder: Path | None, title: str = "", keep: bool = False):
+        self.folder, self.title, self.keep = folder, title, keep
+        self.started = self.saved = time.monotonic()
+        self.seconds_before = 0.0  # that the stage has worked before this process
+
+    @classmethod
+    def of(cls, stage: str, round_name: str, apart_from: tuple[str, ...] = ()) -> "Checkpoint":
+        """The checkpoint for what the stage's inputs are now.
+
+        `apart_from` names params that the state does not depend on, since they only say how far to
+        go: a state that has come to an end is kept, to be taken further.
+        """
+        mark = fingerprint(stage, round_name, apart_from)
+        return cls(root() / stage / round_name / mark, f"{stage}@{round_name}", bool(apart_from))
+
+    def __enter__(self) -> "Checkpoint":
+        if self.folder is not None:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self.lock = open(self.folder / "lock", "w")
+            except OSError as error:
+                raise UserError(
+                    f"{self.folder}: cannot be written: {error.strerror}; set WM_CHECKPOINTS to a "
+                    "folder for checkpoints that can"
+                ) from None
+            try:
+                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    "another process is at work on the same inputs; wait for it, or stop it"
+                ) from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.folder is not None:
+            self.lock.close()
+            if kind is None and not self.keep:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def resume(self) -> Any:
+        """The state that was saved last, or None. A damaged one is reported and not used."""
+        if self.folder is None or not (path := self.folder / "state").exists():
+            return None
+        try:
+            content = path.read_bytes()
+            if DIGEST(content[DIGEST_SIZE:]).digest() != content[:DIGEST_SIZE]:
+                raise ValueError("its digest does not match what it holds")
+            saved = pickle.loads(content[DIGEST_SIZE:])  # our own: its digest is right
+        except Exception as error:  # whatever bytes that are no pickle of ours make it raise
+            print(f"{path}: damaged ({error}); {self.title} starts anew", file=sys.stderr)
+            return None
+        self.seconds_before = saved["seconds"]
+        print(f"{self.title}: goes on from its checkpoint", file=sys.stderr, flush=True)
+        return saved["state"]
+
+    def due(self) -> bool:
+        """Whether what was saved last is older than `SECONDS_BETWEEN`."""
+        return self.folder is not None and time.monotonic() - self.saved >= SECONDS_BETWEEN
+
+    def save(self, state: Any) -> None:
+        """Save the state; if that fails, say so and let the work go on."""
+        if self.folder is None:
+            return
+        seconds = self.seconds_before + time.monotonic() - self.started
+        content = pickle.dumps({"seconds": seconds, "state": state})
+        try:
+            write_bytes(self.folder / "state", DIGEST(content).digest() + content)
+        except UserError as error:
+            print(f"{error}; the work goes on without a checkpoint", file=sys.stderr, flush=True)
+        self.saved = time.monotonic()
+
+
+def root() -> Path:
+    """Where checkpoints lie: WM_CHECKPOINTS, or `.checkpoints` of the repository.
+
+    DVC runs queued and temporary experiments in folders under `.dvc/tmp/exps`, and deletes them.
+    """
+    if chosen := os.environ.get("WM_CHECKPOINTS"):
+        return Path(chosen)
+    repository = str(Path.cwd()).split(f"{os.sep}.dvc{os.sep}tmp{os.sep}exps{os.sep}")[0]
+    return Path(repository) / ".checkpoints"
+
+
+def fingerprint(stage: str, round_name: str, apart_from: tuple[str, ...] = ()) -> str:
+    """A digest of the command, params and dependencies that dvc.yaml gives a stage of a round."""
+    tree = read_yaml(PARAMS)
+    described = read_yaml(PIPELINE)["stages"][stage]["do"]
+    filled = json.loads(_fill_in(json.dumps(described), round_name, tree))
+    params = {name: _value(tree, name) for name in filled.get("params", [])}
+    kept = {name: value for name, value in params.items() if name not in apart_from}
+    total = DIGEST(json.dumps([filled["cmd"], kept], sort_keys=True).encode())
+    for dependency in filled["deps"]:
+        path = Path(dependency)
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            if file.is_file():
+                total.update(f"{file.as_posix()} {file.stat().st_size}\n".encode())
+                total.update(file.read_bytes())
+    return total.hexdigest()[:32]
+
+
+def _fill_in(text: str, round_name: str, tree: dict[str, Any]) -> str:
+    """The text of a stage of dvc.yaml with `${key}` and `${item.…}` as in a round."""
+    text = text.replace("${key}", round_name)
+    for name, value in tree["rounds"][round_name].items():
+        text = text.replace("${item." + name + "}", str(value))
+    return text
+
+
+def _value(tree: dict[str, Any], name: str) -> Any:
+    for part in name.split("."):
+        tree = tree[part]
+    return tree
