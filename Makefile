@@ -26,6 +26,9 @@ verify: .venv/ready  ## the tiny pipeline twice: are all outputs the same, and t
 faults: .venv/ready  ## the same, with stages killed at random and files damaged
 	$(WITH) python -m commands.faults
 
+benchmark: .venv/benchmark  ## steps a second beside Gymnasium's and EnvPool's, and where time goes
+	$(WITH) python -m benchmarks.run
+
 drive: .venv/ready  ## the trained agent drives the track SEED=...: a score and a video
 	@ls models/*/agent.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
 	@$(WITH) python -m commands.drive --seed $(SEED)
@@ -41,6 +44,10 @@ clean:  ## remove the virtual environment
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(WITH) dvc remote modify --local artifacts url "$(CURDIR)/artifacts"
+	@touch $@
+
+.venv/benchmark: .venv/ready requirements-benchmark.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-benchmark.txt
 	@touch $@
 
 .venv/remotes: .venv/ready requirements-remotes.txt

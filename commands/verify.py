@@ -34,6 +34,19 @@ def run(folder: Path, workers: int) -> dict[str, str]:
     return outputs(folder)
 
 
+def limit_to_avx2() -> None:
+    """Let the libraries of the next processes use no more than an x86-64 of 2013 has."""
+    os.environ |= {
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_ICL AVX512_SPR",
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi,+bmi2",
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW",
+    }
+
+
 def compare(first: dict[str, str], second: dict[str, str]) -> list[str]:
     """The outputs that are not the same in both."""
     return sorted(path for path in first | second if first.get(path) != second.get(path))
@@ -69,10 +82,16 @@ def machine() -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make verify")
     parser.add_argument("--record", action="store_true", help=f"write {RECORD} anew")
-    record = parser.parse_args().record
+    parser.add_argument(
+        "--limit", action="store_true", help="the second run with no more than AVX2"
+    )
+    asked = parser.parse_args()
     folders = [Path(tempfile.mkdtemp(prefix="worldmodels-verify-")) for _ in range(2)]
-    first, second = (run(folder, workers) for folder, workers in zip(folders, (2, 3)))
-    if record:
+    first = run(folders[0], workers=2)
+    if asked.limit:
+        limit_to_avx2()
+    second = run(folders[1], workers=3)
+    if asked.record:
         write_json(RECORD, {"machine": machine(), "outputs": first})
     agree = report(first, second, "two runs, with 2 and with 3 workers")
     for folder in folders:

@@ -5,10 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.box2d.car_dynamics import Car
 from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
+from worldmodels.environment import car_racing
 from worldmodels.environment.canvas import CROP_SHAPE
+from worldmodels.environment.car import FastCar, memory_is_known
 from worldmodels.environment.car_racing import (
     ENV_ID,
     DrawnCarRacing,
@@ -48,6 +51,40 @@ def test_rewards_ends_and_car_are_gymnasiums_for_whole_episodes(kind, seed):
         if a[2]:
             break
     assert ours.tile_visited_count == theirs.tile_visited_count > 1
+
+
+def test_the_fast_car_and_its_picture_are_those_of_gymnasiums_own_car():
+    fast, plain = DrawnCarRacing(), DrawnCarRacing(render_mode="rgb_array")
+    fast.reset(seed=11)
+    plain.reset(seed=11)
+    assert type(fast.car) is FastCar and type(plain.car) is Car
+    for step, action in enumerate(actions("spin", 400, 11)):
+        a, b = fast.step(action), plain.step(action)
+        np.testing.assert_array_equal(a[0], b[0])
+        assert a[1:] == b[1:] and fast.pose == plain.pose
+        if step % 100 == 50:  # the instruments show the wheels' state
+            np.testing.assert_array_equal(fast.official_picture(), plain.official_picture())
+    np.testing.assert_array_equal(fast.touched_at, plain.touched_at)
+
+
+def test_without_the_known_memory_the_plain_car_drives(monkeypatch):
+    monkeypatch.setattr(car_racing, "memory_is_known", lambda: False)
+    env = DrawnCarRacing()
+    env.reset(seed=11)
+    assert type(env.car) is Car
+
+
+def test_box2ds_memory_is_where_it_is_looked_for():
+    assert memory_is_known()
+
+
+def test_resets_without_a_seed_go_on_as_gymnasiums():
+    ours, theirs = DrawnCarRacing(), gymnasium.make("CarRacing-v3").unwrapped
+    theirs._render = lambda mode: np.zeros((96, 96, 3), np.uint8)
+    for seed in (5, None, None, 6, None):
+        ours.reset(seed=seed)
+        theirs.reset(seed=seed)
+        assert list(ours.track) == theirs.track
 
 
 def test_picture_is_close_to_gymnasiums_driving_and_spinning_on_twenty_tracks():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from worldmodels.driving import drive
+from worldmodels.environment.canvas import COLOURS, GROUND
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.errors import UserError
 from worldmodels.exploration import Exploration, ExplorationConfig
@@ -60,6 +61,21 @@ def test_drawn_frames_are_those_the_environment_gave(recorded):
     frames = np.concatenate([np.stack(seen[100 + track]) for track in range(6)])
     np.testing.assert_array_equal(scenes.draw(np.arange(len(scenes))), frames)
     assert (frames[130 * 5] != frames[129]).any()
+
+
+def test_a_record_can_be_drawn_at_another_size_and_in_other_colours(recorded):
+    scenes, _ = recorded
+    frames = np.arange(0, len(scenes), 50)
+    np.testing.assert_array_equal(scenes.draw_as(frames, 64, 64), scenes.draw(frames))
+    large = scenes.draw_as(frames, 84, 96)
+    assert large.shape == (len(frames), 84, 96, 3)
+    assert scenes.draw_as(frames, 32, 40).shape == (len(frames), 32, 40, 3)
+    blue = COLOURS.copy()
+    blue[GROUND] = (0, 0, 255)
+    painted = scenes.draw_as(frames, 84, 96, blue)
+    ground = (large == (100, 202, 100)).all(axis=3)
+    assert ground.mean() > 0.1 and (painted[ground] == (0, 0, 253)).all()
+    assert (painted[(large == (253, 253, 253)).all(axis=3)] == 253).all()
 
 
 def test_touched_tiles_change_their_shade_in_the_record_too(recorded):

@@ -28,7 +28,8 @@ def drive_agent(
     patience: int,
     seed: int,
     device: str,
+    cars: int = CARS,
 ) -> list[Outcome]:
-    """Drive (candidate, track) pairs; `picture` names the environment."""
-    driver = AgentDriver(agent, CARS, seed, device)
-    return drive(driver, MAKERS[picture], jobs, horizon, patience, CARS)
+    """Drive (candidate, track) pairs, `cars` at once; `picture` names the environment."""
+    driver = AgentDriver(agent, cars, seed, device)
+    return drive(driver, MAKERS[picture], jobs, horizon, patience, cars)

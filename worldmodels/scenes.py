@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from worldmodels.environment.canvas import COLOURS, HEIGHT, PALETTE, WIDTH, pack_palette
 from worldmodels.environment.pose import POSE_DTYPE, draw_pose
 from worldmodels.environment.resize import SIZE
 from worldmodels.environment.track import track_of
@@ -72,12 +74,30 @@ class Scenes:
         self._draw_into(pictures, frames)
         return pictures
 
-    def _draw_into(self, pictures: np.ndarray, frames: np.ndarray) -> None:
+    def draw_as(
+        self, frames: np.ndarray, height: int, width: int, colours: np.ndarray = COLOURS
+    ) -> np.ndarray:
+        """The pictures at another size, uint8 [B, height, width, 3], or in other colours.
+
+        They are drawn at 84x96 and resized by Pillow's BILINEAR. `colours` [11, 3]: as
+        `canvas.COLOURS`, 0 to 255.
+        """
+        crops = np.empty((len(frames), HEIGHT, WIDTH, 3), dtype=np.uint8)
+        self._draw_into(crops, frames, pack_palette(colours))
+        if (height, width) == (HEIGHT, WIDTH):
+            return crops
+        how = Image.Resampling.BILINEAR
+        resized = [Image.fromarray(crop).resize((width, height), how) for crop in crops]
+        return np.stack([np.asarray(image) for image in resized])
+
+    def _draw_into(
+        self, pictures: np.ndarray, frames: np.ndarray, palette: np.ndarray = PALETTE
+    ) -> None:
         for picture, number in zip(pictures, frames):
             episode = self.episode_of[number]
             track = track_of(int(self.track_seeds[episode]))
             touched_at, frame = self.touched_at[episode], int(self.frame_of[number])
-            draw_pose(track, touched_at, frame, self.poses[number], picture)
+            draw_pose(track, touched_at, frame, self.poses[number], picture, palette)
 
     def batches(self, order: np.ndarray, size: int, artists: int) -> Iterator[np.ndarray]:
         """Pictures in the given order, `size` at a time, drawn by `artists` threads at once.

@@ -12,11 +12,10 @@ def summarise(returns: np.ndarray, rng: Generator) -> dict[str, float | int]:
     count = len(returns)
     picks = rng.integers(0, count, (RESAMPLES, count))
     low, high = np.percentile(returns[picks].mean(axis=1), [2.5, 97.5])
-    std = float(returns.std(ddof=1)) if count > 1 else 0.0
     return {
         "mean": float(returns.mean()),
-        "std": std,
-        "sem": std / count**0.5,
+        "std": float(returns.std(ddof=1)) if count > 1 else 0.0,
+        "sem": standard_error(returns),
         "ci_low": float(low),
         "ci_high": float(high),
         "iqm": interquartile_mean(returns),
@@ -24,6 +23,11 @@ def summarise(returns: np.ndarray, rng: Generator) -> dict[str, float | int]:
         "max": float(returns.max()),
         "episodes": count,
     }
+
+
+def standard_error(values: np.ndarray) -> float:
+    """The standard error of the mean of `values` [n]; 0 where there is only one."""
+    return float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
 
 
 def interquartile_mean(returns: np.ndarray) -> float:

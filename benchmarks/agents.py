@@ -1,0 +1,190 @@
+"""Whole agent steps, environment and V and M and C: the usual loop, EnvPool in batches, ours."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import Box2D
+import envpool
+import numpy as np
+import torch
+from torch.nn import functional
+
+from benchmarks.timing import rates
+from worldmodels import agent as agent_module
+from worldmodels.agent import Agent, AgentDriver
+from worldmodels.environment import car_racing
+from worldmodels.environment.car import FastCar
+from worldmodels.environment.car_racing import DrawnCarRacing, make_official
+from worldmodels.rollout import CARS, drive_agent
+from worldmodels.vae import BatchEncoder
+from worldmodels.workers import run_chunks, worker_count
+
+STEPS = 300  # of each car, in a batch of ours
+USUAL_STEPS = 60
+ENVPOOL_STEPS = 15
+TRACK = 3_000_000
+
+
+def usual_loop(agent: Agent, steps: int, track: int) -> int:
+    """One Gymnasium environment, one frame at a time through torch in float32."""
+    torch.set_num_threads(1)
+    env = make_official()
+    observation, _ = env.reset(seed=track)
+    hidden = torch.zeros(1, agent.config.hidden_size)
+    cell = torch.zeros(1, agent.config.hidden_size)
+    weights = torch.from_numpy(agent.parameters[0]).float()
+    matrix, bias = weights[:-3].view(3, -1), weights[-3:]
+    with torch.inference_mode():
+        for _ in range(steps):
+            x = torch.from_numpy(observation).permute(2, 0, 1)[None].float() / 255
+            z, _ = agent.encoder(x)
+            features = torch.cat([z, hidden], dim=1) if matrix.shape[1] > z.shape[1] else z
+            raw = torch.tanh(matrix @ features[0] + bias).numpy()
+            action = np.array([raw[0], (raw[1] + 1) / 2, max(raw[2], 0)], dtype=np.float32)
+            inputs = torch.cat([z, torch.from_numpy(action)[None], hidden], dim=1)
+            write, forget, candidate, output = torch.addmm(
+                agent.gate_bias, inputs, agent.gates
+            ).chunk(4, dim=1)
+            cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
+            hidden = output.sigmoid() * cell.tanh()
+            observation, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                observation, _ = env.reset()
+    return steps
+
+
+class EnvPoolLoop:
+    """64 of EnvPool's cars, two threads, V and M in batches over both cores."""
+
+    def __init__(self, agent: Agent):
+        cores = worker_count()
+        self.pool = envpool.make_gymnasium(
+            "CarRacing-v3", num_envs=CARS, num_threads=cores, max_episode_steps=10**6
+        )
+        torch.set_num_threads(cores)
+        self.driver = AgentDriver(agent, CARS, 1, "cpu")
+        self.observations, _ = self.pool.reset()
+
+    def run(self) -> float:
+        slots = np.arange(CARS)
+        for _ in range(ENVPOOL_STEPS):
+            crop = torch.from_numpy(self.observations[:, :84]).permute(0, 3, 1, 2).float()
+            small = functional.interpolate(crop, (64, 64), mode="bilinear", antialias=True)
+            frames = small.round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+            actions = self.driver.act(slots, frames)
+            self.driver.took(slots, actions)
+            self.observations = self.pool.step(actions)[0]
+        return CARS * ENVPOOL_STEPS
+
+
+def our_chunks(agent: Agent, cars: int, steps: int, chunks: int) -> list[tuple]:
+    """One chunk of `cars` cars for each worker."""
+    return [
+        (
+            agent,
+            [(0, TRACK + chunk * cars + car) for car in range(cars)],
+            *("drawn", steps, 0, 1, "cpu", cars),
+        )
+        for chunk in range(chunks)
+    ]
+
+
+def drive_chunks(chunks: list[tuple]) -> float:
+    """Steps driven by all workers."""
+    results = run_chunks(drive_agent, chunks, str)
+    return sum(outcome.steps for outcomes in results for outcome in outcomes)
+
+
+def steps_a_second(agent: Agent, rounds: int) -> dict[str, float]:
+    """Whole agent steps a second on all cores."""
+    cores = worker_count()
+    usual = [(agent, USUAL_STEPS, TRACK + core) for core in range(cores)]
+    ours = our_chunks(agent, CARS, STEPS, cores)
+    pool = EnvPoolLoop(agent)
+    return rates(
+        {
+            "gymnasium": lambda: sum(run_chunks(usual_loop, usual, str)),
+            "envpool": pool.run,
+            "ours": lambda: drive_chunks(ours),
+        },
+        rounds,
+    )
+
+
+def growth_with_cars(agent: Agent, rounds: int) -> dict[str, float]:
+    """Agent steps a second of one worker that drives so many cars."""
+    works: dict[str, Callable[[], float]] = {}
+    for cars in (1, 2, 4, 8, 16, 32, 64, 128, 256):
+        chunks = our_chunks(agent, cars, min(STEPS, 40 + 4000 // cars), 1)
+        works[str(cars)] = lambda chunks=chunks: drive_chunks(chunks)  # type: ignore[misc]
+    return rates(works, rounds)
+
+
+def growth_with_workers(agent: Agent, rounds: int) -> dict[str, float]:
+    """Agent steps a second of so many workers of 64 cars each."""
+    works: dict[str, Callable[[], float]] = {}
+    for workers in range(1, worker_count() + 1):
+        chunks = our_chunks(agent, CARS, STEPS, workers)
+        works[str(workers)] = lambda chunks=chunks: drive_chunks(chunks)  # type: ignore[misc]
+    return rates(works, rounds)
+
+
+class Stopwatch:
+    """Adds up the seconds spent in some functions while it is held."""
+
+    def __init__(self, places: dict[str, tuple[Any, str]]):
+        self.places, self.seconds = places, dict.fromkeys(places, 0.0)
+
+    def __enter__(self) -> "Stopwatch":
+        self.before = {name: getattr(*place) for name, place in self.places.items()}
+        for name, (owner, attribute) in self.places.items():
+            setattr(owner, attribute, self._timed(name, self.before[name]))
+        return self
+
+    def _timed(self, name: str, function: Callable) -> Callable:
+        def timed(*arguments: Any, **named: Any) -> Any:
+            started = time.perf_counter()
+            result = function(*arguments, **named)
+            self.seconds[name] += time.perf_counter() - started
+            return result
+
+        return timed
+
+    def __exit__(self, *_: object) -> None:
+        for name, (owner, attribute) in self.places.items():
+            setattr(owner, attribute, self.before[name])
+
+
+def where_time_goes(agent: Agent) -> dict[str, float]:
+    """Microseconds an agent step on one core, by what they are spent on."""
+    torch.set_num_threads(1)
+    arguments = our_chunks(agent, CARS, STEPS, 1)[0]
+    drive_agent(*arguments)
+    places = {
+        "world": (Box2D.b2World, "Step"),
+        "wheels": (FastCar, "step"),
+        "picture": (car_racing, "draw_pose"),
+        "environment": (DrawnCarRacing, "step"),
+        "reset": (DrawnCarRacing, "reset"),
+        "V": (BatchEncoder, "__call__"),
+        "C": (agent_module, "act"),
+        "M": (AgentDriver, "took"),
+    }
+    started = time.perf_counter()
+    with Stopwatch(places) as watch:
+        steps = sum(outcome.steps for outcome in drive_agent(*arguments))
+    total = time.perf_counter() - started
+    seconds = watch.seconds
+    physics = seconds["world"] + seconds["wheels"]
+    spent = {
+        "physics": physics,
+        "picture": seconds["picture"],
+        "V": seconds["V"],
+        "M": seconds["M"],
+        "C": seconds["C"],
+        "environment_python": seconds["environment"] - physics - seconds["picture"],
+        "reset": seconds["reset"],
+    }
+    spent["rest"] = total - sum(spent.values())
+    return {name: value / steps * 1e6 for name, value in spent.items()}

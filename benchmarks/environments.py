@@ -1,0 +1,113 @@
+"""Steps of the environment alone: Gymnasium's, EnvPool's, ours, on one core."""
+
+import envpool
+import gymnasium
+import numpy as np
+import psutil
+
+from benchmarks.timing import Work, rates
+from worldmodels.environment.car_racing import DrawnCarRacing
+from worldmodels.environment.track import track_of
+from worldmodels.scenes import Scenes
+
+TRACK = 7
+ENVPOOL_CARS = 8  # a batch, in one thread
+
+
+def driving(steps: int) -> np.ndarray:
+    """Actions [steps, 3] that accelerate, steer to and fro, and brake now and then."""
+    time = np.arange(steps)
+    steer, brake = 0.4 * np.sin(time / 15), np.where(time % 40 > 36, 0.6, 0.0)
+    return np.stack([steer, np.full(steps, 0.3), brake], axis=1).astype(np.float32)
+
+
+def stepping(env: gymnasium.Env, steps: int) -> Work:
+    """Drives `env` for so many steps, from the middle of an episode on."""
+    actions = driving(steps)
+
+    def work() -> float:
+        env.reset(seed=TRACK)
+        for action in actions:
+            env.step(action)
+        return steps
+
+    return work
+
+
+def stepping_envpool(steps: int) -> Work:
+    """Drives `ENVPOOL_CARS` of EnvPool's for so many steps each."""
+    pool = envpool.make_gymnasium(
+        "CarRacing-v3", num_envs=ENVPOOL_CARS, num_threads=1, max_episode_steps=10**6
+    )
+    pool.reset()
+    actions = np.repeat(driving(steps)[:, None], ENVPOOL_CARS, axis=1)
+
+    def work() -> float:
+        for action in actions:
+            pool.step(action)
+        return steps * ENVPOOL_CARS
+
+    return work
+
+
+def steps_a_second(rounds: int) -> dict[str, float]:
+    """Environment steps a second on one core, picture and all."""
+    return rates(
+        {
+            "gymnasium": stepping(gymnasium.make("CarRacing-v3").unwrapped, 60),
+            "envpool": stepping_envpool(30),
+            "ours": stepping(DrawnCarRacing(), 1500),
+        },
+        rounds,
+    )
+
+
+def resets_a_second(rounds: int) -> dict[str, float]:
+    """Resets a second: Gymnasium's with its first picture, ours on new and on known tracks."""
+    gym, ours = gymnasium.make("CarRacing-v3").unwrapped, DrawnCarRacing()
+
+    def resetting(env: gymnasium.Env, known: bool) -> Work:
+        def work() -> float:
+            if not known:
+                track_of.cache_clear()
+            for seed in range(20):
+                env.reset(seed=seed)
+            return 20
+
+        return work
+
+    works = {
+        "gymnasium": resetting(gym, True),
+        "ours_new_track": resetting(ours, False),
+        "ours_known_track": resetting(ours, True),
+    }
+    return rates(works, rounds)
+
+
+def memory_a_car() -> dict[str, float]:
+    """MB that 64 environments take, each on a track of its own, over 64."""
+    sizes = {}
+    for name, make in (
+        ("ours", DrawnCarRacing),
+        ("gymnasium", lambda: gymnasium.make("CarRacing-v3").unwrapped),
+    ):
+        before = psutil.Process().memory_info().rss
+        cars = [make() for _ in range(64)]
+        for seed, car in enumerate(cars):
+            car.reset(seed=50_000 + seed)
+        sizes[name] = (psutil.Process().memory_info().rss - before) / len(cars) / 2**20
+    return sizes
+
+
+def drawing(scenes: Scenes, rounds: int) -> dict[str, float]:
+    """Recorded scenes drawn to 64x64, frames a second on one core, in order and at random."""
+    frames = np.random.default_rng(1).integers(0, len(scenes), 3000)
+
+    def work(order: np.ndarray) -> Work:
+        def draw() -> float:
+            scenes.draw(order)
+            return len(order)
+
+        return draw
+
+    return rates({"in_order": work(np.sort(frames)), "at_random": work(frames)}, rounds)

@@ -1,0 +1,115 @@
+"""Measure all, in one run, and write `results/benchmark.json` and `results/benchmark.png`."""
+
+import io
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+import torch
+
+from benchmarks import agents, environments, networks
+from commands.verify import machine
+from worldmodels.errors import UserError
+from worldmodels.params import PARAMS, read_yaml
+from worldmodels.storage import write_bytes, write_json
+from worldmodels.workers import worker_count
+
+RESULT, CHART = Path("results/benchmark.json"), Path("results/benchmark.png")
+
+
+def measure(round_name: str) -> dict[str, Any]:
+    """All figures: rates a second, shares, microseconds; one dictionary, as it is written."""
+    agent, scenes, latents = networks.load_round(round_name)
+    torch.set_num_threads(1)
+    found: dict[str, Any] = {
+        "machine": machine() | {"cores": worker_count()},
+        "round": round_name,
+        "env_steps_per_s_per_core": environments.steps_a_second(5),
+        "agent_steps_per_s": agents.steps_a_second(agent, 5),
+        "agent_steps_per_s_of_one_worker_by_cars": agents.growth_with_cars(agent, 2),
+        "agent_steps_per_s_by_workers": agents.growth_with_workers(agent, 3),
+        "microseconds_an_agent_step": agents.where_time_goes(agent),
+        "resets_per_s": environments.resets_a_second(3),
+        "megabytes_a_car": environments.memory_a_car(),
+        "scenes_drawn_per_s_per_core": environments.drawing(scenes, 5),
+        "encoded_frames_per_s_per_core": networks.encoding(agent, 5),
+        "vae_training_frames_per_s": networks.training_vae(scenes, round_name, 3),
+        "mdnrnn_training_steps_per_s": networks.training_mdnrnn(latents, round_name, 3),
+    }
+    speed = {
+        str(dtype).removeprefix("torch."): networks.matrix_speed(dtype)
+        for dtype in (torch.float32, torch.bfloat16)
+    }
+    found["matrix_gigaflop_per_s_per_core"] = {name: s / 1e9 for name, s in speed.items()}
+    found["encoder_microseconds_at_best"] = {
+        name: networks.FLOP_A_FRAME / s * 1e6 for name, s in speed.items()
+    }
+    steps, whole = found["env_steps_per_s_per_core"], found["agent_steps_per_s"]
+    spent = found["microseconds_an_agent_step"]
+    found["ratios"] = {
+        "env_step_to_gymnasium": steps["ours"] / steps["gymnasium"],
+        "env_step_to_envpool": steps["ours"] / steps["envpool"],
+        "agent_step_to_usual_loop": whole["ours"] / whole["gymnasium"],
+        "agent_step_to_envpool": whole["ours"] / whole["envpool"],
+        "share_of_V": spent["V"] / sum(spent.values()),
+    }
+    return rounded(found)
+
+
+def rounded(value: Any) -> Any:
+    """Numbers to four digits."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def chart(found: dict[str, Any]) -> bytes:
+    """A PNG: who takes how many steps a second, how ours grows, where its time goes."""
+    matplotlib.use("Agg")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+    systems = ("gymnasium", "envpool", "ours")
+    for offset, (key, label) in enumerate(
+        [
+            ("env_steps_per_s_per_core", "environment, a core"),
+            ("agent_steps_per_s", f"agent, {found['machine']['cores']} cores"),
+        ]
+    ):
+        places = [place + 0.4 * offset for place in range(3)]
+        bars = left.bar(places, [found[key][name] for name in systems], 0.4, label=label)
+        left.bar_label(bars, fmt="{:,.0f}", fontsize=8)
+    left.set(yscale="log", ylabel="steps a second", title="Side by side")
+    left.set_xticks([0.2, 1.2, 2.2], systems)
+    left.legend()
+    cars = found["agent_steps_per_s_of_one_worker_by_cars"]
+    middle.plot([int(name) for name in cars], list(cars.values()), "o-")
+    middle.set(xlabel="cars of one worker", ylabel="agent steps a second", xscale="log")
+    middle.set(title="The batch", ylim=(0, None))
+    spent = found["microseconds_an_agent_step"]
+    right.barh(list(spent)[::-1], list(spent.values())[::-1])
+    at_best = found["encoder_microseconds_at_best"]["bfloat16"]
+    right.axvline(at_best, ls="--", color="0.4", label="V, at the speed of matrix products")
+    right.set(xlabel="microseconds an agent step, one core", title="Where the time goes")
+    right.legend(fontsize=8)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=110, metadata={"Software": None})
+    return content.getvalue()
+
+
+def main() -> None:
+    started = time.monotonic()
+    try:
+        found = measure(list(read_yaml(PARAMS)["rounds"])[-1])
+    except UserError as error:
+        sys.exit(f"benchmark: {error}")
+    write_json(RESULT, found)
+    write_bytes(CHART, chart(found))
+    for key, value in found.items():
+        print(key, value)
+    print(f"written: {RESULT}, {CHART}, in {time.monotonic() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
