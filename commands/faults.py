@@ -36,25 +36,25 @@ from worldmodels.storage import read_csv, write_json
 from worldmodels.vae import load_vae
 
 LONG = ("sample", "train_vae", "train_mdnrnn", "train_controller", "evaluate")
-KILLS = 2  # of each long stage in each round
+KILLS = 1  # of each long stage in each round, unless --kills says otherwise
 START_UP = 4.0  # seconds of imports before a stage's own time
 DAMAGES = 40  # bytes changed in each file
 RESULT = Path("results/faults.json")
 
 
 class Killer(threading.Thread):
-    """Kills the stages that run in `folder`, each `KILLS` times, at random moments."""
+    """Kills the stages that run in `folder`, each so many times, at random moments."""
 
-    def __init__(self, folder: Path, seconds: dict[str, float], rng: random.Random):
+    def __init__(self, folder: Path, seconds: dict[str, float], each: int, rng: random.Random):
         super().__init__(daemon=True)
-        self.folder, self.seconds, self.rng = folder, seconds, rng
+        self.folder, self.seconds, self.each, self.rng = folder, seconds, each, rng
         self.kills: dict[str, int] = {}
         self.over = threading.Event()
 
     def run(self) -> None:
         while not self.over.is_set():
             for process, stage in self._stages():
-                if self.kills.get(stage, 0) < KILLS:
+                if self.kills.get(stage, 0) < self.each:
                     time.sleep(self.rng.uniform(0, START_UP + self.seconds[stage]))
                     if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                         process.kill()
@@ -75,10 +75,12 @@ class Killer(threading.Thread):
         return found
 
 
-def repro_under_fire(folder: Path, seconds: dict[str, float], seed: int) -> tuple[int, int]:
+def repro_under_fire(
+    folder: Path, seconds: dict[str, float], each: int, seed: int
+) -> tuple[int, int]:
     """`dvc repro` until it ends well; how many stages were killed, and went on from before."""
     os.environ["WM_CHECKPOINT_SECONDS"] = "0"
-    killer = Killer(folder, seconds, random.Random(seed))
+    killer = Killer(folder, seconds, each, random.Random(seed))
     killer.start()
     resumed, done = 0, False
     while not done:
@@ -190,7 +192,8 @@ def damage_params(folder: Path, rng: random.Random) -> dict[str, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make faults")
     parser.add_argument("--record", action="store_true", help=f"write {RESULT} anew")
-    record = parser.parse_args().record
+    parser.add_argument("--kills", type=int, default=KILLS, help="of each stage in each round")
+    asked = parser.parse_args()
     calm, fire = (Path(tempfile.mkdtemp(prefix=f"worldmodels-{n}-")) for n in ("calm", "fire"))
     expected = verify.run(calm, workers=2)
     seconds = {
@@ -198,7 +201,7 @@ def main() -> None:
     }
     make_copy(fire)
     os.environ["WM_WORKERS"] = "3"
-    kills, resumed = repro_under_fire(fire, seconds, seed=1)
+    kills, resumed = repro_under_fire(fire, seconds, asked.kills, seed=1)
     found = verify.outputs(fire)
     agree = verify.report(expected, found, f"a run left in peace and one killed {kills} times")
     left_over = [*(fire / ".checkpoints").rglob("state")]
@@ -210,7 +213,7 @@ def main() -> None:
         "outputs_equal": len(expected) - len(verify.compare(expected, found)),
         "damages": damages,
     }
-    if record:
+    if asked.record:
         write_json(RESULT, summary)
     print(f"{kills} kills, {resumed} times on from a checkpoint")
     print(

@@ -54,14 +54,19 @@ def dvc(folder: Path, *arguments: str, output: IO | None = None) -> None:
     subprocess.run(command, cwd=folder, env=env, check=True, stdout=output, stderr=output)
 
 
+def run(folder: Path) -> None:
+    """The whole pipeline in `folder`, its metrics and its page of plots."""
+    make_copy(folder)
+    dvc(folder, "repro")
+    dvc(folder, "metrics", "show")
+    dvc(folder, "plots", "show")
+
+
 def main() -> None:
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="worldmodels-quick-"))
     try:
-        make_copy(folder)
-        dvc(folder, "repro")
-        dvc(folder, "metrics", "show")
-        dvc(folder, "plots", "show")
+        run(folder)
     except subprocess.CalledProcessError as error:
         sys.exit(f"quick: {' '.join(error.cmd)} failed with code {error.returncode} in {folder}")
     print(f"\nEvery stage of two rounds ran in {time.monotonic() - started:.0f} s, in {folder}")

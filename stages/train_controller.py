@@ -1,7 +1,7 @@
 """Search the controller C with an evolution strategy: ask, drive, tell.
 
-models/ROUND/vae.safetensors, models/ROUND/mdnrnn.safetensors, data/ROUND/latents.parquet
--> models/ROUND/agent.safetensors, results/ROUND/train_controller
+models/ROUND/vae.safetensors, models/ROUND/mdnrnn.safetensors, data/ROUND/latents.parquet,
+who drove in data/ROUND/scenes -> models/ROUND/agent.safetensors, results/ROUND/train_controller
 Ten minutes for 1.5 million steps on two cores.
 Paper: section 2.3 and appendix A.3-A.4; the scaled search space is ours.
 """
@@ -21,10 +21,12 @@ from worldmodels.checkpoint import Checkpoint
 from worldmodels.controller import Inputs, parameter_count
 from worldmodels.driving import Outcome
 from worldmodels.evolution import CMAES, EvolutionStrategy, Optimiser, SimpleES, SimpleESConfig
+from worldmodels.imitation import starting_point
 from worldmodels.latents import Latents
 from worldmodels.mdnrnn import MDNRNN, load_mdnrnn
 from worldmodels.params import Count, Natural, Part, Population, Positive, Section, Seed
 from worldmodels.progress import Progress
+from worldmodels.scenes import Scenes
 from worldmodels.search_space import SearchSpace, hidden_states, raw_space, scaled_space
 from worldmodels.seeds import (
     generator,
@@ -61,7 +63,9 @@ class ControllerConfig(Section):
     optimiser: Optimiser
     simple_es: SimpleESConfig
     population: Population
+    start: Literal["zero", "imitation"]
     sigma: Positive
+    sigma_at_imitation: Positive
     horizon: Count
     patience: Natural
     validate_every: Count
@@ -192,13 +196,14 @@ def make_space(memory: MDNRNN, latents: Latents, params: Params) -> SearchSpace:
     return scaled_space(config.inputs, mu, hidden, config.hidden_components, config.std_floor)
 
 
-def make_strategy(space: SearchSpace, params: Params, name: str) -> EvolutionStrategy:
-    """The optimiser that params name, started at zero."""
+def make_strategy(start: np.ndarray, params: Params, name: str) -> EvolutionStrategy:
+    """The optimiser that params name, started at a point [D] of the search space."""
     config = params.controller
     rng = generator(params.seed, "controller", "population", name)
+    sigma = config.sigma_at_imitation if start.any() else config.sigma
     if config.optimiser == "cma-es":
-        return CMAES(space.dimensions, config.sigma, config.population, rng)
-    return SimpleES(space.dimensions, config.sigma, config.population, rng, config.simple_es)
+        return CMAES(start, sigma, config.population, rng)
+    return SimpleES(start, sigma, config.population, rng, config.simple_es)
 
 
 def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
@@ -220,7 +225,13 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     blank = np.zeros((1, parameter_count(config.inputs, latents.mu.shape[1], hidden_size)))
     agent = Agent.of(agent_config, vae, memory, blank)
     space = make_space(memory, latents, params)
-    strategy = make_strategy(space, params, name)
+    start = np.zeros(space.dimensions)
+    if config.start == "imitation":
+        drivers = Scenes.load(Path("data") / name / "scenes").drivers
+        by_agent = np.array([driver == "agent" for driver in drivers])
+        sees = memory if config.inputs == "z+h" else None
+        start = starting_point(space, sees, latents, by_agent)
+    strategy = make_strategy(start, params, name)
     horizons = (config.horizon, config.patience)
     arena = Arena(agent, space, *horizons, params.seed, params.machine.device)
     run = search(strategy, arena, name, params, checkpoint)

@@ -244,9 +244,11 @@ def search(checkpoint, generations, optimiser):
     params = SimpleNamespace(controller=controller, round=limits, seed=1)
     rng = np.random.default_rng(1)
     if optimiser == "cma-es":
-        strategy = CMAES(3, 0.5, 8, rng)
+        strategy = CMAES(np.zeros(3), 0.5, 8, rng)
     else:
-        strategy = SimpleES(3, 0.5, 8, rng, SimpleESConfig(elite_share=0.25, sigma_decay=0.99))
+        strategy = SimpleES(
+            np.zeros(3), 0.5, 8, rng, SimpleESConfig(elite_share=0.25, sigma_decay=0.99)
+        )
     run = train_controller.search(strategy, FakeArena(), "first", params, checkpoint)
     return run.rows, run.strategy.mean.tobytes(), run.strategy.sigma
 

@@ -18,12 +18,12 @@ def rastrigin(x):
 
 
 def cma_es(dimensions, sigma=0.5, population=20, seed=1):
-    return CMAES(dimensions, sigma, population, np.random.default_rng(seed))
+    return CMAES(np.zeros(dimensions), sigma, population, np.random.default_rng(seed))
 
 
 def simple_es(dimensions, sigma=0.5, population=60, seed=1, decay=0.98):
     config = SimpleESConfig(elite_share=0.25, sigma_decay=decay)
-    return SimpleES(dimensions, sigma, population, np.random.default_rng(seed), config)
+    return SimpleES(np.zeros(dimensions), sigma, population, np.random.default_rng(seed), config)
 
 
 def run(strategy, objective, generations):

@@ -30,7 +30,7 @@ def run(generations=6, env_steps=0, validate_every=2):
     controller = SimpleNamespace(validate_every=validate_every, validation_tracks=3)
     limits = SimpleNamespace(generations=generations, env_steps=env_steps, rollouts=SCHEDULE)
     params = SimpleNamespace(controller=controller, round=limits, seed=1)
-    arena, strategy = FakeArena(), CMAES(3, 0.5, 8, np.random.default_rng(1))
+    arena, strategy = FakeArena(), CMAES(np.zeros(3), 0.5, 8, np.random.default_rng(1))
     result = search(strategy, arena, "first", params, Checkpoint(None))
     return result.rows, result.seconds, arena.calls, strategy
 

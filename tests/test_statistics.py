@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from stages.evaluate import pairwise
+from worldmodels.driving import Outcome
 from worldmodels.seeds import (
     generator,
     torch_generator,
@@ -53,3 +55,13 @@ def test_every_purpose_has_its_own_tracks_and_numbers():
 
 def test_the_first_tracks_of_seed_one_are_these():
     assert tracks_for_training(2, 1, ("explore", "first")) == [2109906541, 1584637492]
+
+
+def test_pictures_are_compared_track_by_track():
+    def outcomes(first, scores):
+        return {first + i: Outcome(0, first + i, score, 9, None) for i, score in enumerate(scores)}
+
+    found = pairwise(outcomes(10, [5.0, 8, 11]), outcomes(11, [6.0, 10, 100]))
+    assert found["drawn_episodes"] == 3 and found["difference_episodes"] == 2
+    assert found["difference_mean"] == ((8 - 6) + (11 - 10)) / 2
+    assert found["difference_sem"] == pytest.approx(0.5)

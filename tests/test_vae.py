@@ -9,6 +9,8 @@ from worldmodels.vae import (
     GROUP,
     VAE,
     BatchEncoder,
+    Fold,
+    PackedConvolutions,
     Unfold,
     VAEConfig,
     kl_divergence,
@@ -84,6 +86,33 @@ def test_batch_encoder_agrees_with_the_vae_in_both_precisions():
     rough, _ = BatchEncoder(vae.encoder, "bfloat16", "cpu")(frames)
     torch.testing.assert_close(exact, expected, atol=1e-5, rtol=0)
     assert 0 < (rough - expected).abs().max() < 0.02
+
+
+def test_fold_is_the_convolution_of_the_last_map():
+    fold, like = Fold(6, 4), nn.Conv2d(6, 4, 4, stride=2)
+    with torch.no_grad():
+        fold.weight.copy_(like.weight.permute(2, 3, 1, 0).flatten(0, 2))
+        fold.bias.copy_(like.bias)
+    x = torch.randn(3, 6, 6, 6)
+    torch.testing.assert_close(fold(x).view(3, 2, 2, 4).permute(0, 3, 1, 2), like(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_packed_convolutions_give_the_bits_of_the_plain_ones(dtype):
+    plain = VAE(VAEConfig(latent_size=8)).encoder.convolutions.requires_grad_(False)
+    plain = plain.to(dtype).to(memory_format=torch.channels_last)
+    x = torch.rand(GROUP, 3, 64, 64).to(dtype).contiguous(memory_format=torch.channels_last)
+    assert torch.equal(PackedConvolutions(plain)(x), plain(x))
+
+
+def test_a_processor_without_bfloat16_is_said_and_still_served(monkeypatch):
+    vae = VAE(VAEConfig(latent_size=8)).eval().requires_grad_(False)
+    frames = np.random.default_rng(0).integers(0, 256, (GROUP, 64, 64, 3), dtype=np.uint8)
+    expected, _ = BatchEncoder(vae.encoder, "bfloat16", "cpu")(frames)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    with pytest.warns(UserWarning, match="no bfloat16 of its own"):
+        found, _ = BatchEncoder(vae.encoder, "bfloat16", "cpu")(frames)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
 
 
 def test_vae_learns_to_tell_two_pictures_apart():

@@ -59,7 +59,7 @@ class CMAES:
     generator of its own instead of numpy's global one.
     """
 
-    def __init__(self, dimensions: int, sigma: float, population: int, rng: np.random.Generator):
+    def __init__(self, start: np.ndarray, sigma: float, population: int, rng: np.random.Generator):
         options = {
             "popsize": population,
             "randn": _Draws(rng),
@@ -67,7 +67,7 @@ class CMAES:
             "verbose": -9,
             **NEVER_STOP,
         }
-        self.strategy = cma.CMAEvolutionStrategy(np.zeros(dimensions), sigma, options)
+        self.strategy = cma.CMAEvolutionStrategy(start, sigma, options)
 
     @property
     def mean(self) -> np.ndarray:
@@ -90,13 +90,13 @@ class SimpleES:
 
     def __init__(
         self,
-        dimensions: int,
+        start: np.ndarray,
         sigma: float,
         population: int,
         rng: np.random.Generator,
         config: SimpleESConfig,
     ):
-        self.mean, self.sigma = np.zeros(dimensions), sigma
+        self.mean, self.sigma = start.copy(), sigma
         self.population, self.rng, self.config = population, rng, config
 
     def ask(self) -> np.ndarray:
