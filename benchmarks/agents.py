@@ -137,9 +137,9 @@ class Stopwatch:
         self.places, self.seconds = places, dict.fromkeys(places, 0.0)
 
     def __enter__(self) -> "Stopwatch":
-        self.before = {name: getattr(*place) for name, place in self.places.items()}
+        self.before = {name: vars(owner)[key] for name, (owner, key) in self.places.items()}
         for name, (owner, attribute) in self.places.items():
-            setattr(owner, attribute, self._timed(name, self.before[name]))
+            setattr(owner, attribute, self._timed(name, getattr(owner, attribute)))
         return self
 
     def _timed(self, name: str, function: Callable) -> Callable:

@@ -3,7 +3,6 @@
 import envpool
 import gymnasium
 import numpy as np
-import psutil
 
 from benchmarks.timing import Work, rates
 from worldmodels.environment.car_racing import DrawnCarRacing
@@ -82,21 +81,6 @@ def resets_a_second(rounds: int) -> dict[str, float]:
         "ours_known_track": resetting(ours, True),
     }
     return rates(works, rounds)
-
-
-def memory_a_car() -> dict[str, float]:
-    """MB that 64 environments take, each on a track of its own, over 64."""
-    sizes = {}
-    for name, make in (
-        ("ours", DrawnCarRacing),
-        ("gymnasium", lambda: gymnasium.make("CarRacing-v3").unwrapped),
-    ):
-        before = psutil.Process().memory_info().rss
-        cars = [make() for _ in range(64)]
-        for seed, car in enumerate(cars):
-            car.reset(seed=50_000 + seed)
-        sizes[name] = (psutil.Process().memory_info().rss - before) / len(cars) / 2**20
-    return sizes
 
 
 def drawing(scenes: Scenes, rounds: int) -> dict[str, float]:

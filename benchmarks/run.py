@@ -10,7 +10,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import torch
 
-from benchmarks import agents, environments, networks
+from benchmarks import agents, environments, memory, networks
 from commands.verify import machine
 from worldmodels.errors import UserError
 from worldmodels.params import PARAMS, read_yaml
@@ -33,7 +33,7 @@ def measure(round_name: str) -> dict[str, Any]:
         "agent_steps_per_s_by_workers": agents.growth_with_workers(agent, 3),
         "microseconds_an_agent_step": agents.where_time_goes(agent),
         "resets_per_s": environments.resets_a_second(3),
-        "megabytes_a_car": environments.memory_a_car(),
+        "megabytes_a_car": memory.measured(),
         "scenes_drawn_per_s_per_core": environments.drawing(scenes, 5),
         "encoded_frames_per_s_per_core": networks.encoding(agent, 5),
         "vae_training_frames_per_s": networks.training_vae(scenes, round_name, 3),

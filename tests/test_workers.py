@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
+import psutil
 import pytest
 
 from worldmodels.errors import UserError
@@ -85,3 +88,29 @@ def test_every_item_is_dealt_once():
     hands = deal(list("abcdefg"), 3)
     assert sorted(item for hand in hands for item in hand) == list(range(7)) and len(hands) == 3
     assert deal([1], 4) == [[0]]
+
+
+SCRIPT = """
+import os, sys, time
+from tests.test_workers import linger
+from worldmodels.workers import run_chunks
+run_chunks(linger, [(sys.argv[1], i) for i in range(2)], str)
+"""
+
+
+def linger(folder, number):
+    open(os.path.join(folder, str(os.getpid())), "w").close()
+    time.sleep(1000)
+
+
+def test_workers_end_when_their_parent_is_killed_outright(tmp_path, root):
+    parent = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], cwd=root)
+    while len(list(tmp_path.iterdir())) < min(2, worker_count()):
+        time.sleep(0.1)
+    parent.kill()
+    parent.wait()
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    until = time.monotonic() + 30
+    while any(psutil.pid_exists(pid) for pid in workers) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not [pid for pid in workers if psutil.pid_exists(pid)]

@@ -57,6 +57,7 @@ def run_chunks(
             max_workers=worker_count(),
             timeout=600,
             initializer=_start,
+            initargs=(os.getpid(),),
         )
         try:
             futures = {pool.submit(function, *chunks[index]): index for index in left}
@@ -83,14 +84,14 @@ def run_chunks(
     )
 
 
-def _start() -> None:
-    """Make a process a worker: one thread, and freed memory stays with it.
+def _start(parent: int) -> None:
+    """Make a process a worker of `parent`: one thread, and freed memory stays with it.
 
     glibc gives large blocks back to the system when they are freed; fetching them again at every
     frame costs a tenth of the time.
     """
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         m_mmap_threshold, m_trim_threshold = -3, -1  # malloc.h
