@@ -1,4 +1,4 @@
-"""What an environment takes: run by itself, `python -m benchmarks.memory KIND`, prints MB a car."""
+"""What an environment takes: `python -m benchmarks.memory KIND` prints MB a car, by itself."""
 
 import subprocess
 import sys

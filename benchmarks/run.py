@@ -81,6 +81,7 @@ def chart(found: dict[str, Any]) -> bytes:
         bars = left.bar(places, [found[key][name] for name in systems], 0.4, label=label)
         left.bar_label(bars, fmt="{:,.0f}", fontsize=8)
     left.set(yscale="log", ylabel="steps a second", title="Side by side")
+    left.set_ylim(top=3 * max(found["env_steps_per_s_per_core"].values()))  # room for a number
     left.set_xticks([0.2, 1.2, 2.2], systems)
     left.legend()
     cars = found["agent_steps_per_s_of_one_worker_by_cars"]
