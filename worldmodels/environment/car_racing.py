@@ -129,7 +129,7 @@ class DrawnCarRacing(CarRacing):
         tiles = self.polygons.tiles
         self.track = self.polygons.line
         shades: np.ndarray = (0.01 * (np.arange(len(self.track)) % 3) * 255)[:, None]
-        self.tile_colors = self.road_color + shades  # one array to watch, a row a tile
+        self.tile_colors = self.road_color + shades  # a row a tile
         self.road = [Tile(index, color) for index, color in enumerate(self.tile_colors)]
         self.road_poly = [
             (corners, self.tile_colors[tile] if tile >= 0 else BORDER_COLOURS[tile])
