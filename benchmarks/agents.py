@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import Box2D
 import envpool
 import numpy as np
 import torch
@@ -13,9 +12,9 @@ from torch.nn import functional
 from benchmarks.timing import rates
 from worldmodels import agent as agent_module
 from worldmodels.agent import Agent, AgentDriver
-from worldmodels.environment import car_racing
-from worldmodels.environment.car import FastCar
-from worldmodels.environment.car_racing import DrawnCarRacing, make_official
+from worldmodels.environment import fleet
+from worldmodels.environment.car_racing import make_official
+from worldmodels.environment.fleet import Fleet
 from worldmodels.rollout import CARS, drive_agent
 from worldmodels.vae import BatchEncoder
 from worldmodels.workers import run_chunks, worker_count
@@ -162,11 +161,10 @@ def where_time_goes(agent: Agent) -> dict[str, float]:
     arguments = our_chunks(agent, CARS, STEPS, 1)[0]
     drive_agent(*arguments)
     places = {
-        "world": (Box2D.b2World, "Step"),
-        "wheels": (FastCar, "step"),
-        "picture": (car_racing, "draw_pose"),
-        "environment": (DrawnCarRacing, "step"),
-        "reset": (DrawnCarRacing, "reset"),
+        "physics": (fleet, "advance"),
+        "picture": (fleet, "draw_all"),
+        "environment": (Fleet, "step"),
+        "reset": (Fleet, "reset"),
         "V": (BatchEncoder, "__call__"),
         "C": (agent_module, "act"),
         "M": (AgentDriver, "took"),
@@ -176,15 +174,8 @@ def where_time_goes(agent: Agent) -> dict[str, float]:
         steps = sum(outcome.steps for outcome in drive_agent(*arguments))
     total = time.perf_counter() - started
     seconds = watch.seconds
-    physics = seconds["world"] + seconds["wheels"]
-    spent = {
-        "physics": physics,
-        "picture": seconds["picture"],
-        "V": seconds["V"],
-        "M": seconds["M"],
-        "C": seconds["C"],
-        "environment_python": seconds["environment"] - physics - seconds["picture"],
-        "reset": seconds["reset"],
-    }
+    inside = seconds["physics"] + seconds["picture"]
+    spent = {name: seconds[name] for name in ("physics", "picture", "V", "M", "C", "reset")}
+    spent["environment_python"] = seconds["environment"] - inside
     spent["rest"] = total - sum(spent.values())
     return {name: value / steps * 1e6 for name, value in spent.items()}

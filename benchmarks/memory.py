@@ -3,21 +3,26 @@
 import subprocess
 import sys
 
-import gymnasium
 import psutil
 
-from worldmodels.environment.car_racing import DrawnCarRacing
+from worldmodels.driving import Cars, Environments
+from worldmodels.environment.car_racing import make_official
+from worldmodels.environment.fleet import Fleet
 
 CARS = 64
-MAKERS = {
-    "ours": DrawnCarRacing,
-    "gymnasium": lambda: gymnasium.make("CarRacing-v3").unwrapped,
-}
+KINDS = ("ours", "gymnasium")
+
+
+def make(kind: str, slots: int) -> Cars:
+    """Cars of ours or of Gymnasium's."""
+    if kind == "ours":
+        return Fleet(slots)
+    return Environments(make_official, slots)
 
 
 def measured() -> dict[str, float]:
     """MB a car of each kind, each in a process of its own."""
-    commands = {kind: [sys.executable, "-m", "benchmarks.memory", kind] for kind in MAKERS}
+    commands = {kind: [sys.executable, "-m", "benchmarks.memory", kind] for kind in KINDS}
     return {
         kind: float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         for kind, command in commands.items()
@@ -26,13 +31,12 @@ def measured() -> dict[str, float]:
 
 def megabytes_a_car(kind: str) -> float:
     """What `CARS` environments take, each on a track of its own, over their number."""
-    first = MAKERS[kind]()
-    first.reset(seed=1)  # compiles, and loads what all share
+    make(kind, 1).reset(0, 1)  # compiles, and loads what all share
     before = psutil.Process().memory_info().rss
-    cars = [MAKERS[kind]() for _ in range(CARS)]
-    for seed, car in enumerate(cars):
-        car.reset(seed=50_000 + seed)
-    return (psutil.Process().memory_info().rss - before) / len(cars) / 2**20
+    cars = make(kind, CARS)
+    for slot in range(CARS):
+        cars.reset(slot, 50_000 + slot)
+    return (psutil.Process().memory_info().rss - before) / CARS / 2**20
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from worldmodels.agent import Agent, AgentConfig, AgentDriver
 from worldmodels.controller import parameter_count
 from worldmodels.driving import drive
 from worldmodels.environment.car_racing import DrawnCarRacing
+from worldmodels.environment.fleet import Fleet
 from worldmodels.errors import UserError
 from worldmodels.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.rollout import drive_agent
@@ -57,13 +58,13 @@ class Traced:
 def traces(agent, jobs, slots=64, horizon=40):
     """The bytes of all actions of each job."""
     driver = Traced(AgentDriver(agent, slots, 1, "cpu"))
-    drive(driver, DrawnCarRacing, jobs, horizon, 0, slots)
+    drive(driver, Fleet(slots), jobs, horizon, 0)
     return [driver.actions[job] for job in jobs]
 
 
 def scores(agent, jobs, slots=64, horizon=60, patience=0):
     driver = AgentDriver(agent, slots, 1, "cpu")
-    outcomes = drive(driver, DrawnCarRacing, jobs, horizon, patience, slots)
+    outcomes = drive(driver, Fleet(slots), jobs, horizon, patience)
     assert [(o.candidate, o.track) for o in outcomes] == jobs
     return [outcome.score for outcome in outcomes]
 
@@ -132,7 +133,7 @@ def test_a_hopeless_episode_costs_what_its_missing_frames_would():
     (cut,) = scores(agent, [(0, 1)], horizon=200, patience=20)
     assert cut == pytest.approx(full)
     driver = AgentDriver(agent, 1, 1, "cpu")
-    (outcome,) = drive(driver, DrawnCarRacing, [(0, 1)], 200, 20, 1)
+    (outcome,) = drive(driver, Fleet(1), [(0, 1)], 200, 20)
     assert outcome.steps < 60
 
 

@@ -6,6 +6,7 @@ import pytest
 from worldmodels.driving import drive
 from worldmodels.environment.canvas import COLOURS, GROUND
 from worldmodels.environment.car_racing import DrawnCarRacing
+from worldmodels.environment.fleet import Fleet
 from worldmodels.errors import UserError
 from worldmodels.exploration import Exploration, ExplorationConfig
 from worldmodels.latents import Latents, quantise
@@ -51,7 +52,7 @@ def recorded():
     explorer = Noisy(None, lambda t: Exploration(CONFIG, generator(1, "test", t)), 4)
     watcher = Watcher(explorer)
     jobs = [(0, 100 + track) for track in range(6)]
-    outcomes = drive(watcher, DrawnCarRacing, jobs, 130, 0, 4, record_as="exploration")
+    outcomes = drive(watcher, Fleet(4), jobs, 130, 0, record_as="exploration")
     return Scenes([outcome.episode for outcome in outcomes]), watcher.seen
 
 

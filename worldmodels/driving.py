@@ -1,6 +1,6 @@
-"""Drive many cars in lockstep: one batched decision, then one step of each environment."""
+"""Drive many cars in lockstep: one batched decision, then one step of each car."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +26,60 @@ class Driver(Protocol):
     def took(self, slots: np.ndarray, actions: np.ndarray) -> None: ...
 
 
+class Cars(Protocol):
+    """Cars in slots, as `environment.fleet.Fleet` has them.
+
+    `observations` uint8 [slots, 64, 64, 3] and `poses` [slots] of POSE_DTYPE are those after the
+    last reset or step of a slot.
+    """
+
+    observations: np.ndarray
+    poses: np.ndarray
+
+    def reset(self, slot: int, seed: int) -> None: ...
+
+    def step(self, slots: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def touched_at(self, slot: int) -> np.ndarray: ...
+
+
+class Environments:
+    """Environments of Gymnasium as `Cars`; only those of DrawnCarRacing have poses."""
+
+    def __init__(self, make_env: Callable[[], gymnasium.Env], slots: int):
+        self.make_env = make_env
+        self.envs: list[gymnasium.Env | None] = [None] * slots
+        self.observations = np.zeros((slots, SIZE, SIZE, 3), dtype=np.uint8)
+        self.poses = np.zeros(slots, dtype=POSE_DTYPE)
+
+    def reset(self, slot: int, seed: int) -> None:
+        """Begin an episode on the track of `seed`."""
+        env = self.envs[slot] = self.envs[slot] or self.make_env()
+        self.observations[slot], _ = env.reset(seed=seed)
+        self._take_down(slot)
+
+    def step(self, slots: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rewards [n] and ends [n] of the cars in `slots` [n] under `actions` [n, 3]."""
+        rewards, ended = np.empty(len(slots)), np.empty(len(slots), dtype=bool)
+        for n, (slot, action) in enumerate(zip(slots, actions)):
+            env = self.envs[slot]
+            assert env is not None
+            self.observations[slot], rewards[n], ended[n], _, _ = env.step(action)
+            self._take_down(slot)
+        return rewards, ended
+
+    def touched_at(self, slot: int) -> np.ndarray:
+        """The frame [N] from which each tile looks touched."""
+        return self._drawn(slot).touched_at.copy()
+
+    def _take_down(self, slot: int) -> None:
+        if isinstance(self._drawn(slot), DrawnCarRacing):
+            self.poses[slot] = self._drawn(slot).pose
+
+    def _drawn(self, slot: int) -> DrawnCarRacing:
+        return self.envs[slot].unwrapped  # type: ignore[union-attr, return-value]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of one job. `score` is the return, less what the frames after a cut would cost."""
@@ -37,92 +91,101 @@ class Outcome:
     episode: Episode | None
 
 
-class _Car:
-    """One slot: an environment and the episode that is under way in it."""
+class _Logs:
+    """What the cars in the slots have done since the start of their episodes."""
 
-    def __init__(self, env: gymnasium.Env, horizon: int, record: bool):
-        self.env, self.horizon = env, horizon
-        self.drawn = env.unwrapped if isinstance(env.unwrapped, DrawnCarRacing) else None
-        self.record = record and self.drawn is not None
-        self.poses = np.zeros(horizon if self.record else 0, dtype=POSE_DTYPE)
-        self.actions = np.zeros((horizon, 3), dtype=np.float16)
-        self.rewards = np.zeros(horizon)
+    def __init__(self, slots: int, horizon: int, patience: int, record_as: str | None):
+        self.horizon, self.patience, self.record_as = horizon, patience, record_as
+        self.steps = np.zeros(slots, dtype=np.int64)
+        self.since_tile = np.zeros(slots, dtype=np.int64)
+        self.rewards = np.zeros((slots, horizon))
+        recorded = 0 if record_as is None else horizon
+        self.poses = np.zeros((slots, recorded), dtype=POSE_DTYPE)
+        self.actions = np.zeros((slots, recorded, 3), dtype=np.float16)
 
-    def reset(self, job: int, candidate: int, track: int) -> None:
-        self.job, self.candidate, self.track = job, candidate, track
-        self.observation, _ = self.env.reset(seed=track)
-        self.steps = self.since_tile = 0
-        self.terminated = False
+    def start(self, slot: int) -> None:
+        self.steps[slot] = self.since_tile[slot] = 0
 
-    def step(self, action: np.ndarray) -> None:
-        if self.record and self.drawn is not None:
-            self.poses[self.steps] = self.drawn.pose
-            self.actions[self.steps] = action
-        self.observation, reward, self.terminated, _, _ = self.env.step(action)
-        self.rewards[self.steps] = reward
-        self.since_tile = 0 if self.rewards[self.steps] > 0 else self.since_tile + 1
-        self.steps += 1
+    def note_actions(self, slots: np.ndarray, poses: np.ndarray, actions: np.ndarray) -> None:
+        if self.record_as is not None:
+            self.poses[slots, self.steps[slots]] = poses[slots]
+            self.actions[slots, self.steps[slots]] = actions
 
-    def outcome(self, patience: int, driver: str) -> Outcome | None:
-        """The outcome if the episode is over, else None."""
-        hopeless = patience > 0 and self.since_tile >= patience
-        if not (self.terminated or hopeless or self.steps == self.horizon):
-            return None
-        rewards = self.rewards[: self.steps]
+    def note_rewards(self, slots: np.ndarray, rewards: np.ndarray) -> None:
+        self.rewards[slots, self.steps[slots]] = rewards
+        self.since_tile[slots] = np.where(rewards > 0, 0, self.since_tile[slots] + 1)
+        self.steps[slots] += 1
+
+    def over(self, slots: np.ndarray) -> np.ndarray:
+        """Whether the episodes end here though the environment goes on, bool [n]."""
+        hopeless = (self.since_tile[slots] >= self.patience) & (self.patience > 0)
+        return hopeless | (self.steps[slots] == self.horizon)
+
+    def outcome(self, slot: int, job: tuple[int, int], terminated: bool, cars: Cars) -> Outcome:
+        """What came of the episode in `slot`."""
+        steps = int(self.steps[slot])
+        rewards = self.rewards[slot, :steps]
         score = float(np.sum(rewards))
-        if not self.terminated:
-            score -= STEP_COST * (self.horizon - self.steps)
+        if not terminated:
+            score -= STEP_COST * (self.horizon - steps)
         episode = None
-        if self.record and self.drawn is not None:
+        if self.record_as is not None:
             episode = Episode(
-                track_seed=self.track,
-                driver=driver,
-                poses=self.poses[: self.steps].copy(),
-                actions=self.actions[: self.steps].copy(),
+                track_seed=job[1],
+                driver=self.record_as,
+                poses=self.poses[slot, :steps].copy(),
+                actions=self.actions[slot, :steps].copy(),
                 rewards=rewards.astype(np.float32),
-                terminated=self.terminated,
-                touched_at=self.drawn.touched_at.copy(),
+                terminated=terminated,
+                touched_at=cars.touched_at(slot),
             )
-        return Outcome(self.candidate, self.track, score, self.steps, episode)
+        return Outcome(*job, score, steps, episode)
 
 
 def drive(
     driver: Driver,
-    make_env: Callable[[], gymnasium.Env],
+    cars: Cars,
     jobs: Sequence[tuple[int, int]],
     horizon: int,
     patience: int,
-    slots: int,
     record_as: str | None = None,
 ) -> list[Outcome]:
     """Drive all `jobs`, pairs (candidate, track seed), and return their outcomes in order.
 
-    Up to `slots` cars drive at once; a car that finishes takes the next job. An episode ends
-    with the environment's, after `horizon` steps, or, with `patience` > 0, once no new tile came
-    for so many steps. `record_as` names the driver in the recorded episodes; None: no record.
+    As many cars drive at once as there are slots; one that finishes takes the next job. An episode
+    ends with the environment's, after `horizon` steps, or, with `patience` > 0, once no new tile
+    came for so many steps. `record_as` names the driver in the recorded episodes; None: no record.
     """
+    logs = _Logs(min(len(cars.observations), len(jobs)), horizon, patience, record_as)
     queue = iter(enumerate(jobs))
-    cars: dict[int, _Car] = {}
-    for slot in range(min(slots, len(jobs))):
-        cars[slot] = _Car(make_env(), horizon, record_as is not None)
-        _next_job(cars, slot, queue, driver)
+    under_way: dict[int, int] = {}  # the job in each slot
+
+    def start_next(slot: int) -> None:
+        under_way.pop(slot, None)
+        for job, (candidate, track) in queue:
+            cars.reset(slot, track)
+            driver.start(slot, candidate, track)
+            logs.start(slot)
+            under_way[slot] = job
+            return
+
+    for slot in range(len(logs.steps)):
+        start_next(slot)
     outcomes: dict[int, Outcome] = {}
-    observations = np.empty((len(cars), SIZE, SIZE, 3), dtype=np.uint8)
-    while cars:
-        for row, car in enumerate(cars.values()):
-            observations[row] = car.observation
-        taken = np.array(list(cars))
-        actions = driver.act(taken, observations[: len(cars)])
-        driver.took(taken, actions)
+    while under_way:
+        slots = np.array(sorted(under_way))
+        actions = driver.act(slots, cars.observations[slots])
+        driver.took(slots, actions)
         if not np.isfinite(actions).all():
-            for action, car in zip(actions, cars.values()):
-                refuse_nan(action, car.candidate, car.track, car.steps)
-        for action, (slot, car) in zip(actions, list(cars.items())):
-            car.step(action)
-            outcome = car.outcome(patience, record_as or "")
-            if outcome is not None:
-                outcomes[car.job] = outcome
-                _next_job(cars, slot, queue, driver)
+            for slot, action in zip(slots, actions):
+                refuse_nan(action, *jobs[under_way[slot]], int(logs.steps[slot]))
+        logs.note_actions(slots, cars.poses, actions)
+        rewards, ended = cars.step(slots, actions)
+        logs.note_rewards(slots, rewards)
+        for n in np.flatnonzero(ended | logs.over(slots)):
+            slot, job = int(slots[n]), under_way[slots[n]]
+            outcomes[job] = logs.outcome(slot, jobs[job], bool(ended[n]), cars)
+            start_next(slot)
     return [outcomes[job] for job in range(len(jobs))]
 
 
@@ -133,14 +196,3 @@ def refuse_nan(action: np.ndarray, candidate: int, track: int, step: int) -> Non
             f"action {action} of candidate {candidate} on track {track} at step {step} is not "
             "finite: the model that chose it is broken; train it again"
         )
-
-
-def _next_job(
-    cars: dict[int, _Car], slot: int, queue: Iterator[tuple[int, tuple[int, int]]], driver: Driver
-) -> None:
-    """Start the next job in a slot, or take the slot away when there is none."""
-    for job, (candidate, track) in queue:
-        cars[slot].reset(job, candidate, track)
-        driver.start(slot, candidate, track)
-        return
-    cars.pop(slot).env.close()

@@ -6,9 +6,8 @@ import numpy as np
 
 from worldmodels.agent import Agent, AgentDriver
 from worldmodels.driving import Driver, Outcome, drive
-from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.exploration import Exploration, ExplorationConfig
-from worldmodels.rollout import CARS
+from worldmodels.rollout import CARS, make_cars
 from worldmodels.seeds import generator
 
 
@@ -47,7 +46,7 @@ def record_exploration(
         None, lambda track: Exploration(config, generator(seed, "explore", track)), CARS
     )
     jobs = [(0, track) for track in tracks]
-    return drive(driver, DrawnCarRacing, jobs, horizon, patience, CARS, "exploration")
+    return drive(driver, make_cars("drawn", CARS), jobs, horizon, patience, "exploration")
 
 
 def record_agent(
@@ -66,4 +65,4 @@ def record_agent(
         CARS,
     )
     jobs = [(0, track) for track in tracks]
-    return drive(driver, DrawnCarRacing, jobs, horizon, patience, CARS, "agent")
+    return drive(driver, make_cars("drawn", CARS), jobs, horizon, patience, "agent")

@@ -3,21 +3,24 @@
 A cluster's engine can run it as it is; here `workers.run_chunks` does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-import gymnasium
-
 from worldmodels.agent import Agent, AgentDriver
-from worldmodels.driving import Outcome, drive
+from worldmodels.driving import Cars, Environments, Outcome, drive
 from worldmodels.environment.car_racing import DrawnCarRacing, make_official
+from worldmodels.environment.dynamics import agrees_with_box2d
+from worldmodels.environment.fleet import Fleet
 
 Picture = Literal["drawn", "official"]
 CARS = 64  # that a worker drives at once; no result depends on it
-MAKERS: dict[Picture, Callable[[], gymnasium.Env]] = {
-    "drawn": DrawnCarRacing,
-    "official": make_official,
-}
+
+
+def make_cars(picture: Picture, slots: int) -> Cars:
+    """`slots` cars with our picture or Gymnasium's."""
+    if picture == "official":
+        return Environments(make_official, slots)
+    return Fleet(slots) if agrees_with_box2d() else Environments(DrawnCarRacing, slots)
 
 
 def drive_agent(
@@ -32,4 +35,4 @@ def drive_agent(
 ) -> list[Outcome]:
     """Drive (candidate, track) pairs, `cars` at once; `picture` names the environment."""
     driver = AgentDriver(agent, cars, seed, device)
-    return drive(driver, MAKERS[picture], jobs, horizon, patience, cars)
+    return drive(driver, make_cars(picture, min(cars, len(jobs))), jobs, horizon, patience)

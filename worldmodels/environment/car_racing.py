@@ -2,73 +2,36 @@
 
 from typing import Any
 
-import Box2D
 import gymnasium
 import numpy as np
-from Box2D import _Box2D
 from gymnasium import spaces
-from gymnasium.envs.box2d.car_dynamics import Car
-from gymnasium.envs.box2d.car_racing import CarRacing
+from gymnasium.envs.box2d.car_racing import CarRacing, FrictionDetector
 
 from worldmodels.environment.canvas import HEIGHT
-from worldmodels.environment.car import FastCar, memory_is_known, read_pose
 from worldmodels.environment.pose import PHASE_UNIT, POSE_DTYPE, draw_pose
 from worldmodels.environment.resize import SIZE
-from worldmodels.environment.track import NEVER, RED, WHITE, Track, survey, track_of
+from worldmodels.environment.track import NEVER, Track
 
 ENV_ID = "WorldModels/CarRacing-v3"
-BORDER_COLOURS = {WHITE: (255, 255, 255), RED: (255, 0, 0)}
-_INDICES = tuple(range(10000))  # of tiles, one object each: the bindings never let go of one
 
 
-class Tile:
-    """What Gymnasium keeps of a road tile."""
+class _Listener(FrictionDetector):
+    """Gymnasium's, which also tells at which frame a tile was touched first."""
 
-    __slots__ = ("color", "idx", "road_friction", "road_visited")
+    env: "DrawnCarRacing"
 
-    def __init__(self, idx: int, color: np.ndarray):
-        self.idx, self.color = idx, color
-        self.road_visited, self.road_friction = False, 1.0
-
-
-class TileListener(Box2D.b2ContactListener):
-    """Gymnasium's FrictionDetector for tiles that are fixtures of one body."""
-
-    def __init__(self, env: "DrawnCarRacing"):
-        super().__init__()
-        self.env = env
-
-    def BeginContact(self, contact: Box2D.b2Contact) -> None:
-        tile, other = self._sides(contact)
-        if tile is None:
-            return
-        self.env.touch(tile)
-        if other is None:
-            return
-        other.tiles.add(tile)
-        if not tile.road_visited:
-            tile.road_visited = True
-            self.env.reward += 1000.0 / len(self.env.track)
-            self.env.tile_visited_count += 1
-
-    def EndContact(self, contact: Box2D.b2Contact) -> None:
-        tile, other = self._sides(contact)
-        if tile is not None and other is not None:
-            other.tiles.remove(tile)
-
-    def _sides(self, contact: Box2D.b2Contact) -> tuple[Tile | None, Any]:
-        """The tile, and the wheel that touches it: None for the hull."""
-        first, second = contact.fixtureA, contact.fixtureB
-        index = first.userData
-        if index is None:
-            index, second = second.userData, first
-        if index is None or not self.env.road:
-            return None, None
-        return self.env.road[index], second.body.userData
+    def _contact(self, contact: Any, begin: bool) -> None:
+        super()._contact(contact, begin)
+        for fixture in (contact.fixtureA, contact.fixtureB):
+            index = getattr(fixture.body.userData, "idx", None)  # of a tile
+            if index is not None and self.env.touched_at[index] == NEVER:
+                self.env.touched_at[index] = self.env.frame + 1  # the frame that shows it
 
 
 class DrawnCarRacing(CarRacing):
     """Gymnasium's CarRacing-v3: its tracks, physics, rewards and ends, its picture drawn anew.
+
+    `fleet.Fleet` is the same for many cars at once, and much faster.
 
     ## Observation
     uint8 [64, 64, 3]: rows 0:84 of the picture, resized as Pillow's BILINEAR.
@@ -85,13 +48,10 @@ class DrawnCarRacing(CarRacing):
     `terminated` when all tiles are visited or the playfield is left. There is no horizon here:
     `gymnasium.make` adds one of 1,000 steps.
 
-    `render_mode="rgb_array"` gives Gymnasium's own picture of 600x400 for videos. Without a render
-    mode the same physics runs faster: see `FastCar`. The tiles are sensors on one body in place of
-    one each, which makes a reset ten times as fast; sensors have no part in the motion.
+    `render_mode="rgb_array"` gives Gymnasium's own picture of 600x400 for videos.
     """
 
     polygons: Track
-    road: list[Tile]  # type: ignore[assignment]
     track: Any
     touched_at: np.ndarray  # [N] uint16: the frame at which each tile was first touched
     frame: int  # 0 is what `reset` returns
@@ -100,67 +60,17 @@ class DrawnCarRacing(CarRacing):
         super().__init__(render_mode=render_mode)
         self.observation_space = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
         self.pose = np.zeros((), dtype=POSE_DTYPE)
-        self._angles = np.zeros(4)  # of the wheels
-        self._shape = Box2D.b2PolygonShape(vertices=[(0, 0), (1, 0), (1, -1), (0, -1)])
-        self._fixture = Box2D.b2FixtureDef(shape=self._shape, isSensor=True)
-
-    @property
-    def car(self) -> Car | None:
-        """Gymnasium builds one at each reset; unless its skid marks are shown, it is made fast."""
-        return self._car
-
-    @car.setter
-    def car(self, car: Car | None) -> None:
-        if car is not None and self.render_mode is None and memory_is_known():
-            car = FastCar.take_over(car)
-        self._car = car
-
-    def reset(self, *, seed: int | None = None, options: dict | None = None):
-        self._seed = seed
-        return super().reset(seed=seed, options=options)
 
     def _create_track(self) -> bool:
-        """Take the seed's track, surveyed once, and lay its tiles as sensors on one body."""
-        if self._seed is None:
-            self.polygons = survey(self.np_random)
-        else:
-            self.polygons = track_of(self._seed)
-            self.np_random.bit_generator.state = self.polygons.random_state
-        tiles = self.polygons.tiles
-        self.track = self.polygons.line
-        shades: np.ndarray = (0.01 * (np.arange(len(self.track)) % 3) * 255)[:, None]
-        self.tile_colors = self.road_color + shades  # a row a tile
-        self.road = [Tile(index, color) for index, color in enumerate(self.tile_colors)]
-        self.road_poly = [
-            (corners, self.tile_colors[tile] if tile >= 0 else BORDER_COLOURS[tile])
-            for corners, tile in zip(self.polygons.corners, tiles)
-        ]
-        self.touched_at = np.full(len(self.road), NEVER)
+        if not super()._create_track():
+            return False
+        self.polygons = Track.of(self.road_poly, self.track)
+        self.touched_at = np.full(len(self.track), NEVER)
         self.frame = -1
-        self.world.contactListener_bug_workaround = TileListener(self)  # Gymnasium's name: held
-        self.world.contactListener = self.world.contactListener_bug_workaround
-        self._ground = self.world.CreateStaticBody()
-        for index, corners in zip(_INDICES, self.polygons.corners[tiles >= 0].tolist()):
-            for vertex, (x, y) in enumerate(corners):
-                _Box2D.b2PolygonShape_set_vertex(self._shape, vertex, x, y)
-            _Box2D.b2PolygonShape___set_vertices_internal(self._shape)
-            _Box2D.b2FixtureDef___SetUserData(self._fixture, index)
-            _Box2D.b2Body___CreateFixture(self._ground, self._fixture)
+        listener = _Listener(self, self.lap_complete_percent)
+        self.world.contactListener_bug_workaround = listener  # Gymnasium's name: holds it
+        self.world.contactListener = listener
         return True
-
-    def _destroy(self) -> None:
-        if not self.road:
-            return
-        self.road = []
-        self.world.DestroyBody(self._ground)
-        assert self.car is not None
-        self.car.destroy()
-
-    def touch(self, tile: Tile) -> None:
-        """A wheel or the hull has come upon a tile: it takes the colour of the road."""
-        tile.color[:] = self.road_color
-        if self.touched_at[tile.idx] == NEVER:
-            self.touched_at[tile.idx] = self.frame + 1  # the frame that shows it
 
     def step(self, action: np.ndarray | None):  # type: ignore[override]
         if action is not None and not np.isfinite(action).all():
@@ -172,23 +82,16 @@ class DrawnCarRacing(CarRacing):
 
     def official_picture(self) -> np.ndarray:
         """Gymnasium's own picture of this moment, uint8 [96, 96, 3]."""
-        if isinstance(self.car, FastCar):
-            self.car.publish()
         return super()._render("state_pixels")
 
     def _draw(self) -> np.ndarray:
         """Take down the pose of this frame and draw it: called once a step by Gymnasium's."""
         self.frame += 1
-        car, pose = self._car, self.pose
+        car, pose = self.car, self.pose
         assert car is not None
-        if isinstance(car, FastCar):
-            read_pose(car.bodies, pose["hull"], self._angles)
-            phases = car.phase
-        else:
-            pose["hull"] = (*car.hull.position, car.hull.angle)
-            self._angles[:] = [wheel.angle - car.hull.angle for wheel in car.wheels]
-            phases = np.array([wheel.phase for wheel in car.wheels])
-        pose["wheel_angle"] = self._angles
+        pose["hull"] = (*car.hull.position, car.hull.angle)
+        pose["wheel_angle"] = [wheel.angle - car.hull.angle for wheel in car.wheels]
+        phases = np.array([wheel.phase for wheel in car.wheels])
         pose["wheel_phase"] = (phases / PHASE_UNIT).astype(np.int64) & 255
         pose["on_road"] = sum(bool(wheel.tiles) for wheel in car.wheels)
         observation = np.empty((SIZE, SIZE, 3), dtype=np.uint8)

@@ -1,12 +1,13 @@
 """The track that a seed stands for: its middle line and the polygons of road and borders."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from Box2D import b2PolygonShape
 from gymnasium.envs.box2d.car_racing import CarRacing
 
 WHITE, RED = -1, -2
@@ -20,19 +21,61 @@ class Track:
     `corners` [P, 4, 2] float64 in metres; `places` [P, 2] float32: the first corner of each, to
     tell what is in view; `tiles` [P] int16: the index of a road tile, or WHITE or
     RED for a border; `line`: (alpha, beta, x, y) of each of the N tiles, as Gymnasium's
-    `env.track`; `random_state`: of the generator once it has made the track.
+    `env.track`. The tiles as Box2D has them: `shapes` [N, 4, 2] float32 in metres, of which
+    `shape_counts` [N] corners count; `circles` [N, 3] float32: a middle, and a radius that holds
+    them.
     """
 
     corners: np.ndarray
     places: np.ndarray
     tiles: np.ndarray
     line: tuple[tuple[float, float, float, float], ...]
-    random_state: Mapping[str, Any]
+    shapes: np.ndarray
+    shape_counts: np.ndarray
+    circles: np.ndarray
+
+    @classmethod
+    def of(cls, road_poly: Sequence[tuple], line: Sequence[tuple]) -> "Track":
+        """From Gymnasium's `env.road_poly`, polygons and their colours, and `env.track`."""
+        colours = [colour for _, colour in road_poly]
+        of_road = np.array([not isinstance(colour, tuple) for colour in colours])
+        whites = np.array([isinstance(c, tuple) and c == (255, 255, 255) for c in colours])
+        corners = np.array([polygon for polygon, _ in road_poly], dtype=np.float64)
+        shapes, counts = box2d_shapes(corners[of_road])
+        middles = shapes.sum(axis=1) / counts[:, None]
+        spread = np.linalg.norm(shapes - middles[:, None], axis=2)
+        radii = np.where(np.arange(4) < counts[:, None], spread, 0).max(axis=1)
+        return cls(
+            corners=corners,
+            places=corners[:, 0].astype(np.float32),
+            tiles=np.where(of_road, np.cumsum(of_road) - 1, np.where(whites, WHITE, RED)).astype(
+                np.int16
+            ),
+            line=tuple(line),
+            shapes=shapes,
+            shape_counts=counts,
+            circles=np.column_stack([middles, radii]).astype(np.float32),
+        )
+
+    @property
+    def start(self) -> tuple[float, float, float]:
+        """Where the car is set down: x, y in metres and its angle in radians."""
+        _, angle, x, y = self.line[0]
+        return x, y, angle
 
     @property
     def length(self) -> int:
         """The number of tiles N."""
         return len(self.line)
+
+
+def box2d_shapes(quads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The corners [N, 4, 2] that Box2D keeps of `quads` [N, 4, 2], and how many of each [N]."""
+    kept = [b2PolygonShape(vertices=quad).vertices for quad in quads.tolist()]
+    shapes = np.zeros((len(kept), 4, 2), dtype=np.float32)
+    for shape, corners in zip(shapes, kept):
+        shape[: len(corners)] = corners
+    return shapes, np.array([len(corners) for corners in kept])
 
 
 class _NoWorld:
@@ -51,26 +94,11 @@ class _Surveyor(CarRacing):
         self.road_poly: list = []
         while not self._create_track():
             pass  # as `reset` does; polygons of a failed attempt stay, there as here
-        colours = [colour for _, colour in self.road_poly]
-        of_road = np.array([not isinstance(colour, tuple) for colour in colours])
-        whites = np.array([isinstance(c, tuple) and c == (255, 255, 255) for c in colours])
-        border = np.where(whites, WHITE, RED)
-        corners = np.array([polygon for polygon, _ in self.road_poly], dtype=np.float64)
-        return Track(
-            corners=corners,
-            places=corners[:, 0].astype(np.float32),
-            tiles=np.where(of_road, np.cumsum(of_road) - 1, border).astype(np.int16),
-            line=tuple(self.track),
-            random_state=rng.bit_generator.state,
-        )
-
-
-def survey(rng: np.random.Generator) -> Track:
-    """The track that Gymnasium's generator makes from `rng`, without its bodies."""
-    return _Surveyor().survey(rng)
+        return Track.of(self.road_poly, self.track)
 
 
 @lru_cache(maxsize=4096)
 def track_of(seed: int) -> Track:
     """The track that `reset(seed=seed)` makes."""
-    return survey(np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))))
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    return _Surveyor().survey(rng)
