@@ -6,7 +6,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import yaml
@@ -15,22 +17,24 @@ from worldmodels.params import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "tiny.yaml"
+NONE: Mapping[str, Any] = MappingProxyType({})  # no changes
 CODE = ["stages", "worldmodels", "commands", "tests", "dvc.yaml", "params.yaml", ".dvcignore"]
 
 
-def merge(base: dict[str, Any], change: dict[str, Any]) -> None:
+def merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
     """Put the values of `change` into `base`, which must have every one of their keys."""
     for key, value in change.items():
         if key not in base:
-            raise KeyError(f"{TINY}: {key!r} is not in params.yaml")
+            raise KeyError(f"{key!r} is not in params.yaml")
         if isinstance(value, dict):
             merge(base[key], value)
         else:
             base[key] = value
 
 
-def make_copy(folder: Path) -> None:
-    """A copy of the code in `folder`, with tiny params and a DVC of its own without git."""
+def make_copy(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
+    """A copy of the code in `folder`, with a DVC of its own without git, the params tiny but for
+    `changes`."""
     for name in CODE:
         source = ROOT / name
         if source.is_dir():
@@ -38,7 +42,8 @@ def make_copy(folder: Path) -> None:
         else:
             shutil.copy(source, folder / name)
     params = read_yaml(ROOT / "params.yaml")
-    merge(params, read_yaml(TINY))
+    for change in (read_yaml(TINY), changes):
+        merge(params, change)
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     dvc(folder, "init", "--no-scm", "--quiet")
     for setting in ("analytics", "check_update"):
@@ -54,9 +59,9 @@ def dvc(folder: Path, *arguments: str, output: IO | None = None) -> None:
     subprocess.run(command, cwd=folder, env=env, check=True, stdout=output, stderr=output)
 
 
-def run(folder: Path) -> None:
-    """The whole pipeline in `folder`, its metrics and its page of plots."""
-    make_copy(folder)
+def run(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
+    """The whole pipeline in `folder`, its metrics and its page of plots; see `make_copy`."""
+    make_copy(folder, changes)
     dvc(folder, "repro")
     dvc(folder, "metrics", "show")
     dvc(folder, "plots", "show")

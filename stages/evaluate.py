@@ -6,6 +6,7 @@ with our picture, half a second each, to see that it makes no difference.
 Paper: section 4.1, table 1 (100 tracks).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -52,32 +53,37 @@ def score(agent: Agent, params: Params, checkpoint: Checkpoint) -> Scores:
     scores: Scores = checkpoint.resume() or {"official": {}, "drawn": {}}
     wanted = {"official": params.round.test_tracks, "drawn": params.evaluate.drawn_tracks}
     for picture, outcomes in scores.items():
-        tracks = tracks_for_test(wanted[picture])
-        left = [track for track in tracks if track not in outcomes]
-        settings = (picture, params.evaluate.horizon, 0, params.seed, params.machine.device)
-        cuts = range(0, len(left), TRACKS_A_CHUNK[picture])
-        parts = [[(0, t) for t in left[cut : cut + TRACKS_A_CHUNK[picture]]] for cut in cuts]
-        with Progress(
-            f"evaluate, {picture} picture", len(tracks), "tracks", len(outcomes)
-        ) as progress:
-
-            def take_in(
-                _: int,
-                results: list[Outcome],
-                outcomes: dict[int, Outcome] = outcomes,
-                progress: Progress = progress,
-            ) -> None:
-                outcomes.update((outcome.track, outcome) for outcome in results)
-                progress.advance(len(results))
-                checkpoint.save(scores)
-
-            run_chunks(
-                drive_agent,
-                [(agent, part, *settings) for part in parts],
-                lambda chunk: f"test tracks {chunk[1][0][1]} to {chunk[1][-1][1]}",
-                take_in,
-            )
+        drive(agent, picture, wanted[picture], params, outcomes, lambda: checkpoint.save(scores))
     return scores
+
+
+def drive(
+    agent: Agent,
+    picture: Picture,
+    count: int,
+    params: Params,
+    outcomes: dict[int, Outcome],
+    on_done: Callable[[], None],
+) -> None:
+    """Add to `outcomes`, by track, those of the first `count` test tracks that it lacks."""
+    left = [track for track in tracks_for_test(count) if track not in outcomes]
+    size = TRACKS_A_CHUNK[picture]
+    parts = [[(0, track) for track in left[cut : cut + size]] for cut in range(0, len(left), size)]
+    settings = (picture, params.evaluate.horizon, 0, params.seed, params.machine.device)
+    title = f"evaluate, {picture} picture"
+    with Progress(title, count, "tracks", len(outcomes)) as progress:
+
+        def take_in(_: int, results: list[Outcome]) -> None:
+            outcomes.update((outcome.track, outcome) for outcome in results)
+            progress.advance(len(results))
+            on_done()
+
+        run_chunks(
+            drive_agent,
+            [(agent, part, *settings) for part in parts],
+            lambda chunk: f"test tracks {chunk[1][0][1]} to {chunk[1][-1][1]}",
+            take_in,
+        )
 
 
 def pairwise(official: dict[int, Outcome], drawn: dict[int, Outcome]) -> dict[str, float | int]:

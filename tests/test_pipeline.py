@@ -113,6 +113,12 @@ def copy(pipeline, tmp_path) -> Path:
     return folder
 
 
+@pytest.fixture
+def tracked(pipeline, tmp_path) -> Path:
+    """A copy with its own DVC: cache, lock and all."""
+    return shutil.copytree(pipeline, tmp_path / "tracked")
+
+
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 16
@@ -211,3 +217,30 @@ def test_a_record_too_short_to_learn_from_is_refused(copy):
 def test_an_unknown_round_is_refused(copy):
     done = say(copy, sys.executable, "-m", "stages.sample", "third")
     assert done.returncode == 1 and "no round 'third'" in done.stderr
+
+
+def test_a_second_repro_is_told_that_one_is_under_way(tracked):
+    command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "sample@first"]
+    first = subprocess.Popen(command, cwd=tracked, stdout=subprocess.PIPE, text=True)
+    for line in first.stdout:
+        if "Running stage" in line:
+            break
+    second = say(tracked, *command)
+    first.communicate(timeout=300)
+    assert second.returncode != 0 and "busy" in second.stderr and str(first.pid) in second.stderr
+    assert first.returncode == 0
+    assert "up to date" in say(tracked, sys.executable, "-m", "dvc", "status").stdout
+
+
+def test_a_damaged_object_of_the_cache_is_refused_when_it_is_read(tracked):
+    path = "models/second/agent.safetensors"
+    stages = yaml.safe_load((tracked / "dvc.lock").read_text())["stages"].values()
+    (md5,) = [out["md5"] for stage in stages for out in stage["outs"] if out["path"] == path]
+    stored = tracked / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    stored.chmod(0o644)
+    flip(stored)
+    (tracked / path).unlink()
+    dvc_said = say(tracked, sys.executable, "-m", "dvc", "checkout")
+    told = say(tracked, sys.executable, "-m", "stages.evaluate", "second")
+    assert told.returncode == 1 and path in told.stderr and "Traceback" not in told.stderr
+    assert dvc_said.returncode != 0 or "damaged" in told.stderr

@@ -18,6 +18,7 @@ from typing import Any
 
 from worldmodels.errors import UserError
 from worldmodels.params import PARAMS, PIPELINE, read_yaml
+from worldmodels.provenance import versions
 from worldmodels.storage import write_bytes
 
 SECONDS_BETWEEN = float(os.environ.get("WM_CHECKPOINT_SECONDS", "60"))
@@ -121,13 +122,16 @@ def root() -> Path:
 
 
 def fingerprint(stage: str, round_name: str, apart_from: tuple[str, ...] = ()) -> str:
-    """A digest of the command, params and dependencies that dvc.yaml gives a stage of a round."""
+    """A digest of the command, params and dependencies that dvc.yaml gives a stage of a round.
+
+    The versions of the packages go into it too: dvc.yaml leaves those to requirements.txt.
+    """
     tree = read_yaml(PARAMS)
     described = read_yaml(PIPELINE)["stages"][stage]["do"]
     filled = json.loads(_fill_in(json.dumps(described), round_name, tree))
     params = {name: _value(tree, name) for name in filled.get("params", [])}
     kept = {name: value for name, value in params.items() if name not in apart_from}
-    total = DIGEST(json.dumps([filled["cmd"], kept], sort_keys=True).encode())
+    total = DIGEST(json.dumps([filled["cmd"], kept, versions()], sort_keys=True).encode())
     for dependency in filled["deps"]:
         path = Path(dependency)
         files = sorted(path.rglob("*")) if path.is_dir() else [path]

@@ -30,13 +30,18 @@ def note_run(path: Path, stage: str, round_name: str, seconds: float) -> None:
         "commit": commit(),
         "python": platform.python_version(),
     }
-    run |= {package: version(package) for package in PACKAGES}
+    run |= versions()
     try:
         rows = read_csv(path) if path.exists() else []
         rows = [row for row in rows if (row["stage"], row["round"]) != (stage, round_name)]
         write_csv(path, [*rows, run])
     except (UserError, KeyError, ValueError) as error:  # never fail a stage that is done over this
         print(f"{path}: the run of {stage} could not be noted: {error}", file=sys.stderr)
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that a result depends on."""
+    return {package: version(package) for package in PACKAGES}
 
 
 def processor() -> str:

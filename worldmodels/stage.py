@@ -12,11 +12,13 @@ from threadpoolctl import threadpool_limits
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.errors import UserError
 from worldmodels.params import Count, Part, SectionType, load
+from worldmodels.portability import make_portable
 from worldmodels.provenance import RUNS, note_run
 
 
 class Device(Part):
     device: str
+    portable: bool
 
 
 class Machine(Device):
@@ -43,6 +45,9 @@ def run_long(
     checkpoint = Checkpoint(None)
     try:
         params = load(section, round_name)
+        machine = getattr(params, "machine", None)
+        if isinstance(machine, Device) and machine.portable:
+            make_portable(params.model_dump())
         if apart_from is not None:
             named = tuple(key.replace("${key}", round_name) for key in apart_from)
             checkpoint = Checkpoint.of(name, round_name, named)
