@@ -17,11 +17,11 @@ from pydantic import AfterValidator, Field
 from worldmodels import stage
 from worldmodels.agent import Agent, AgentConfig
 from worldmodels.arena import Arena
+from worldmodels.carry_over import carry_over, features_of
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.controller import Inputs, parameter_count
 from worldmodels.driving import Outcome
 from worldmodels.evolution import CMAES, EvolutionStrategy, Optimiser, SimpleES, SimpleESConfig
-from worldmodels.imitation import starting_point
 from worldmodels.latents import Latents
 from worldmodels.mdnrnn import MDNRNN, load_mdnrnn
 from worldmodels.params import Count, Natural, Part, Population, Positive, Section, Seed
@@ -63,9 +63,9 @@ class ControllerConfig(Section):
     optimiser: Optimiser
     simple_es: SimpleESConfig
     population: Population
-    start: Literal["zero", "imitation"]
+    start: Literal["zero", "carried"]
     sigma: Positive
-    sigma_at_imitation: Positive
+    sigma_carried: Positive
     horizon: Count
     patience: Natural
     validate_every: Count
@@ -73,6 +73,7 @@ class ControllerConfig(Section):
 
 
 class Round(Part):
+    policy: str
     generations: Count
     env_steps: Natural
     rollouts: Annotated[list[Rollouts], Field(min_length=1), AfterValidator(in_order)]
@@ -196,11 +197,28 @@ def make_space(memory: MDNRNN, latents: Latents, params: Params) -> SearchSpace:
     return scaled_space(config.inputs, mu, hidden, config.hidden_components, config.std_floor)
 
 
-def make_strategy(start: np.ndarray, params: Params, name: str) -> EvolutionStrategy:
-    """The optimiser that params name, started at a point [D] of the search space."""
-    config = params.controller
-    rng = generator(params.seed, "controller", "population", name)
-    sigma = config.sigma_at_imitation if start.any() else config.sigma
+def carried(space: SearchSpace, agent: Agent, name: str, params: Params) -> SearchSpace | None:
+    """`space` under `agent`'s V and M, moved to where the search of the earlier agent ended.
+
+    None where no agent drove for the record, or one of the two is not linear.
+    """
+    scenes = Scenes.load(Path("data") / name / "scenes")
+    by_agent = np.array(scenes.drivers) == "agent"
+    if params.controller.start == "zero" or not by_agent.any():
+        return None
+    earlier = Agent.load(Path(params.round.policy))
+    if "z+hidden" in (agent.config.inputs, earlier.config.inputs):
+        return None
+    threads = params.machine.threads
+    new, old = (features_of(who, scenes, by_agent, threads) for who in (agent, earlier))
+    return carry_over(space, new, old, earlier.parameters[0], earlier.spread.astype(np.float64))
+
+
+def make_strategy(
+    dimensions: int, sigma: float, config: ControllerConfig, rng: np.random.Generator
+) -> EvolutionStrategy:
+    """The optimiser that params name, started at zero."""
+    start = np.zeros(dimensions)
     if config.optimiser == "cma-es":
         return CMAES(start, sigma, config.population, rng)
     return SimpleES(start, sigma, config.population, rng, config.simple_es)
@@ -225,22 +243,21 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     blank = np.zeros((1, parameter_count(config.inputs, latents.mu.shape[1], hidden_size)))
     agent = Agent.of(agent_config, vae, memory, blank)
     space = make_space(memory, latents, params)
-    start = np.zeros(space.dimensions)
-    if config.start == "imitation":
-        drivers = Scenes.load(Path("data") / name / "scenes").drivers
-        by_agent = np.array([driver == "agent" for driver in drivers])
-        sees = memory if config.inputs == "z+h" else None
-        start = starting_point(space, sees, latents, by_agent)
-    strategy = make_strategy(start, params, name)
+    moved = carried(space, agent, name, params)
+    space, sigma = (space, config.sigma) if moved is None else (moved, config.sigma_carried)
+    rng = generator(params.seed, "controller", "population", name)
+    strategy = make_strategy(space.dimensions, sigma, config, rng)
     horizons = (config.horizon, config.patience)
     arena = Arena(agent, space, *horizons, params.seed, params.machine.device)
     run = search(strategy, arena, name, params, checkpoint)
 
     # The mean of the last distribution is the result, and is scored once more as such.
-    final = run.strategy.mean[None]
+    strategy, final = run.strategy, run.strategy.mean[None]
     checks = [(0, track) for track in tracks_for_validation(config.validation_tracks)]
     scores = np.array([outcome.score for outcome in arena.drive(final, checks, {})])
-    agent.with_candidates(space.unfold(final)).save(models / "agent.safetensors")
+    spread = space.unfold(strategy.mean + strategy.spread) - space.unfold(final)
+    found = agent.with_candidates(space.unfold(final)).with_spread(spread)
+    found.save(models / "agent.safetensors")
     results = Path("results") / name / "train_controller"
     write_csv(results / "curve.csv", run.rows)
     write_csv(results / "seconds.csv", run.seconds)  # no output of DVC: time does not repeat

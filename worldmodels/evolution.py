@@ -35,6 +35,10 @@ class EvolutionStrategy(Protocol):
     @property
     def sigma(self) -> float: ...
 
+    @property
+    def spread(self) -> np.ndarray:
+        """[D, D]: samples are the mean and a standard normal combination of its rows."""
+
     def ask(self) -> np.ndarray:
         """A population [N, D]."""
 
@@ -77,6 +81,10 @@ class CMAES:
     def sigma(self) -> float:
         return float(self.strategy.sigma)
 
+    @property
+    def spread(self) -> np.ndarray:
+        return self.sigma * (self.strategy.sm.B * self.strategy.sm.D).T
+
     def ask(self) -> np.ndarray:
         return np.array(self.strategy.ask())
 
@@ -98,6 +106,10 @@ class SimpleES:
     ):
         self.mean, self.sigma = start.copy(), sigma
         self.population, self.rng, self.config = population, rng, config
+
+    @property
+    def spread(self) -> np.ndarray:
+        return self.sigma * np.eye(len(self.mean))
 
     def ask(self) -> np.ndarray:
         noise = self.rng.standard_normal((self.population, len(self.mean)))

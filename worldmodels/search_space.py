@@ -1,6 +1,6 @@
 """The space in which C is searched: its own parameters, or features scaled to unit variance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,12 +16,20 @@ from worldmodels.sequences import Sequences
 class SearchSpace:
     """A linear change of variables: features f are searched as basis (f - centre).
 
-    `basis` [D, F], `centre` [F]. What is found unfolds into the paper's controller exactly.
+    `basis` [K, F], `centre` [F]. A search may begin elsewhere than at zero and go farther in some
+    directions than in others: `origin` [D] and `root` [D, D] do that to its points. What is found
+    unfolds into the paper's controller exactly.
     """
 
     inputs: Inputs
     basis: np.ndarray
     centre: np.ndarray
+    origin: np.ndarray | None = None
+    root: np.ndarray | None = None
+
+    def moved(self, origin: np.ndarray, root: np.ndarray) -> "SearchSpace":
+        """The space whose point y stands for the point `origin` + `root` y of this one."""
+        return replace(self, origin=origin, root=root)
 
     @property
     def dimensions(self) -> int:
@@ -32,6 +40,8 @@ class SearchSpace:
 
     def unfold(self, points: np.ndarray) -> np.ndarray:
         """Controller parameters [C, P] of search points [C, D]."""
+        if self.root is not None:
+            points = self.origin + points @ self.root.T
         rows = HIDDEN_UNITS if self.inputs == "z+hidden" else ACTIONS
         cut = rows * self.basis.shape[0]
         scaled = points[:, :cut].reshape(len(points), rows, -1)
