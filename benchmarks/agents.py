@@ -54,7 +54,7 @@ def usual_loop(agent: Agent, steps: int, track: int) -> int:
 
 
 class EnvPoolLoop:
-    """64 of EnvPool's cars, two threads, V and M in batches over both cores."""
+    """As many of EnvPool's cars, a thread a core, V and M in batches over all cores."""
 
     def __init__(self, agent: Agent):
         cores = worker_count()
@@ -121,7 +121,7 @@ def growth_with_cars(agent: Agent, rounds: int) -> dict[str, float]:
 
 
 def growth_with_workers(agent: Agent, rounds: int) -> dict[str, float]:
-    """Agent steps a second of so many workers of 64 cars each."""
+    """Agent steps a second of so many workers of `CARS` cars each."""
     works: dict[str, Callable[[], float]] = {}
     for workers in range(1, worker_count() + 1):
         chunks = our_chunks(agent, CARS, STEPS, workers)

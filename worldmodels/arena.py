@@ -11,7 +11,7 @@ from worldmodels.rollout import CARS, drive_agent
 from worldmodels.search_space import SearchSpace
 from worldmodels.workers import deal, run_chunks, worker_count
 
-JOBS_A_CHUNK = 2 * CARS  # at most: what is lost when the process is stopped
+JOBS_A_CHUNK = CARS  # at most: what is lost when the process is stopped
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from worldmodels.environment.dynamics import agrees_with_box2d
 from worldmodels.environment.fleet import Fleet
 
 Picture = Literal["drawn", "official"]
-CARS = 64  # that a worker drives at once; no result depends on it
+CARS = 128  # that a worker drives at once; no result depends on it
 
 
 def make_cars(picture: Picture, slots: int) -> Cars:

@@ -1,0 +1,32 @@
+"""The same bits on every processor: which settings the libraries are held to."""
+
+import subprocess
+import sys
+
+import pytest
+
+from worldmodels.errors import UserError
+from worldmodels.portability import SETTINGS, make_portable
+
+AGAIN = """
+import os
+from worldmodels.portability import SETTINGS, make_portable
+print("started", flush=True)
+make_portable({"vae": {"precision": "float32"}})
+assert all(os.environ[name] == value for name, value in SETTINGS.items())
+import numpy, torch
+print(torch.backends.cpu.get_cpu_capability(), numpy.tanh(1.0))
+"""
+
+
+def test_the_process_starts_once_more_under_the_settings():
+    done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True)
+    assert done.stdout.split()[:3] == ["started", "started", "AVX2"], done.stderr
+
+
+def test_a_precision_that_processors_do_not_share_is_refused_by_its_key(monkeypatch):
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    make_portable({"vae": {"precision": "float32"}, "encode": {"precision": "float32"}})
+    with pytest.raises(UserError, match=r"params.yaml: controller.precision is bfloat16"):
+        make_portable({"controller": {"precision": "bfloat16", "population": 4}})
