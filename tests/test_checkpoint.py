@@ -100,7 +100,7 @@ def test_a_disk_that_is_full_is_said_and_the_work_goes_on(tmp_path, monkeypatch,
 def hold(folder, held, release):
     with Checkpoint(folder):
         held.set()
-        release.wait(30)
+        release.wait(300)
 
 
 def test_two_at_work_on_the_same_inputs_are_refused(tmp_path):
@@ -108,7 +108,7 @@ def test_two_at_work_on_the_same_inputs_are_refused(tmp_path):
     held, release = context.Event(), context.Event()
     process = context.Process(target=hold, args=(tmp_path / "c", held, release))
     process.start()
-    assert held.wait(60)
+    assert held.wait(300)
     with pytest.raises(UserError, match="another process is at work"), Checkpoint(tmp_path / "c"):
         pass
     release.set()
