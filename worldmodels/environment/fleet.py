@@ -96,7 +96,7 @@ class Fleet:
 
     def reset(self, slot: int, seed: int) -> None:
         """Begin an episode on the track of `seed`."""
-        track, cars = track_of(seed), self._cars
+        track = track_of(seed)
         self._make_room(track.length, len(track.tiles))
         cars, roads = self._cars, self._roads
         roads.lengths[slot], roads.polygons[slot] = track.length, len(track.tiles)
@@ -114,8 +114,10 @@ class Fleet:
         self._show(np.array([slot]))
 
     def step(self, slots: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Step the cars in `slots` [n] by `actions` [n, 3]; the others stand still meanwhile, or
-        are between two episodes. Returns rewards [n] float64 and whether the episode ended [n]."""
+        """Step the cars in `slots` [n] by `actions` [n, 3]; returns rewards [n] and ends [n].
+
+        `slots` are all whose episodes are under way: the others of a block roll on unattended.
+        """
         if not np.isfinite(actions).all():
             raise ValueError(f"an action is not finite: {actions}")
         rewards, ended = np.empty(len(slots)), np.empty(len(slots), dtype=bool)
