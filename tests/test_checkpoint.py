@@ -2,7 +2,6 @@
 
 import multiprocessing
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import torch
 import yaml
 
 from commands.quick import make_copy
-from stages import sample, train_controller, train_mdnrnn, train_vae
+from stages import sample, train_mdnrnn, train_vae
 from worldmodels import checkpoint as module
 from worldmodels.checkpoint import Checkpoint, fingerprint, root
 from worldmodels.driving import Outcome
@@ -19,6 +18,7 @@ from worldmodels.evolution import CMAES, SimpleES, SimpleESConfig
 from worldmodels.latents import Latents
 from worldmodels.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.params import load
+from worldmodels.search import Plan, Validation, search
 from worldmodels.sequences import Sequences
 from worldmodels.vae import VAE, VAEConfig
 
@@ -227,21 +227,25 @@ def test_m_stopped_and_resumed_is_m_trained_at_once(tmp_path, tiny):
 class FakeArena:
     """Scores a point by its distance from (1, 1, 1), in two portions of jobs."""
 
+    seed = 1
+
     def drive(self, points, jobs, outcomes, on_done):
         for part in (jobs[::2], jobs[1::2]):
             for c, t in part:
                 if jobs.index((c, t)) not in outcomes:
-                    score = -float(((points[c] - 1) ** 2).sum())
+                    score = -float(((points[c] - 1) ** 2).sum()) - t % 10
                     outcomes[jobs.index((c, t))] = Outcome(c, t, score, 10, None)
             on_done()
         return [outcomes[job] for job in range(len(jobs))]
 
 
-def search(checkpoint, generations, optimiser):
-    controller = SimpleNamespace(validate_every=2, validation_tracks=3)
-    schedule = [train_controller.Rollouts(from_generation=0, tracks=2)]
-    limits = SimpleNamespace(generations=generations, env_steps=0, rollouts=schedule)
-    params = SimpleNamespace(controller=controller, round=limits, seed=1)
+def search_for(checkpoint, generations, optimiser):
+    schedule = [
+        {"from_generation": 0, "tracks": 2},
+        {"from_generation": 4, "tracks": 2, "hard": 1, "sigma": 0.1},
+    ]
+    plan = Plan(generations=generations, env_steps=0, schedule=schedule)
+    validation = Validation(validate_every=2, validation_tracks=3)
     rng = np.random.default_rng(1)
     if optimiser == "cma-es":
         strategy = CMAES(np.zeros(3), 0.5, 8, rng)
@@ -249,27 +253,29 @@ def search(checkpoint, generations, optimiser):
         strategy = SimpleES(
             np.zeros(3), 0.5, 8, rng, SimpleESConfig(elite_share=0.25, sigma_decay=0.99)
         )
-    run = train_controller.search(strategy, FakeArena(), "first", params, checkpoint)
+    run = search(strategy, FakeArena(), "first", plan, validation, checkpoint)
     return run.rows, run.strategy.mean.tobytes(), run.strategy.sigma
 
 
 @pytest.mark.parametrize("optimiser", ["cma-es", "simple-es"])
 def test_a_search_stopped_within_and_between_generations_is_one_search(tmp_path, optimiser):
-    expected = search(Checkpoint(None), 9, optimiser)
+    expected = search_for(Checkpoint(None), 9, optimiser)
     np.random.seed(123)  # the global generator must play no part
-    stopped = stop_and_go_on(tmp_path / "c", lambda c: search(c, 9, optimiser), [0, 1, 4, 5, 2])
+    stopped = stop_and_go_on(
+        tmp_path / "c", lambda c: search_for(c, 9, optimiser), [0, 1, 4, 5, 2]
+    )
     assert stopped == expected
 
 
 def test_more_generations_go_on_where_the_search_ended_and_fewer_start_anew(tmp_path):
     with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
-        search(checkpoint, 4, "cma-es")
+        search_for(checkpoint, 4, "cma-es")
     with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
-        longer = search(checkpoint, 9, "cma-es")
+        longer = search_for(checkpoint, 9, "cma-es")
         assert checkpoint.seconds_before > 0
-    assert longer == search(Checkpoint(None), 9, "cma-es")
+    assert longer == search_for(Checkpoint(None), 9, "cma-es")
     with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
-        assert search(checkpoint, 3, "cma-es") == search(Checkpoint(None), 3, "cma-es")
+        assert search_for(checkpoint, 3, "cma-es") == search_for(Checkpoint(None), 3, "cma-es")
 
 
 def test_a_record_stopped_and_resumed_is_one_record(tmp_path, tiny, monkeypatch):

@@ -1,22 +1,24 @@
 """The search of C: what drives which tracks, what is scored and what is kept."""
 
-from types import SimpleNamespace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from stages.train_controller import Rollouts, search, tracks_at
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.driving import Outcome, refuse_nan
 from worldmodels.errors import UserError
-from worldmodels.evolution import CMAES
+from worldmodels.evolution import CMAES, SimpleES, SimpleESConfig
+from worldmodels.search import Plan, Validation, search
 from worldmodels.seeds import tracks_for_validation
 
-SCHEDULE = [Rollouts(from_generation=0, tracks=2), Rollouts(from_generation=3, tracks=5)]
+SCHEDULE = [{"from_generation": 0, "tracks": 2}, {"from_generation": 3, "tracks": 5}]
 
 
 class FakeArena:
     """Scores a point by its distance from (1, 1, 1) and remembers who drove where."""
+
+    seed = 1
 
     def __init__(self):
         self.calls = []
@@ -26,12 +28,14 @@ class FakeArena:
         return [Outcome(c, t, -float(((points[c] - 1) ** 2).sum()), 10, None) for c, t in jobs]
 
 
-def run(generations=6, env_steps=0, validate_every=2):
-    controller = SimpleNamespace(validate_every=validate_every, validation_tracks=3)
-    limits = SimpleNamespace(generations=generations, env_steps=env_steps, rollouts=SCHEDULE)
-    params = SimpleNamespace(controller=controller, round=limits, seed=1)
-    arena, strategy = FakeArena(), CMAES(np.zeros(3), 0.5, 8, np.random.default_rng(1))
-    result = search(strategy, arena, "first", params, Checkpoint(None))
+def run(
+    generations=6, env_steps=0, validate_every=2, schedule=SCHEDULE, strategy=None, arena=None
+):
+    plan = Plan(generations=generations, env_steps=env_steps, schedule=schedule)
+    validation = Validation(validate_every=validate_every, validation_tracks=3)
+    arena = arena or FakeArena()
+    strategy = strategy or CMAES(np.zeros(3), 0.5, 8, np.random.default_rng(1))
+    result = search(strategy, arena, "first", plan, validation, Checkpoint(None))
     return result.rows, result.seconds, arena.calls, strategy
 
 
@@ -41,7 +45,7 @@ def test_all_candidates_drive_the_same_tracks_and_new_ones_each_generation():
     for generation, (_, jobs) in enumerate(calls):
         tracks = {c: [t for who, t in jobs if who == c] for c in range(8)}
         assert len({tuple(driven) for driven in tracks.values()}) == 1
-        assert len(tracks[0]) == (2 if generation < 3 else 5) == tracks_at(SCHEDULE, generation)
+        assert len(tracks[0]) == (2 if generation < 3 else 5)
         seen += tracks[0]
     assert len(set(seen)) == len(seen)
 
@@ -65,6 +69,45 @@ def test_a_row_a_generation_counts_steps_of_training_only_and_the_search_improve
     assert rows[0]["env_steps"] == 8 * 2 * 10 and rows[3]["env_steps"] == 480 + 400
     assert ((strategy.mean - 1) ** 2).sum() < 1e-3
     assert rows[-1]["population_best"] >= rows[-1]["population_mean"] > rows[0]["population_best"]
+
+
+def test_the_tracks_on_which_a_population_did_worst_are_driven_again():
+    class Hard(FakeArena):
+        """Tracks are worth more or less by their last digit; some far less than candidates are."""
+
+        def drive(self, points, jobs, outcomes, on_done):
+            return [
+                Outcome(c, t, o.score - 100 * (t % 10), 10, None)
+                for (c, t), o in zip(jobs, super().drive(points, jobs, outcomes, on_done))
+            ]
+
+    schedule = [
+        {"from_generation": 0, "tracks": 6},
+        {"from_generation": 2, "tracks": 4, "hard": 3},
+    ]
+    rows, _, calls, _ = run(6, schedule=schedule, arena=Hard())
+    driven = [[t for c, t in jobs if c == 0] for _, jobs in calls]
+    assert [len(tracks) for tracks in driven] == [6, 6, 7, 7, 7, 7]
+    for before, now in pairwise(driven[1:]):
+        assert now[4:] == sorted(before, key=lambda track: -(track % 10))[:3]
+    assert [row["tracks"] for row in rows] == [6, 6, 7, 7, 7, 7]
+    of_new = np.mean([-100 * (track % 10) for track in driven[5][:4]])
+    assert of_new - 10 < rows[5]["population_mean"] < of_new
+
+
+@pytest.mark.parametrize("optimiser", ["cma-es", "simple-es"])
+def test_a_phase_with_a_sigma_begins_the_step_size_anew_at_the_mean(optimiser):
+    rng = np.random.default_rng(1)
+    strategy = CMAES(np.zeros(3), 0.5, 50, rng)
+    if optimiser == "simple-es":
+        config = SimpleESConfig(elite_share=0.25, sigma_decay=0.9)
+        strategy = SimpleES(np.zeros(3), 0.5, 50, rng, config)
+    schedule = [SCHEDULE[0], {"from_generation": 3, "tracks": 2, "sigma": 0.01}]
+    rows, _, calls, _ = run(6, schedule=schedule, strategy=strategy, validate_every=1)
+    assert rows[2]["sigma"] > 0.1 and rows[3]["sigma"] == 0.01 and 0.005 < rows[4]["sigma"] < 0.02
+    points = calls[3][0]
+    assert 0.005 < (points[:50] - points[50]).std() < 0.02  # around the mean, the last point
+    assert np.abs(points[50]).max() > 0.1
 
 
 def test_the_budget_in_steps_ends_the_search():

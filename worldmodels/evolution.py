@@ -45,6 +45,9 @@ class EvolutionStrategy(Protocol):
     def tell(self, population: np.ndarray, fitness: np.ndarray) -> None:
         """Take in the fitness [N] of the population that was asked for."""
 
+    def restart(self, sigma: float) -> None:
+        """Go on from the mean with this step size, and with nothing else that was learnt."""
+
 
 class _Draws:
     """numpy's old `randn`, from a generator; a class, since a checkpoint holds it."""
@@ -64,14 +67,14 @@ class CMAES:
     """
 
     def __init__(self, start: np.ndarray, sigma: float, population: int, rng: np.random.Generator):
-        options = {
+        self.options = {
             "popsize": population,
             "randn": _Draws(rng),
             "seed": np.nan,
             "verbose": -9,
             **NEVER_STOP,
         }
-        self.strategy = cma.CMAEvolutionStrategy(start, sigma, options)
+        self.strategy = cma.CMAEvolutionStrategy(start, sigma, self.options)
 
     @property
     def mean(self) -> np.ndarray:
@@ -91,6 +94,9 @@ class CMAES:
     def tell(self, population: np.ndarray, fitness: np.ndarray) -> None:
         _refuse_nan(fitness)
         self.strategy.tell(list(population), list(-fitness))
+
+    def restart(self, sigma: float) -> None:
+        self.strategy = cma.CMAEvolutionStrategy(self.mean, sigma, self.options)
 
 
 class SimpleES:
@@ -120,6 +126,9 @@ class SimpleES:
         elite = max(round(self.config.elite_share * self.population), 1)
         self.mean = population[np.argsort(-fitness, kind="stable")[:elite]].mean(axis=0)
         self.sigma *= self.config.sigma_decay
+
+    def restart(self, sigma: float) -> None:
+        self.sigma = sigma
 
 
 def _refuse_nan(fitness: np.ndarray) -> None:

@@ -42,11 +42,12 @@ def record_exploration(
     config: ExplorationConfig, tracks: Sequence[int], horizon: int, patience: int, seed: int
 ) -> list[Outcome]:
     """Drive tracks blindly and record the episodes."""
+    slots = min(CARS, len(tracks))
     driver = Noisy(
-        None, lambda track: Exploration(config, generator(seed, "explore", track)), CARS
+        None, lambda track: Exploration(config, generator(seed, "explore", track)), slots
     )
     jobs = [(0, track) for track in tracks]
-    return drive(driver, make_cars("drawn", CARS), jobs, horizon, patience, "exploration")
+    return drive(driver, make_cars("drawn", slots), jobs, horizon, patience, "exploration")
 
 
 def record_agent(
@@ -59,10 +60,11 @@ def record_agent(
     device: str,
 ) -> list[Outcome]:
     """Drive tracks with an agent whose actions wander, and record the episodes."""
+    slots = min(CARS, len(tracks))
     driver = Noisy(
-        AgentDriver(agent, CARS, seed, device),
+        AgentDriver(agent, slots, seed, device),
         lambda track: Exploration(noise, generator(seed, "noise", track)),
-        CARS,
+        slots,
     )
     jobs = [(0, track) for track in tracks]
-    return drive(driver, make_cars("drawn", CARS), jobs, horizon, patience, "agent")
+    return drive(driver, make_cars("drawn", slots), jobs, horizon, patience, "agent")
