@@ -7,18 +7,19 @@ import argparse
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pygame
 import torch
 from gymnasium.envs.box2d.car_racing import FPS, VIDEO_H, VIDEO_W
 
-from worldmodels.agent import Agent, AgentDriver
-from worldmodels.driving import refuse_nan
+from worldmodels.agent import Agent
 from worldmodels.environment.car_racing import make_official
 from worldmodels.errors import UserError
 from worldmodels.film import Film
 from worldmodels.params import PARAMS, read_yaml
+from worldmodels.play import play
 from worldmodels.storage import read_json
 
 
@@ -37,21 +38,16 @@ def drive(agent: Agent, seed: int, film: Film | None) -> tuple[float, int]:
     """Drive the track `seed` to its end: (return, steps). `film` None: show a window instead."""
     env = make_official(render_mode="rgb_array" if film else "human")
     torch.set_num_threads(1)
-    driver = AgentDriver(agent, 1, read_yaml(PARAMS)["seed"], "cpu")
-    observation, _ = env.reset(seed=seed)
-    slot = np.array([0])
-    driver.start(0, 0, seed)
-    total, steps, over = 0.0, 0, False
-    while not over:
-        action = driver.act(slot, observation[None])[0]
-        driver.took(slot, action[None])
-        refuse_nan(action, 0, seed, steps)
-        observation, reward, terminated, truncated, _ = env.step(action)
-        total, steps, over = total + float(reward), steps + 1, terminated or truncated
+
+    def look(*_: Any) -> None:
         if film:
             film.add(np.asarray(env.render()))
+
+    params = read_yaml(PARAMS)
+    horizon = params["evaluate"]["horizon"]
+    outcome = play(agent, env, seed, params["seed"], "cpu", horizon, look)
     env.close()
-    return total, steps
+    return outcome
 
 
 def main() -> None:

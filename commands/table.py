@@ -4,15 +4,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from worldmodels import paper
 from worldmodels.errors import UserError
 from worldmodels.params import PARAMS, read_yaml
 from worldmodels.provenance import RUNS
 from worldmodels.storage import read_csv, read_json
 
 HEADER = "| | mean | 95 % | std | worst | tracks | minutes | hardware |"
-PAPER = "| paper: V + M + C | 906 | | 21 | | 100 | 67,100 | 64 cores |"
-PAPER_V = "| paper: V + C | 632 | | 251 | | 100 | | |"
-PAPER_HIDDEN = "| paper: V + C with a hidden layer | 788 | | 141 | | 100 | | |"
+PAPER = [
+    f"| paper: V + M + C | {paper.MEAN} | | {paper.STD} | | {paper.TRACKS} "
+    f"| {paper.MINUTES:,} | {paper.HARDWARE} |",
+    f"| paper: V + C with a hidden layer | {paper.HIDDEN_MEAN} | | {paper.HIDDEN_STD} | "
+    f"| {paper.TRACKS} | | |",
+    f"| paper: V + C | {paper.V_MEAN} | | {paper.V_STD} | | {paper.TRACKS} | | |",
+]
 TRAINING = ("sample", "train_vae", "encode", "train_mdnrnn", "train_controller")
 
 
@@ -37,7 +42,7 @@ def table(results: Path, runs: list[dict[str, str]]) -> str:
         for index, name in enumerate(rounds)
         if paths[name].exists()
     ]
-    return "\n".join([HEADER, "|---" * 8 + "|", *rows, PAPER, PAPER_HIDDEN, PAPER_V])
+    return "\n".join([HEADER, "|---" * 8 + "|", *rows, *PAPER])
 
 
 if __name__ == "__main__":

@@ -30,12 +30,12 @@ TRACKS_A_CHUNK: dict[Picture, int] = {"official": 4, "drawn": CARS}
 
 
 class EvaluateConfig(Section):
-    drawn_tracks: Count
     horizon: Annotated[int, Field(ge=1, le=1000)]  # CarRacing-v3 ends at 1,000 steps
 
 
 class Round(Part):
     test_tracks: Count
+    drawn_tracks: Count
 
 
 class Params(Part):
@@ -51,7 +51,7 @@ Scores = dict[Picture, dict[int, Outcome]]  # by picture and track
 def score(agent: Agent, params: Params, checkpoint: Checkpoint) -> Scores:
     """Drive every test track once, to its end or the horizon, with either picture."""
     scores: Scores = checkpoint.resume() or {"official": {}, "drawn": {}}
-    wanted = {"official": params.round.test_tracks, "drawn": params.evaluate.drawn_tracks}
+    wanted = {"official": params.round.test_tracks, "drawn": params.round.drawn_tracks}
     for picture, outcomes in scores.items():
         drive(agent, picture, wanted[picture], params, outcomes, lambda: checkpoint.save(scores))
     return scores

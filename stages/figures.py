@@ -1,8 +1,8 @@
-"""Draw the figures of a round from its numbers alone.
+"""Draw the figures of a round from its numbers, beside the paper's.
 
-results/ROUND/*/*.csv -> results/ROUND/figures
+results/ROUND: curves, returns and metrics -> results/ROUND/figures
 Seconds.
-Paper: figure 5 (learning curve), table 1 (906 +- 21); the reference's log for its generations.
+Paper: figure 5 (learning curve).
 """
 
 import io
@@ -14,25 +14,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from worldmodels import stage
-from worldmodels.errors import UserError
+from worldmodels import paper, stage
+from worldmodels.columns import read_columns
 from worldmodels.params import Part
-from worldmodels.storage import read_csv, read_json, write_bytes
-
-PAPER_MEAN, PAPER_STD = 906, 21
+from worldmodels.storage import read_json, write_bytes
 
 
 class Params(Part):
     """Reads no numbers of params.yaml."""
-
-
-def columns(path: Path) -> dict[str, np.ndarray]:
-    """The columns of a CSV file as numbers, NaN where a cell is empty."""
-    rows = read_csv(path)
-    try:
-        return {key: np.array([float(row[key] or "nan") for row in rows]) for key in rows[0]}
-    except (ValueError, IndexError, TypeError) as error:
-        raise UserError(f"{path}: damaged ({error}); `git restore` it or `dvc repro`") from None
 
 
 def plot_speeds(axes: Axes, speeds: dict[str, np.ndarray]) -> None:
@@ -72,8 +61,12 @@ def plot_controller(axes: Axes, curve: dict[str, np.ndarray]) -> None:
     axes.plot(x, mean, lw=1)
     seen = ~np.isnan(curve["validation"])
     axes.plot(x[seen], curve["validation"][seen], "o-", ms=3, label="the mean, validation tracks")
-    axes.axhline(PAPER_MEAN, ls="--", color="0.4", label=f"paper: {PAPER_MEAN}")
-    axes.set(xlabel="million environment steps", ylabel="return", title="C")
+    steps = np.array(list(paper.RETURNS)) / max(paper.RETURNS) * paper.ENV_STEPS / 1e6
+    returns = list(paper.RETURNS.values())
+    axes.plot(steps, returns, "s-", ms=3, color="0.4", label="the paper's mean, test tracks")
+    axes.axhline(paper.MEAN, ls="--", color="0.4", label=f"paper: {paper.MEAN}")
+    axes.set(xlabel="million environment steps of this round's search", ylabel="return", title="C")
+    axes.set_xscale("log")
     axes.legend(loc="lower right")
 
 
@@ -81,8 +74,8 @@ def plot_returns(axes: Axes, returns: np.ndarray, metrics: dict[str, float]) -> 
     """Returns on the test tracks."""
     axes.hist(returns, bins=list(range(min(0, int(returns.min() // 25) * 25), 1001, 25)))
     axes.axvline(metrics["mean"], color="tab:red", label=f"ours: {metrics['mean']:.0f}")
-    label = f"paper: {PAPER_MEAN} +- {PAPER_STD}"
-    axes.axvline(PAPER_MEAN, ls="--", color="0.4", label=label)
+    label = f"paper: {paper.MEAN} +- {paper.STD}"
+    axes.axvline(paper.MEAN, ls="--", color="0.4", label=label)
     axes.set(xlabel="return", ylabel="test tracks", title=f"{len(returns)} test tracks")
     axes.legend(loc="upper left")
 
@@ -102,19 +95,20 @@ def main(name: str, params: Params) -> None:
     matplotlib.use("Agg")
     results = Path("results") / name
     figures = results / "figures"
-    mdnrnn, evaluate = (
+    speeds = read_columns(results / "sample/speeds.csv")
+    vae, mdnrnn, controller = (
+        read_columns(results / s / "curve.csv")
+        for s in ("train_vae", "train_mdnrnn", "train_controller")
+    )
+    baselines, scores = (
         read_json(results / s / "metrics.json") for s in ("train_mdnrnn", "evaluate")
     )
-    save(figures / "record.png", plot_speeds, columns(results / "sample/speeds.csv"))
-    save(figures / "vae.png", plot_vae, columns(results / "train_vae/curve.csv"))
-    save(figures / "mdnrnn.png", plot_mdnrnn, columns(results / "train_mdnrnn/curve.csv"), mdnrnn)
-    save(
-        figures / "controller.png",
-        plot_controller,
-        columns(results / "train_controller/curve.csv"),
-    )
-    returns = columns(results / "evaluate/returns.csv")["return"]
-    save(figures / "returns.png", plot_returns, returns, evaluate)
+    returns = read_columns(results / "evaluate/returns.csv")["return"]
+    save(figures / "record.png", plot_speeds, speeds)
+    save(figures / "vae.png", plot_vae, vae)
+    save(figures / "mdnrnn.png", plot_mdnrnn, mdnrnn, baselines)
+    save(figures / "controller.png", plot_controller, controller)
+    save(figures / "returns.png", plot_returns, returns, scores)
 
 
 if __name__ == "__main__":

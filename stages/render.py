@@ -1,11 +1,11 @@
-"""Film one test episode: what the car sees, what V makes of it, what M expects, what C does.
+"""Film two test episodes: what the car sees, what V makes of it, what M expects, what C does.
 
-models/ROUND -> results/ROUND/render/episode.mp4, still.png
-Half a minute on one core.
+models/ROUND, results/ROUND/evaluate -> results/ROUND/render: episode.mp4 and still.png of the
+track with the median return with our picture, lap.gif of that with the highest in Gymnasium's own.
+A minute on one core.
 Source: the figures of worldmodels.github.io.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,28 +13,33 @@ import torch
 from gymnasium.envs.box2d.car_racing import FPS
 
 from worldmodels import stage
-from worldmodels.agent import Agent, AgentDriver
-from worldmodels.driving import refuse_nan
-from worldmodels.environment.car_racing import DrawnCarRacing
-from worldmodels.film import HEIGHT, WIDTH, Film, Shot, compose
-from worldmodels.images import write_grid
+from worldmodels.agent import Agent
+from worldmodels.columns import read_columns
+from worldmodels.environment.car_racing import DrawnCarRacing, make_official
+from worldmodels.film import HEIGHT, WIDTH, Film, Shot, compose, write_gif
+from worldmodels.images import to_pictures, write_grid
 from worldmodels.mdnrnn import MDNRNN, expected_next, load_mdnrnn
 from worldmodels.params import Count, Natural, Part, Section, Seed
+from worldmodels.play import play
 from worldmodels.progress import Progress
-from worldmodels.seeds import tracks_for_test
-from worldmodels.vae import VAE, load_vae
+from worldmodels.vae import VAE, load_vae, to_input
 
 
 class RenderConfig(Section):
-    track: Natural
-    steps: Count
     every: Count
     still: Natural
+    lap_every: Count
+    lap_width: Count
+
+
+class EvaluateConfig(Part):
+    horizon: Count
 
 
 class Params(Part):
     seed: Seed
-    machine: stage.Machine
+    machine: stage.Device
+    evaluate: EvaluateConfig
     render: RenderConfig
 
 
@@ -49,9 +54,9 @@ class Onlooker:
     @torch.inference_mode()
     def look(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """mu [Z], V's reconstruction and what M had expected here, uint8 [64, 64, 3]."""
-        x = torch.from_numpy(observation)[None].permute(0, 3, 1, 2).float() / 255
-        self.mu, _ = self.vae.encode(x)
-        return self.mu[0].numpy(), to_picture(self.vae.decode(self.mu)), to_picture(self.expected)
+        self.mu, _ = self.vae.encode(to_input(torch.from_numpy(observation[None])))
+        decoded = torch.cat([self.vae.decode(self.mu), self.expected])
+        return self.mu[0].numpy(), *to_pictures(decoded)
 
     @torch.inference_mode()
     def act(self, action: np.ndarray) -> None:
@@ -61,49 +66,61 @@ class Onlooker:
         self.expected = self.vae.decode(expected_next(prediction)[0])
 
 
-def to_picture(x: torch.Tensor) -> np.ndarray:
-    """[1, 3, 64, 64] in [0, 1] to uint8 [64, 64, 3]."""
-    return (x[0].permute(1, 2, 0) * 255).round().byte().numpy()
+def film(agent: Agent, onlooker: Onlooker, track: int, params: Params, results: Path) -> None:
+    """Film one track, a shot of every `every`-th step, and keep one shot as a still picture."""
+    config, env = params.render, DrawnCarRacing(render_mode="rgb_array")
+    rate, horizon, stills = FPS / config.every, params.evaluate.horizon, []
+    with (
+        Film(results / "episode.mp4", rate, (WIDTH, HEIGHT)) as video,
+        Progress("render", horizon, "steps") as progress,
+    ):
 
-
-def episode(agent: Agent, onlooker: Onlooker, params: Params) -> Iterator[Shot]:
-    """Drive one test track; a shot of every `every`-th step."""
-    env = DrawnCarRacing(render_mode="rgb_array")
-    driver = AgentDriver(agent, 1, params.seed, params.machine.device)
-    track = tracks_for_test(params.render.track + 1)[-1]
-    observation, _ = env.reset(seed=track)
-    slot = np.array([0])
-    driver.start(0, 0, track)
-    score, terminated, step = 0.0, False, 0
-    with Progress("render", params.render.steps, "steps") as progress:
-        while step < params.render.steps and not terminated:
+        def look(observation: np.ndarray, action: np.ndarray, score: float, step: int) -> None:
             mu, reconstruction, expected = onlooker.look(observation)
-            action = driver.act(slot, observation[None])[0]
-            driver.took(slot, action[None])
-            refuse_nan(action, 0, track, step)
-            if step % params.render.every == 0:
+            if step % config.every == 0:
                 pictures = (env.official_picture(), observation, reconstruction, expected)
-                yield Shot(*pictures, mu, action, score, step)
+                picture = compose(Shot(*pictures, mu, action, score, step))
+                video.add(picture)
+                if step <= config.still:
+                    stills.append(picture)
             onlooker.act(action)
-            observation, reward, terminated, _, _ = env.step(action)
-            score, step = score + float(reward), step + 1
             progress.advance()
+
+        play(agent, env, track, params.seed, params.machine.device, horizon, look)
     env.close()
+    write_grid(results / "still.png", stills[-1][None], 1)
+
+
+def film_lap(agent: Agent, track: int, params: Params, path: Path) -> None:
+    """Film one track of Gymnasium's own environment as a GIF, at the speed of the car."""
+    config, env = params.render, make_official(render_mode="rgb_array")
+    horizon, pictures = params.evaluate.horizon, []
+
+    def look(_: np.ndarray, __: np.ndarray, ___: float, step: int) -> None:
+        if step % config.lap_every == 0:
+            pictures.append(np.asarray(env.render()))
+
+    play(agent, env, track, params.seed, params.machine.device, horizon, look)
+    env.close()
+    write_gif(path, pictures, config.lap_width, 1000 * config.lap_every // FPS)
+
+
+def by_return(path: Path) -> list[int]:
+    """The tracks of a table of returns, the worst first."""
+    scored = read_columns(path)
+    return scored["track"][np.argsort(scored["return"], kind="stable")].astype(int).tolist()
 
 
 def main(name: str, params: Params) -> None:
-    stage.prepare(params.machine.device, params.machine.threads)
-    models = Path("models") / name
+    stage.prepare(params.machine.device)
+    models, results = Path("models") / name, Path("results") / name
     agent = Agent.load(models / "agent.safetensors")
     vae, memory = load_vae(models / "vae.safetensors"), load_mdnrnn(models / "mdnrnn.safetensors")
-    results = Path("results") / name / "render"
-    with Film(results / "episode.mp4", FPS / params.render.every, (WIDTH, HEIGHT)) as film:
-        for shot in episode(agent, Onlooker(vae, memory), params):
-            picture = compose(shot)
-            film.add(picture)
-            if shot.step <= params.render.still:
-                still = picture
-    write_grid(results / "still.png", still[None], 1)
+    drawn, official = (
+        by_return(results / "evaluate" / file) for file in ("drawn_returns.csv", "returns.csv")
+    )
+    film(agent, Onlooker(vae, memory), drawn[len(drawn) // 2], params, results / "render")
+    film_lap(agent, official[-1], params, results / "render/lap.gif")
 
 
 if __name__ == "__main__":

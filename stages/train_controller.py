@@ -21,16 +21,16 @@ from worldmodels.controller import Inputs, parameter_count
 from worldmodels.evolution import CMAES, EvolutionStrategy, Optimiser, SimpleES, SimpleESConfig
 from worldmodels.latents import Latents
 from worldmodels.mdnrnn import MDNRNN, load_mdnrnn
-from worldmodels.params import Count, Natural, Part, Population, Positive, Seed
+from worldmodels.params import Count, Natural, Part, Population, Positive, Section, Seed
 from worldmodels.scenes import Scenes
-from worldmodels.search import Plan, Validation, search
+from worldmodels.search import Plan, search
 from worldmodels.search_space import SearchSpace, hidden_states, raw_space, scaled_space
 from worldmodels.seeds import generator, torch_generator, tracks_for_validation
 from worldmodels.storage import write_csv, write_json
 from worldmodels.vae import load_vae
 
 
-class ControllerConfig(Validation):
+class ControllerConfig(Section):
     inputs: Inputs
     latent: Literal["mu", "sample"]
     memory: Literal["trained", "untrained"]
@@ -47,6 +47,8 @@ class ControllerConfig(Validation):
     sigma_carried: Positive
     horizon: Count
     patience: Natural
+    validate_every: Count
+    validation_tracks: Count
 
 
 class Round(Plan):
@@ -127,11 +129,12 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     strategy = make_strategy(space.dimensions, sigma, config, rng)
     horizons = (config.horizon, config.patience)
     arena = Arena(agent, space, *horizons, params.seed, params.machine.device)
-    run = search(strategy, arena, name, params.round, config, checkpoint)
+    held_out = tracks_for_validation(config.validation_tracks)
+    run = search(strategy, arena, name, params.round, held_out, config.validate_every, checkpoint)
 
     # The mean of the last distribution is the result, and is scored once more as such.
     strategy, final = run.strategy, run.strategy.mean[None]
-    checks = [(0, track) for track in tracks_for_validation(config.validation_tracks)]
+    checks = [(0, track) for track in held_out]
     scores = np.array([outcome.score for outcome in arena.drive(final, checks, {})])
     spread = space.unfold(strategy.mean + strategy.spread) - space.unfold(final)
     found = agent.with_candidates(space.unfold(final)).with_spread(spread)

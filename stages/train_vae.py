@@ -14,7 +14,7 @@ from torch import Tensor
 
 from worldmodels import stage
 from worldmodels.checkpoint import Checkpoint
-from worldmodels.images import write_grid
+from worldmodels.images import to_pictures, write_grid
 from worldmodels.params import Count, NonNegative, Part, Positive, Seed, Share
 from worldmodels.progress import Progress
 from worldmodels.scenes import Scenes
@@ -155,11 +155,6 @@ def show(vae: VAE, originals: np.ndarray, mu: Tensor, rng: torch.Generator, fold
     for row, latent in enumerate(most_used):
         rows[row, :, latent] = torch.linspace(-2, 2, 9)
     write_grid(folder / "traversal.png", to_pictures(vae.decode(rows.flatten(0, 1))), 9)
-
-
-def to_pictures(x: Tensor) -> np.ndarray:
-    """[B, 3, 64, 64] in [0, 1] to uint8 [B, 64, 64, 3]."""
-    return (x.permute(0, 2, 3, 1) * 255).round().byte().numpy()
 
 
 def main(name: str, params: Params, checkpoint: Checkpoint) -> None:

@@ -18,7 +18,7 @@ from worldmodels.evolution import CMAES, SimpleES, SimpleESConfig
 from worldmodels.latents import Latents
 from worldmodels.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.params import load
-from worldmodels.search import Plan, Validation, search
+from worldmodels.search import Plan, search
 from worldmodels.sequences import Sequences
 from worldmodels.vae import VAE, VAEConfig
 
@@ -241,11 +241,10 @@ class FakeArena:
 
 def search_for(checkpoint, generations, optimiser):
     schedule = [
-        {"from_generation": 0, "tracks": 2},
+        {"from_generation": 0, "tracks": 2, "hard": 0, "sigma": None},
         {"from_generation": 4, "tracks": 2, "hard": 1, "sigma": 0.1},
     ]
     plan = Plan(generations=generations, env_steps=0, schedule=schedule)
-    validation = Validation(validate_every=2, validation_tracks=3)
     rng = np.random.default_rng(1)
     if optimiser == "cma-es":
         strategy = CMAES(np.zeros(3), 0.5, 8, rng)
@@ -253,7 +252,7 @@ def search_for(checkpoint, generations, optimiser):
         strategy = SimpleES(
             np.zeros(3), 0.5, 8, rng, SimpleESConfig(elite_share=0.25, sigma_decay=0.99)
         )
-    run = search(strategy, FakeArena(), "first", plan, validation, checkpoint)
+    run = search(strategy, FakeArena(), "first", plan, [5, 6], 2, checkpoint)
     return run.rows, run.strategy.mean.tobytes(), run.strategy.sigma
 
 
@@ -276,6 +275,7 @@ def test_more_generations_go_on_where_the_search_ended_and_fewer_start_anew(tmp_
     assert longer == search_for(Checkpoint(None), 9, "cma-es")
     with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
         assert search_for(checkpoint, 3, "cma-es") == search_for(Checkpoint(None), 3, "cma-es")
+        assert checkpoint.seconds_before == 0
 
 
 def test_a_record_stopped_and_resumed_is_one_record(tmp_path, tiny, monkeypatch):

@@ -37,6 +37,10 @@ def test_the_committed_params_are_accepted(change):
     assert load(ControllerParams, "second").controller.population >= 2
 
 
+def phase(start, hard=0, sigma=None):
+    return {"from_generation": start, "tracks": 1, "hard": hard, "sigma": sigma}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
@@ -49,12 +53,12 @@ def test_the_committed_params_are_accepted(change):
         ("controller.optimiser", "adam", "controller.optimiser is 'adam'"),
         ("controller.sigma", None, "controller.sigma is missing"),
         ("rounds.first.schedule", [], "rounds.first.schedule is []"),
-        ("rounds.first.schedule", [{"from_generation": 3, "tracks": 1}], "from_generation 0"),
-        (
-            "rounds.first.schedule",
-            [{"from_generation": 0, "tracks": 1, "sigma": 0.1}],
-            "controller.sigma is where",
-        ),
+        ("rounds.first.schedule", [phase(3)], "from_generation 0"),
+        ("rounds.first.schedule", [phase(0, sigma=0.1)], "controller.sigma is where"),
+        ("rounds.first.schedule", [phase(0, hard=1)], "no generation comes before"),
+        ("rounds.first.schedule", [phase(0), phase(2, hard=2)], "the one before drives 1 tracks"),
+        ("rounds.first.schedule", [phase(0), phase(2, hard=-1)], "schedule.1.hard is -1"),
+        ("rounds.first.schedule", [phase(0), phase(2, sigma=0.0)], "schedule.1.sigma is 0.0"),
         ("controller.simple_es.elite_share", 1.5, "elite_share is 1.5"),
         ("seed", 0, "seed is 0"),
         ("machine.threads", 2.5, "machine.threads is 2.5"),

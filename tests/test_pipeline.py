@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from commands.quick import dvc, make_copy
 from worldmodels.agent import Agent
+from worldmodels.environment.car_racing import make_official
+from worldmodels.film import count_frames
+from worldmodels.play import play
 from worldmodels.storage import read_csv
 
 STAGES = [
@@ -89,6 +93,26 @@ def test_pictures_and_a_video_are_there(pipeline):
     pictures = [*second.glob("figures/*.png"), *second.glob("train_vae/*.png")]
     assert len(pictures) == 8 and all(p.read_bytes()[:4] == b"\x89PNG" for p in pictures)
     assert b"ftyp" in (second / "render/episode.mp4").read_bytes()[:16]
+    assert count_frames(second / "render/episode.mp4") == 30  # of 60 steps, every second
+    with Image.open(second / "render/lap.gif") as gif:
+        assert gif.n_frames == 10 and gif.size == (300, 200)
+
+
+def test_an_official_track_driven_alone_gives_the_return_of_the_table(pipeline):
+    agent = Agent.load(pipeline / "models/second/agent.safetensors")
+    (first, *_) = read_csv(pipeline / "results/second/evaluate/returns.csv")
+    seen = []
+    outcome = play(
+        agent,
+        make_official(),
+        int(first["track"]),
+        1,
+        "cpu",
+        60,
+        lambda *moment: seen.append(moment),
+    )
+    assert outcome == (pytest.approx(float(first["return"]), abs=1e-6), int(first["steps"]))
+    assert [step for *_, step in seen] == list(range(60)) and seen[0][2] == 0
 
 
 def test_results_table_shows_every_round_beside_the_paper(pipeline):
@@ -97,12 +121,8 @@ def test_results_table_shows_every_round_beside_the_paper(pipeline):
 
 
 def test_the_agent_drives_a_track_of_ones_choice(pipeline):
-    script = (
-        "import gymnasium; from commands import drive;"
-        "gymnasium.spec('CarRacing-v3').max_episode_steps = 40; drive.main()"
-    )
-    done = say(pipeline, sys.executable, "-c", script, "--seed", "5")
-    assert "on track 5: score" in done.stdout and "in 40 steps" in done.stdout, done.stderr
+    done = say(pipeline, sys.executable, "-m", "commands.drive", "--seed", "5")
+    assert "on track 5: score" in done.stdout and "in 60 steps" in done.stdout, done.stderr
     assert (pipeline / "drives/track-5.mp4").stat().st_size > 1000
 
 
@@ -129,6 +149,13 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def cut_row(path: Path) -> None:
+    """Leave only the first cell of the last row."""
+    *rows, last = path.read_text().splitlines()
+    path.write_text("\n".join([*rows, last.split(",")[0]]))
+
+
+RETURNS = "results/first/evaluate/returns.csv"
 WRONG = [
     ("train_vae", lambda f: flip(f / "data/first/scenes/steps.parquet"), "steps.parquet: damaged"),
     ("encode", lambda f: truncate(f / "models/first/vae.safetensors"), "vae.safetensors: damaged"),
@@ -141,6 +168,16 @@ WRONG = [
         "agent.safetensors: damaged",
     ),
     ("evaluate", lambda f: set_param(f, "evaluate.horizon", 0), "evaluate.horizon is 0"),
+    (
+        "figures",
+        lambda f: cut_row(f / "results/first/evaluate/returns.csv"),
+        "returns.csv: damaged",
+    ),
+    (
+        "render",
+        lambda f: cut_row(f / "results/first/evaluate/returns.csv"),
+        "returns.csv: damaged",
+    ),
     ("sample", lambda f: set_param(f, "rounds.first.exploration_share", 1.5), "exploration_share"),
     ("sample", lambda f: set_param(f, "rounds.first.exploration_share", 0.5), "make it 1.0"),
     (

@@ -9,10 +9,15 @@ from worldmodels.checkpoint import Checkpoint
 from worldmodels.driving import Outcome, refuse_nan
 from worldmodels.errors import UserError
 from worldmodels.evolution import CMAES, SimpleES, SimpleESConfig
-from worldmodels.search import Plan, Validation, search
+from worldmodels.search import Plan, search
 from worldmodels.seeds import tracks_for_validation
 
-SCHEDULE = [{"from_generation": 0, "tracks": 2}, {"from_generation": 3, "tracks": 5}]
+
+def phase(start, tracks, hard=0, sigma=None):
+    return {"from_generation": start, "tracks": tracks, "hard": hard, "sigma": sigma}
+
+
+SCHEDULE = [phase(0, 2), phase(3, 5)]
 
 
 class FakeArena:
@@ -32,10 +37,10 @@ def run(
     generations=6, env_steps=0, validate_every=2, schedule=SCHEDULE, strategy=None, arena=None
 ):
     plan = Plan(generations=generations, env_steps=env_steps, schedule=schedule)
-    validation = Validation(validate_every=validate_every, validation_tracks=3)
     arena = arena or FakeArena()
     strategy = strategy or CMAES(np.zeros(3), 0.5, 8, np.random.default_rng(1))
-    result = search(strategy, arena, "first", plan, validation, Checkpoint(None))
+    held_out = tracks_for_validation(3)
+    result = search(strategy, arena, "first", plan, held_out, validate_every, Checkpoint(None))
     return result.rows, result.seconds, arena.calls, strategy
 
 
@@ -71,43 +76,69 @@ def test_a_row_a_generation_counts_steps_of_training_only_and_the_search_improve
     assert rows[-1]["population_best"] >= rows[-1]["population_mean"] > rows[0]["population_best"]
 
 
-def test_the_tracks_on_which_a_population_did_worst_are_driven_again():
-    class Hard(FakeArena):
-        """Tracks are worth more or less by their last digit; some far less than candidates are."""
+class HardArena(FakeArena):
+    """Tracks are worth less by their last digit, and driven well by candidates far to the left."""
 
-        def drive(self, points, jobs, outcomes, on_done):
-            return [
-                Outcome(c, t, o.score - 100 * (t % 10), 10, None)
-                for (c, t), o in zip(jobs, super().drive(points, jobs, outcomes, on_done))
-            ]
+    def drive(self, points, jobs, outcomes, on_done):
+        self.calls.append((points, jobs))
+        scores = [-(t % 10) * (100 + float(points[c][0])) for c, t in jobs]
+        return [Outcome(c, t, score, 10, None) for (c, t), score in zip(jobs, scores)]
 
-    schedule = [
-        {"from_generation": 0, "tracks": 6},
-        {"from_generation": 2, "tracks": 4, "hard": 3},
-    ]
-    rows, _, calls, _ = run(6, schedule=schedule, arena=Hard())
+
+class Told(CMAES):
+    """Remembers what it was told."""
+
+    def tell(self, population, fitness):
+        self.fitness = [*getattr(self, "fitness", []), fitness]
+        super().tell(population, fitness)
+
+
+def test_the_tracks_on_which_a_population_did_worst_are_driven_again_and_count():
+    strategy = Told(np.zeros(3), 0.5, 8, np.random.default_rng(1))
+    schedule = [phase(0, 6), phase(2, 4, hard=3)]
+    rows, _, calls, _ = run(6, schedule=schedule, arena=HardArena(), strategy=strategy)
     driven = [[t for c, t in jobs if c == 0] for _, jobs in calls]
     assert [len(tracks) for tracks in driven] == [6, 6, 7, 7, 7, 7]
     for before, now in pairwise(driven[1:]):
         assert now[4:] == sorted(before, key=lambda track: -(track % 10))[:3]
     assert [row["tracks"] for row in rows] == [6, 6, 7, 7, 7, 7]
-    of_new = np.mean([-100 * (track % 10) for track in driven[5][:4]])
-    assert of_new - 10 < rows[5]["population_mean"] < of_new
+    worth = np.array([track % 10 for track in driven[5]])
+    candidates = 100 + calls[5][0][:8, 0]
+    np.testing.assert_allclose(strategy.fitness[5], -candidates * worth.mean())
+    expected = -candidates.mean() * worth[:4].mean()
+    assert rows[5]["population_mean"] == pytest.approx(expected)
+    assert worth[:4].mean() != worth.mean()
 
 
 @pytest.mark.parametrize("optimiser", ["cma-es", "simple-es"])
-def test_a_phase_with_a_sigma_begins_the_step_size_anew_at_the_mean(optimiser):
+def test_a_phase_with_a_sigma_begins_the_step_size_anew_at_the_mean_once(optimiser):
     rng = np.random.default_rng(1)
     strategy = CMAES(np.zeros(3), 0.5, 50, rng)
     if optimiser == "simple-es":
         config = SimpleESConfig(elite_share=0.25, sigma_decay=0.9)
         strategy = SimpleES(np.zeros(3), 0.5, 50, rng, config)
-    schedule = [SCHEDULE[0], {"from_generation": 3, "tracks": 2, "sigma": 0.01}]
+    schedule = [SCHEDULE[0], phase(3, 2, sigma=0.01)]
     rows, _, calls, _ = run(6, schedule=schedule, strategy=strategy, validate_every=1)
-    assert rows[2]["sigma"] > 0.1 and rows[3]["sigma"] == 0.01 and 0.005 < rows[4]["sigma"] < 0.02
+    assert rows[2]["sigma"] > 0.1 and rows[3]["sigma"] == 0.01
+    if optimiser == "simple-es":
+        assert rows[4]["sigma"] == pytest.approx(0.009)
+    else:
+        assert rows[4]["sigma"] != 0.01 and 0.005 < rows[4]["sigma"] < 0.02
     points = calls[3][0]
     assert 0.005 < (points[:50] - points[50]).std() < 0.02  # around the mean, the last point
     assert np.abs(points[50]).max() > 0.1
+
+
+def test_a_restarted_strategy_has_nothing_left_of_what_it_learnt_but_the_mean():
+    strategy = CMAES(np.zeros(3), 0.5, 20, np.random.default_rng(1))
+    for _ in range(30):
+        population = strategy.ask()
+        strategy.tell(population, -((population * [1, 10, 100] - 1) ** 2).sum(axis=1))
+    mean, scales = strategy.mean, np.linalg.svd(strategy.spread)[1]
+    assert scales.max() > 3 * scales.min()
+    strategy.restart(0.01)
+    assert (strategy.mean == mean).all()
+    np.testing.assert_allclose(np.linalg.svd(strategy.spread)[1], 0.01, rtol=1e-3)
 
 
 def test_the_budget_in_steps_ends_the_search():

@@ -12,6 +12,7 @@ import pickle
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -77,8 +78,8 @@ class Checkpoint:
             if kind is None and not self.keep:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
-    def resume(self) -> Any:
-        """The state that was saved last, or None. A damaged one is reported and not used."""
+    def resume(self, usable: Callable[[Any], bool] = lambda _: True) -> Any:
+        """The state that was saved last if it is `usable`, or None. A damaged one is reported."""
         if self.folder is None or not (path := self.folder / "state").exists():
             return None
         try:
@@ -88,6 +89,8 @@ class Checkpoint:
             saved = pickle.loads(content[DIGEST_SIZE:])  # our own: its digest is right
         except Exception as error:  # whatever bytes that are no pickle of ours make it raise
             print(f"{path}: damaged ({error}); {self.title} starts anew", file=sys.stderr)
+            return None
+        if not usable(saved["state"]):
             return None
         self.seconds_before = saved["seconds"]
         print(f"{self.title}: goes on from its checkpoint", file=sys.stderr, flush=True)

@@ -6,8 +6,9 @@ brake a2 clipped to [0, 1]: 867 numbers at Z = 32, H = 256.
 
 from typing import Literal
 
-import numba
 import numpy as np
+
+from worldmodels.compiled import compiled
 
 Inputs = Literal["z", "z+hidden", "z+h"]
 HIDDEN_UNITS = 40  # the hidden layer of the paper's ablation
@@ -23,7 +24,7 @@ def parameter_count(inputs: Inputs, latent_size: int, hidden_size: int) -> int:
     return ACTIONS * (latent_size + hidden_size + 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _affine(flat, offset, inputs, out):
     """out = W inputs + b with W, then b, read from `flat` at `offset`; returns where b ends."""
     count = inputs.shape[0]
@@ -35,7 +36,7 @@ def _affine(flat, offset, inputs, out):
     return offset + out.shape[0] * (count + 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def act(parameters, candidates, features, hidden_units):
     """Actions [n, 3] float32 of cars with features [n, F] float64 under their own controllers.
 

@@ -100,7 +100,7 @@ class CMAES:
 
 
 class SimpleES:
-    """The (1, lambda)-ES of the seed: the next mean is the mean of the elite; sigma decays."""
+    """A (mu, lambda)-ES: the next mean is the mean of the elite; sigma decays."""
 
     def __init__(
         self,

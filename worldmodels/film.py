@@ -1,5 +1,6 @@
-"""A video of an agent at work, panel beside panel."""
+"""Videos of an agent at work: panel beside panel, or a small GIF."""
 
+import io
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from worldmodels.errors import UserError
+from worldmodels.storage import write_bytes
 
 WIDTH, HEIGHT, PANEL, TOP = 832, 352, 192, 28
 BLUE, GREY, INK = (60, 110, 200), (225, 225, 225), (20, 20, 20)
@@ -67,6 +69,22 @@ class Film:
                 raise UserError(f"{self.path}: the video could not be written: is the disk full?")
         finally:
             self.part.unlink(missing_ok=True)
+
+
+def write_gif(path: Path, pictures: list[np.ndarray], width: int, milliseconds: int) -> None:
+    """Write uint8 [h, w, 3] pictures, `milliseconds` each, as a GIF `width` wide in 64 colours."""
+    height = round(pictures[0].shape[0] * width / pictures[0].shape[1])
+    frames = [
+        Image.fromarray(picture).resize((width, height), Image.Resampling.BOX)
+        for picture in pictures
+    ]
+    palette = frames[len(frames) // 2].quantize(64, Image.Quantize.MEDIANCUT)
+    indexed = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    content = io.BytesIO()
+    indexed[0].save(
+        content, "GIF", save_all=True, append_images=indexed[1:], duration=milliseconds, loop=0
+    )
+    write_bytes(path, content.getvalue())
 
 
 def count_frames(path: Path) -> int:

@@ -1,12 +1,18 @@
-"""Small pictures side by side, as PNG."""
+"""Pictures for people: from what V decodes, and side by side as PNG."""
 
 import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from worldmodels.storage import write_bytes
+
+
+def to_pictures(x: Tensor) -> np.ndarray:
+    """[n, 3, h, w] in [0, 1] to uint8 [n, h, w, 3]."""
+    return (x.permute(0, 2, 3, 1) * 255).round().byte().numpy()
 
 
 def write_grid(path: Path, pictures: np.ndarray, columns: int) -> None:

@@ -1,7 +1,12 @@
-"""The search of C by an evolution strategy: ask, drive, tell (Ha & Schmidhuber 2018, A.4)."""
+"""The search of C by an evolution strategy: ask, drive, tell (Ha & Schmidhuber 2018, A.4).
+
+Ours, where the paper's goes on alike for 1,800 generations: it goes in phases, with more tracks
+later, a step size begun anew, and tracks driven again on which the generation before did badly.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Protocol
 
 import numpy as np
@@ -12,7 +17,7 @@ from worldmodels.driving import Outcome
 from worldmodels.evolution import EvolutionStrategy
 from worldmodels.params import Count, Natural, Part, Positive, Section
 from worldmodels.progress import Progress
-from worldmodels.seeds import tracks_for_training, tracks_for_validation
+from worldmodels.seeds import tracks_for_training
 
 
 class Phase(Section):
@@ -24,17 +29,26 @@ class Phase(Section):
 
     from_generation: Natural
     tracks: Count
-    hard: Natural = 0
-    sigma: Positive | None = None
+    hard: Natural
+    sigma: Positive | None
 
 
 def in_order(schedule: list[Phase]) -> list[Phase]:
-    """The schedule if it begins with generation 0 and goes on from there, else ValueError."""
+    """The schedule if each phase can follow the one before, else ValueError."""
     starts = [phase.from_generation for phase in schedule]
     if starts[0] != 0 or starts != sorted(set(starts)):
         raise ValueError(f"must begin with from_generation 0 and rise; it has {starts}")
-    if schedule[0].sigma is not None:
-        raise ValueError("the first entry has no sigma: controller.sigma is where a search starts")
+    if schedule[0].sigma is not None or schedule[0].hard:
+        raise ValueError(
+            "the first entry has sigma null, since controller.sigma is where a search starts, and "
+            "hard 0, since no generation comes before"
+        )
+    for before, phase in pairwise(schedule):
+        if phase.hard > before.tracks + before.hard:
+            raise ValueError(
+                f"hard is {phase.hard} from generation {phase.from_generation} on, but the one "
+                f"before drives {before.tracks + before.hard} tracks"
+            )
     return schedule
 
 
@@ -45,12 +59,9 @@ class Plan(Part):
     env_steps: Natural
     schedule: Annotated[list[Phase], Field(min_length=1), AfterValidator(in_order)]
 
-
-class Validation(Section):
-    """How often the mean of a search is validated, in generations, and on how many tracks."""
-
-    validate_every: Count
-    validation_tracks: Count
+    def phase(self, generation: int) -> Phase:
+        """The phase that a generation belongs to: the last that has begun."""
+        return [phase for phase in self.schedule if phase.from_generation <= generation][-1]
 
 
 class Drives(Protocol):
@@ -90,20 +101,40 @@ class Search:
         """Whether the generations or the environment steps are used up."""
         return self.generation >= plan.generations or 0 < plan.env_steps <= self.env_steps
 
-    def is_beyond(self, plan: Plan) -> bool:
-        """Whether it has gone on where a search within `plan` would have stopped."""
+    def is_within(self, plan: Plan) -> bool:
+        """Whether a search by `plan` comes by here: else it has gone on where that would stop."""
         steps = [int(row["env_steps"]) for row in self.rows[:-1]]
-        return self.generation > plan.generations or any(
+        return self.generation <= plan.generations and not any(
             0 < plan.env_steps <= step for step in steps
         )
 
-    def next_population(self, phase: Phase) -> np.ndarray:
-        """The candidates [N, D] of the generation under way, asked for once."""
+    def ask(self, phase: Phase) -> np.ndarray:
+        """The candidates [N, D] of the generation under way."""
         if self.population is None:
             if phase.sigma is not None and phase.from_generation == self.generation:
                 self.strategy.restart(phase.sigma)
             self.population = self.strategy.ask()
         return self.population
+
+    def tell(self, tracks: list[int], new: int, scores: np.ndarray, validation: float | str):
+        """End the generation with its scores [N, T] on `tracks`, of which the first are `new`."""
+        on_new = scores[:, :new].mean(axis=1)
+        self.rows.append(
+            {
+                "generation": self.generation,
+                "env_steps": self.env_steps,
+                "tracks": len(tracks),
+                "population_mean": float(on_new.mean()),
+                "population_best": float(on_new.max()),
+                "population_std": float(on_new.std()),
+                "sigma": self.strategy.sigma,
+                "validation": validation,
+            }
+        )
+        assert self.population is not None
+        self.strategy.tell(self.population, scores.mean(axis=1))
+        self.hardest = [tracks[i] for i in np.argsort(scores.mean(axis=0), kind="stable")]
+        self.generation, self.population, self.outcomes = self.generation + 1, None, {}
 
 
 def search(
@@ -111,20 +142,17 @@ def search(
     arena: Drives,
     name: str,
     plan: Plan,
-    validation: Validation,
+    held_out: list[int],
+    validate_every: int,
     checkpoint: Checkpoint,
 ) -> Search:
     """Ask, drive, tell, until the generations or the environment steps are used up.
 
-    Every generation drives new tracks, the same for all its candidates, and maybe some again on
-    which the one before did badly: a car that is fast loses its points on few tracks. The
-    distribution's mean is what is validated and, in the end, what is kept: the best of noisy
-    scores would flatter.
+    All candidates of a generation drive the same tracks. The distribution's mean is what is
+    validated, on the tracks `held_out`, and, in the end, what is kept: the best of noisy scores
+    would flatter.
     """
-    held_out = tracks_for_validation(validation.validation_tracks)
-    run = checkpoint.resume()
-    if run is None or run.is_beyond(plan):
-        run = Search(strategy)
+    run = checkpoint.resume(lambda state: state.is_within(plan)) or Search(strategy)
 
     def save_if_due() -> None:
         if checkpoint.due():
@@ -132,47 +160,28 @@ def search(
 
     with Progress("train_controller", plan.generations, "generations", run.generation) as progress:
         while not run.is_over(plan):
-            phase = phase_at(plan.schedule, run.generation)
-            population = run.next_population(phase)
+            phase = plan.phase(run.generation)
+            population = run.ask(phase)
             purpose = ("controller", name, run.generation)
             tracks = tracks_for_training(phase.tracks, seed=arena.seed, purpose=purpose)
             tracks += run.hardest[: phase.hard]
             jobs = [(row, track) for row in range(len(population)) for track in tracks]
-            validate = run.generation % validation.validate_every == 0
+            validate = run.generation % validate_every == 0
             points = np.concatenate([population, run.strategy.mean[None]])
             checks = [(len(population), track) for track in held_out] if validate else []
             outcomes = arena.drive(points, jobs + checks, run.outcomes, save_if_due)
 
             returns = np.array([outcome.score for outcome in outcomes])
-            scores = returns[: len(jobs)].reshape(len(population), len(tracks))
-            on_new = scores[:, : phase.tracks].mean(axis=1)
-            run.hardest = [tracks[i] for i in np.argsort(scores.mean(axis=0), kind="stable")]
             run.env_steps += sum(outcome.steps for outcome in outcomes[: len(jobs)])
-            run.rows.append(
-                {
-                    "generation": run.generation,
-                    "env_steps": run.env_steps,
-                    "tracks": len(tracks),
-                    "population_mean": float(on_new.mean()),
-                    "population_best": float(on_new.max()),
-                    "population_std": float(on_new.std()),
-                    "sigma": run.strategy.sigma,
-                    "validation": float(returns[len(jobs) :].mean()) if validate else "",
-                }
-            )
-            run.strategy.tell(population, scores.mean(axis=1))
+            scores = returns[: len(jobs)].reshape(len(population), len(tracks))
+            validation = float(returns[len(jobs) :].mean()) if validate else ""
+            run.tell(tracks, phase.tracks, scores, validation)
             gone = round(checkpoint.seconds_before + progress.seconds(), 1)
-            run.seconds.append({"generation": run.generation, "seconds": gone})
-            run.generation, run.population, run.outcomes = run.generation + 1, None, {}
-            note = f"mean {on_new.mean():.0f} best {on_new.max():.0f}"
+            run.seconds.append({"generation": run.generation - 1, "seconds": gone})
+            note = f"population {scores.mean():.0f}"
             if validate:
-                note += f" validation {run.rows[-1]['validation']:.0f}"
+                note += f", validation {validation:.0f}"
             progress.advance(1, f"{note} after {run.env_steps} steps")
             save_if_due()
     checkpoint.save(run)  # with more generations asked for, it goes on from here
     return run
-
-
-def phase_at(schedule: list[Phase], generation: int) -> Phase:
-    """The phase that a generation belongs to: the last that has begun."""
-    return [phase for phase in schedule if phase.from_generation <= generation][-1]

@@ -7,9 +7,10 @@ Gymnasium 1.4.0 `envs/box2d/car_dynamics.py`.
 import math
 
 import Box2D
-import numba
 import numpy as np
 from gymnasium.envs.box2d.car_dynamics import SIZE, WHEELPOS, Car
+
+from worldmodels.compiled import compiled
 
 LANES = 16  # cars a block
 
@@ -48,7 +49,7 @@ MAX_TORQUE = F(_JOINT.GetMaxMotorTorque())
 ANCHORS = np.array(WHEELPOS, dtype=np.float64) * SIZE  # of the wheels on the hull
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def place(bodies, joints, lane, x, y, angle):
     """Set the car of a lane down at (x, y) in metres and `angle` in radians (float64), at rest.
 

@@ -7,9 +7,10 @@ polygons are cut to the same whole pixels of the same surface, but filled only a
 
 import math
 
-import numba
 import numpy as np
 from gymnasium.envs.box2d import car_racing
+
+from worldmodels.compiled import compiled
 
 HEIGHT, WIDTH = 84, 96
 SAMPLES_Y, SAMPLES_X = 3, 4
@@ -55,7 +56,7 @@ def pack_palette(colours: np.ndarray) -> np.ndarray:
 PALETTE = pack_palette(COLOURS)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def fill(canvas, bounds, spans, xs, ys, count, what):
     """Fill the convex polygon with whole-pixel corners (xs, ys)[:count] on the canvas.
 
@@ -103,7 +104,7 @@ def fill(canvas, bounds, spans, xs, ys, count, what):
         canvas[row, starts[row] : stops[row]] = what
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def average(canvas, palette, crop):
     """Average the samples of each pixel of the canvas [ROWS, COLUMNS] into `crop` (CROP_SHAPE)."""
     words = canvas.view(np.uint32)  # one word = the SAMPLES_X samples of a pixel
@@ -134,7 +135,7 @@ def average(canvas, palette, crop):
                 crop[row, column % 3, column // 3 + 1] = _pack(total)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _pack(total):
     """One pixel of the crop from the sum of its samples, rounded."""
     pixel = np.uint32(0)

@@ -6,7 +6,6 @@ is the same to the last bit. Source: Gymnasium 1.4.0 `envs/box2d/car_dynamics.py
 
 import math
 
-import numba
 import numpy as np
 from gymnasium.envs.box2d.car_dynamics import (
     ENGINE_POWER,
@@ -17,6 +16,7 @@ from gymnasium.envs.box2d.car_dynamics import (
 )
 from gymnasium.envs.box2d.car_racing import FPS
 
+from worldmodels.compiled import compiled
 from worldmodels.environment.bodies import ANGLE, COS, FX, FY, LANES, SIN, SPEED, VX, VY
 
 STEP = 1.0 / FPS  # seconds
@@ -26,7 +26,7 @@ BRAKE_FORCE = 15.0
 RADIUS = WHEEL_R * SIZE  # of a wheel, metres
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def drive_wheels(bodies, joints, lane, omegas, phases, controls, on_road):
     """Set the speeds of the motors and the forces on the wheels of a lane's car.
 

@@ -7,8 +7,9 @@ order, so that a tile counts at the same step. Source: Box2D 2.3, `b2Distance`, 
 
 import math
 
-import numba
 import numpy as np
+
+from worldmodels.compiled import compiled
 
 MAX_ITERATIONS = 20
 F = np.float32
@@ -21,7 +22,7 @@ SKINS = F(2) * F(0.005) + F(2) * F(0.005)
 AX, AY, BX, BY, X, Y, SHARE = range(7)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def apart(tile, tile_count, x, y, reach):
     """Whether all within `reach` of (x, y) is surely off the tile: beyond one of its edges."""
     for k in range(tile_count):
@@ -33,7 +34,7 @@ def apart(tile, tile_count, x, y, reach):
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def touching(tile, tile_count, part, part_count, x, y, sin, cos):
     """Whether `tile` [4, 2], which has `tile_count` corners, and `part` [8, 2] touch.
 
@@ -69,7 +70,7 @@ def touching(tile, tile_count, part, part_count, x, y, sin, cos):
     return count == 3 or _distance(points, count) - SKINS < TOUCHING
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _support(points, corners, k, tile, on_tile, part, on_part, x, y, sin, cos):
     """Make corners `on_tile` and `on_part` the k-th point of the simplex."""
     ax, ay = tile[on_tile, 0], tile[on_tile, 1]
@@ -80,7 +81,7 @@ def _support(points, corners, k, tile, on_tile, part, on_part, x, y, sin, cos):
     corners[k, 0], corners[k, 1] = on_tile, on_part
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _farthest(shape, count, dx, dy):
     """The corner of `shape` that is farthest along (dx, dy)."""
     best, best_value = 0, shape[0, 0] * dx + shape[0, 1] * dy
@@ -91,7 +92,7 @@ def _farthest(shape, count, dx, dy):
     return best
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _direction(points, count):
     """From a simplex of one or two points towards the origin."""
     x, y = points[0, X], points[0, Y]
@@ -103,7 +104,7 @@ def _direction(points, count):
     return ey, -ex
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _distance(points, count):
     """Between the nearest points of a simplex of one or two points, metres."""
     one, two = points[0], points[1]
@@ -116,7 +117,7 @@ def _distance(points, count):
     return math.sqrt(dx * dx + dy * dy)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _keep(points, corners, k):
     """The k-th point is the whole simplex."""
     points[0], corners[0] = points[k], corners[k]
@@ -124,7 +125,7 @@ def _keep(points, corners, k):
     return 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _keep_both(points, corners, j, k, share_j, share_k):
     """The points j < k are the simplex, (0, 1), (0, 2) or (1, 2) as Box2D stores them."""
     inverse = ONE / (share_j + share_k)
@@ -137,7 +138,7 @@ def _keep_both(points, corners, j, k, share_j, share_k):
     return 2
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _nearest_of_2(points, corners):
     """Reduce a segment to what is nearest to the origin; the number of points left."""
     x1, y1, x2, y2 = points[0, X], points[0, Y], points[1, X], points[1, Y]
@@ -151,7 +152,7 @@ def _nearest_of_2(points, corners):
     return _keep_both(points, corners, 0, 1, share_1, share_2)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _nearest_of_3(points, corners):
     """Reduce a triangle to what is nearest to the origin; 3 if it holds the origin."""
     x1, y1, x2, y2 = points[0, X], points[0, Y], points[1, X], points[1, Y]

@@ -11,11 +11,11 @@ import warnings
 from functools import lru_cache
 
 import Box2D
-import numba
 import numpy as np
 from gymnasium.envs.box2d.car_dynamics import Car
 from gymnasium.envs.box2d.car_racing import FPS
 
+from worldmodels.compiled import compiled
 from worldmodels.environment.bodies import (
     ANGLE,
     BODY_ROWS,
@@ -58,7 +58,7 @@ MAX_TRANSLATION, MAX_ROTATION = F(2), F(0.5) * PI  # a step, metres and radians
 SLOW, SLOW_SPIN, SLEEP_AFTER = F(0.01), F(2) / F(180) * PI, F(0.5)  # m/s, rad/s, seconds
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def move(bodies, joints):
     """One step of all lanes. `bodies` [5, BODY_ROWS * LANES], `joints` [4, JOINT_ROWS * LANES]."""
     for b in range(1, 5):
@@ -82,7 +82,7 @@ def move(bodies, joints):
         _settle(bodies.reshape(5, BODY_ROWS, LANES), joints.reshape(4, JOINT_ROWS, LANES), lane)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _push(body):
     """Forces change the velocities of a wheel."""
     for i in range(LANES):
@@ -90,7 +90,7 @@ def _push(body):
         body[VY * LANES + i] += STEP * (WHEEL_MASS * body[FY * LANES + i])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _advance(body):
     """Velocities change the positions, within Box2D's limits."""
     for i in range(LANES):
@@ -108,7 +108,7 @@ def _advance(body):
         body[VX * LANES + i], body[VY * LANES + i], body[SPIN * LANES + i] = vx, vy, spin
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _settle(bodies, joints, i):
     """Pull the joints of lane `i` together, place the bodies, let a car that stands sleep."""
     solved = False

@@ -6,10 +6,10 @@ last bit. `dynamics` moves the cars of a block together, `tiles` tells what they
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from gymnasium.envs.box2d.car_racing import PLAYFIELD
 
+from worldmodels.compiled import compiled
 from worldmodels.environment.bodies import (
     ANGLE,
     BODY_ROWS,
@@ -169,7 +169,7 @@ class Fleet:
         self._roads = Roads(**{k: longer(k, v) for k, v in self._roads._asdict().items()})
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def advance(cars, roads, slots, actions, rewards, ended):
     """One step of the environment for `slots`; Gymnasium's `CarRacing.step`."""
     moved = np.zeros(len(cars.bodies), dtype=np.bool_)
@@ -198,7 +198,7 @@ def advance(cars, roads, slots, actions, rewards, ended):
         ended[n] = outside or cars.visits[slot] == roads.lengths[slot]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def begin(cars, roads, slot):
     """The step without an action at the end of Gymnasium's `reset`: the others stand still."""
     block, lane = slot // LANES, slot % LANES
@@ -216,7 +216,7 @@ def begin(cars, roads, slot):
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _prepare(cars, roads, slot):
     """What comes before the motion of a step: forces, then contacts."""
     block, lane = slot // LANES, slot % LANES
@@ -234,7 +234,7 @@ def _prepare(cars, roads, slot):
     touch(cars, roads, slot, bodies, lane)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def read_poses(cars, slots, hulls, angles):
     """x, y and angle of the hull into `hulls` [slots, 3], the wheels' angles against it into
     `angles` [slots, 4]."""
@@ -249,7 +249,7 @@ def read_poses(cars, slots, hulls, angles):
             angles[slot, i] = np.float64(wheel) - np.float64(hull_angle)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def draw_all(cars, roads, slots, hulls, wheel_angles, wheel_phases, palette, observations):
     """Draw what the cars in `slots` see into `observations` [slots, 64, 64, 3]."""
     for slot in slots:

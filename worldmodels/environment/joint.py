@@ -5,10 +5,10 @@ The arithmetic of Box2D 2.3 `b2RevoluteJoint` in the same order, for the cars of
 
 import math
 
-import numba
 import numpy as np
 from gymnasium.envs.box2d.car_racing import FPS
 
+from worldmodels.compiled import compiled
 from worldmodels.environment.bodies import (
     ANCHORS,
     ANGLE,
@@ -63,7 +63,7 @@ MAX_MOTOR = STEP * MAX_TORQUE
 ARMS = ANCHORS.astype(F) - np.array([CENTRE_X, CENTRE_Y])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def begin(hull, wheel, joint, arm_x, arm_y):
     """Prepare a joint for the velocity iterations (`InitVelocityConstraints`)."""
     for i in range(LANES):
@@ -102,7 +102,7 @@ def begin(hull, wheel, joint, arm_x, arm_y):
         wheel[SPIN * LANES + i] += WHEEL_INERTIA * (motor + pz)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def turn(hull, wheel, joint):
     """The motor's part of a velocity iteration."""
     for i in range(LANES):
@@ -116,7 +116,7 @@ def turn(hull, wheel, joint):
         wheel[SPIN * LANES + i] = spin_b + WHEEL_INERTIA * (wanted - before)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def hold(hull, wheel, joint):
     """The rest of a velocity iteration where no lane's wheel is at a limit."""
     for i in range(LANES):
@@ -135,7 +135,7 @@ def hold(hull, wheel, joint):
         wheel[VY * LANES + i] += WHEEL_MASS * py
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def hold_limited(hull, wheel, joint):
     """The rest of a velocity iteration where some lanes' wheels are at a limit."""
     for i in range(LANES):
@@ -184,7 +184,7 @@ def hold_limited(hull, wheel, joint):
         wheel[SPIN * LANES + i] += WHEEL_INERTIA * pz
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def close(hull, wheel, joint, arm_x, arm_y, i):
     """One position iteration of a joint (`SolvePositionConstraints`): whether it is close."""
     angle_a, angle_b, limit = hull[ANGLE, i], wheel[ANGLE, i], joint[LIMIT, i]

@@ -10,10 +10,10 @@ Source of the geometry: Gymnasium 1.4.0 `envs/box2d/car_racing.py` and `car_dyna
 
 import math
 
-import numba
 import numpy as np
 from gymnasium.envs.box2d import car_dynamics, car_racing
 
+from worldmodels.compiled import compiled
 from worldmodels.environment.canvas import (
     BORDER_RED,
     BORDER_WHITE,
@@ -69,7 +69,7 @@ def zoom_table() -> np.ndarray:
 ZOOMS = zoom_table()
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _paint_ground(canvas, x, y, cos, sin, zoom, bounds, spans, xs, ys):
     """Paint the playfield and its grass patches, seen from (x, y)."""
     reach = math.sqrt(500.0**2 + 600.0**2) / zoom  # to the farthest corner of the crop
@@ -98,7 +98,7 @@ def _paint_ground(canvas, x, y, cos, sin, zoom, bounds, spans, xs, ys):
             fill(canvas, bounds, spans, xs, ys, 4, GRASS_PATCH)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _paint_road(
     canvas, corners, places, tiles, touched_at, frame, x, y, cos, sin, zoom, bounds, spans, xs, ys
 ):
@@ -131,7 +131,7 @@ def _paint_road(
         fill(canvas, bounds, spans, xs, ys, 4, colour)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _paint_wheel(canvas, wheel, angle, phase, zoom, bounds, spans, xs, ys):
     """Paint a wheel at its joint, turned by `angle` against the hull, rolled by `phase`."""
     at_x, at_y = WHEEL_POSITIONS[wheel, 0], WHEEL_POSITIONS[wheel, 1]
@@ -156,7 +156,7 @@ def _paint_wheel(canvas, wheel, angle, phase, zoom, bounds, spans, xs, ys):
         fill(canvas, bounds, spans, xs, ys, 4, TYRE if part == 0 else RIM)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _paint_car(canvas, wheel_angles, wheel_phases, zoom, bounds, spans, xs, ys):
     """Paint wheels and hull; the camera turns with the hull, so the hull stands upright."""
     for wheel in range(4):
@@ -171,7 +171,7 @@ def _paint_car(canvas, wheel_angles, wheel_phases, zoom, bounds, spans, xs, ys):
         fill(canvas, bounds, spans, xs, ys, count, HULL)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def paint(
     corners, places, tiles, touched_at, frame, hull, wheel_angles, wheel_phases, palette, crop
 ):
@@ -211,7 +211,7 @@ def paint(
     average(canvas, palette, crop)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def draw(
     corners, places, tiles, touched_at, frame, hull, wheel_angles, wheel_phases, palette, picture
 ):
@@ -223,7 +223,7 @@ def draw(
     resize(crop, picture)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def draw_crop(
     corners, places, tiles, touched_at, frame, hull, wheel_angles, wheel_phases, palette, out
 ):

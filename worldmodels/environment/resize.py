@@ -5,9 +5,9 @@ wide as the scale. Source: Pillow `src/libImaging/Resample.c`; the same arithmet
 results are equal to the last bit.
 """
 
-import numba
 import numpy as np
 
+from worldmodels.compiled import compiled
 from worldmodels.environment.canvas import CROP_SHAPE, HEIGHT, WIDTH
 
 SIZE = 64
@@ -61,7 +61,7 @@ TAP_AT = np.array([(2 * _BLOCK, 1, _BLOCK + 1), (_BLOCK + 1, 2 * _BLOCK + 1, 2)]
 ROW_FIRST, ROW_WEIGHTS = row_weights()
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def resize(crop, target):
     """Resize `crop` (canvas.CROP_SHAPE, its blanks 0) into `target` [64, 64, 3] uint8."""
     plane = np.empty((3, CROP_SHAPE[1] * CROP_SHAPE[2]), dtype=np.int32)

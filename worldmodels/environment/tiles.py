@@ -1,10 +1,10 @@
 """Which tiles the parts of a car touch: Box2D's contacts, and what Gymnasium makes of them."""
 
-import numba
 import numpy as np
 from Box2D import b2World
 from gymnasium.envs.box2d.car_dynamics import Car
 
+from worldmodels.compiled import compiled
 from worldmodels.environment.bodies import COS, LANES, SIN, X, Y
 from worldmodels.environment.contact import apart, touching
 from worldmodels.environment.track import NEVER
@@ -33,7 +33,7 @@ def _parts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 PARTS, PART_COUNTS, PART_CIRCLES = _parts()
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def touch(cars, roads, slot, bodies, lane):
     """Which tiles the wheels and the hull touch; Box2D's contacts, Gymnasium's `_contact`."""
     on_road, visited, touched_at = cars.on_road[slot], cars.visited[slot], cars.touched_at[slot]

@@ -1,0 +1,21 @@
+"""A CSV file of numbers, by column."""
+
+from pathlib import Path
+
+import numpy as np
+
+from worldmodels.errors import UserError
+from worldmodels.storage import read_csv
+
+
+def read_columns(path: Path) -> dict[str, np.ndarray]:
+    """The columns as numbers, NaN where a cell is empty. Raises UserError for a damaged file."""
+    try:
+        rows = read_csv(path)
+        return {key: np.array([_number(row[key]) for row in rows]) for key in rows[0]}
+    except (ValueError, IndexError, TypeError) as error:  # ValueError: bytes that are no text, too
+        raise UserError(f"{path}: damaged ({error}); `git restore` it or `dvc repro`") from None
+
+
+def _number(cell: str) -> float:
+    return float("nan") if cell == "" else float(cell)  # None, of a row cut short, is refused
