@@ -6,7 +6,8 @@ WITH := PATH="$(CURDIR)/.venv/bin:$$PATH" DVC_NO_ANALYTICS=1
 .PHONY: all test test-remotes quick verify faults benchmark drive watch clean
 
 all: .venv/ready  ## pull the trained models, bring the pipeline up to date, show the results
-	@[ ! -f dvc.lock ] || $(WITH) dvc pull || echo "Not all could be pulled; what is missing is made."
+	@[ ! -f dvc.lock ] || $(WITH) dvc pull || echo "Not all could be pulled. What is missing is" \
+		"trained now, for hours; if files of artifacts/ are damaged, git restore artifacts brings them."
 	$(WITH) dvc repro
 	@$(WITH) python -m commands.table
 

@@ -231,6 +231,7 @@ def main() -> None:
         "kills": kills,
         "went_on_from_a_checkpoint": resumed,
         "outputs_compared": len(expected),
+        "bytes_compared": verify.size(calm),
         "outputs_equal": len(expected) - len(verify.compare(expected, found)),
         "damages": damages,
     }

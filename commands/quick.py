@@ -34,15 +34,16 @@ def merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
 
 def make_copy(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
     """A copy of the code in `folder`, with a DVC of its own without git, the params tiny but for
-    `changes`."""
+    `changes`; of the rounds, those that tests/tiny.yaml makes tiny."""
     for name in CODE:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
-    params = read_yaml(ROOT / "params.yaml")
-    for change in (read_yaml(TINY), changes):
+    params, tiny = read_yaml(ROOT / "params.yaml"), read_yaml(TINY)
+    params["rounds"] = {name: params["rounds"][name] for name in tiny["rounds"]}
+    for change in (tiny, changes):
         merge(params, change)
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     dvc(folder, "init", "--no-scm", "--quiet")

@@ -35,6 +35,12 @@ def outputs(folder: Path) -> dict[str, str]:
     return {out["path"]: out["md5"] for stage in stages for out in stage["outs"]}
 
 
+def size(folder: Path) -> int:
+    """The bytes of all outputs of all stages."""
+    stages = read_yaml(folder / "dvc.lock")["stages"].values()
+    return sum(out["size"] for stage in stages for out in stage["outs"])
+
+
 def run(folder: Path, workers: int, changes: Mapping[str, Any] = quick.NONE) -> dict[str, str]:
     """The tiny pipeline in `folder`, which must be empty, as `make quick`; its outputs' md5."""
     os.environ["WM_WORKERS"] = str(workers)

@@ -31,6 +31,7 @@ TRACKS_A_CHUNK: dict[Picture, int] = {"official": 4, "drawn": CARS}
 
 class EvaluateConfig(Section):
     horizon: Annotated[int, Field(ge=1, le=1000)]  # CarRacing-v3 ends at 1,000 steps
+    resamples: Count
 
 
 class Round(Part):
@@ -120,7 +121,9 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
         "horizon": params.evaluate.horizon,
         "first_track": min(official),
     }
-    summary = summarise(returns, generator(params.seed, "evaluate", "bootstrap"))
+    summary = summarise(
+        returns, params.evaluate.resamples, generator(params.seed, "evaluate", "bootstrap")
+    )
     write_json(results / "metrics.json", summary | pairwise(official, drawn) | computed_with)
 
 

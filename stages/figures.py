@@ -95,15 +95,22 @@ def main(name: str, params: Params) -> None:
     matplotlib.use("Agg")
     results = Path("results") / name
     figures = results / "figures"
-    speeds = read_columns(results / "sample/speeds.csv")
-    vae, mdnrnn, controller = (
-        read_columns(results / s / "curve.csv")
-        for s in ("train_vae", "train_mdnrnn", "train_controller")
+    speeds = read_columns(
+        results / "sample/speeds.csv", "speed_m_per_s", "on_road", "on_edge", "on_grass"
+    )
+    vae = read_columns(results / "train_vae/curve.csv", "frames", "val_squared_error", "val_kl")
+    mdnrnn = read_columns(results / "train_mdnrnn/curve.csv", "steps", "val_nll")
+    controller = read_columns(
+        results / "train_controller/curve.csv",
+        "env_steps",
+        "population_mean",
+        "population_std",
+        "validation",
     )
     baselines, scores = (
         read_json(results / s / "metrics.json") for s in ("train_mdnrnn", "evaluate")
     )
-    returns = read_columns(results / "evaluate/returns.csv")["return"]
+    returns = read_columns(results / "evaluate/returns.csv", "return")["return"]
     save(figures / "record.png", plot_speeds, speeds)
     save(figures / "vae.png", plot_vae, vae)
     save(figures / "mdnrnn.png", plot_mdnrnn, mdnrnn, baselines)

@@ -99,15 +99,17 @@ def film_lap(agent: Agent, track: int, params: Params, path: Path) -> None:
     def look(_: np.ndarray, __: np.ndarray, ___: float, step: int) -> None:
         if step % config.lap_every == 0:
             pictures.append(np.asarray(env.render()))
+        progress.advance()
 
-    play(agent, env, track, params.seed, params.machine.device, horizon, look)
+    with Progress("render, best lap", horizon, "steps") as progress:
+        play(agent, env, track, params.seed, params.machine.device, horizon, look)
     env.close()
     write_gif(path, pictures, config.lap_width, 1000 * config.lap_every // FPS)
 
 
 def by_return(path: Path) -> list[int]:
     """The tracks of a table of returns, the worst first."""
-    scored = read_columns(path)
+    scored = read_columns(path, "track", "return")
     return scored["track"][np.argsort(scored["return"], kind="stable")].astype(int).tolist()
 
 
@@ -119,6 +121,7 @@ def main(name: str, params: Params) -> None:
     drawn, official = (
         by_return(results / "evaluate" / file) for file in ("drawn_returns.csv", "returns.csv")
     )
+    Agent.of(agent.config, vae, memory, agent.parameters)  # refuses models of other sizes
     film(agent, Onlooker(vae, memory), drawn[len(drawn) // 2], params, results / "render")
     film_lap(agent, official[-1], params, results / "render/lap.gif")
 

@@ -15,7 +15,7 @@ import torch
 from worldmodels import stage
 from worldmodels.agent import Agent, AgentConfig
 from worldmodels.arena import Arena
-from worldmodels.carry_over import carry_over, features_of
+from worldmodels.carry_over import CarryOverConfig, carry_over, features_of
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.controller import Inputs, parameter_count
 from worldmodels.evolution import CMAES, EvolutionStrategy, Optimiser, SimpleES, SimpleESConfig
@@ -44,7 +44,7 @@ class ControllerConfig(Section):
     population: Population
     start: Literal["zero", "carried"]
     sigma: Positive
-    sigma_carried: Positive
+    carry_over: CarryOverConfig
     horizon: Count
     patience: Natural
     validate_every: Count
@@ -91,7 +91,8 @@ def carried(space: SearchSpace, agent: Agent, name: str, params: Params) -> Sear
         return None
     threads = params.machine.threads
     new, old = (features_of(who, scenes, by_agent, threads) for who in (agent, earlier))
-    return carry_over(space, new, old, earlier.parameters[0], earlier.spread.astype(np.float64))
+    spread = earlier.spread.astype(np.float64)
+    return carry_over(params.controller.carry_over, space, new, old, earlier.parameters[0], spread)
 
 
 def make_strategy(
@@ -124,7 +125,7 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     agent = Agent.of(agent_config, vae, memory, blank)
     space = make_space(memory, latents, params)
     moved = carried(space, agent, name, params)
-    space, sigma = (space, config.sigma) if moved is None else (moved, config.sigma_carried)
+    space, sigma = (space, config.sigma) if moved is None else (moved, config.carry_over.sigma)
     rng = generator(params.seed, "controller", "population", name)
     strategy = make_strategy(space.dimensions, sigma, config, rng)
     horizons = (config.horizon, config.patience)

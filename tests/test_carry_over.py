@@ -5,12 +5,14 @@ import torch
 
 from tests.test_driving import make_agent
 from worldmodels.agent import AgentDriver
-from worldmodels.carry_over import FLOOR, carry_over, features_of
+from worldmodels.carry_over import CarryOverConfig, carry_over, features_of
 from worldmodels.driving import drive
 from worldmodels.environment.fleet import Fleet
 from worldmodels.evolution import CMAES, SimpleES, SimpleESConfig
 from worldmodels.scenes import Scenes
 from worldmodels.search_space import scaled_space
+
+CONFIG = CarryOverConfig(sigma=0.3, ridge=0.001, floor=0.05)
 
 
 class Watched(AgentDriver):
@@ -47,7 +49,7 @@ def test_the_mean_acts_as_before_and_samples_spread_as_before():
     old, new = two_views(rng)
     mean, spread = rng.normal(size=21), 0.1 * rng.normal(size=(21, 21))
     space = scaled_space("z", new, None, 1, 0.01)
-    carried = carry_over(space, new, old, mean, spread)
+    carried = carry_over(CONFIG, space, new, old, mean, spread)
 
     def sums(controllers, features):
         weights = controllers[:, :18].reshape(-1, 3, 6)
@@ -58,7 +60,7 @@ def test_the_mean_acts_as_before_and_samples_spread_as_before():
     samples = mean + rng.normal(size=(400, 21)) @ spread
     before = sums(samples, old).std(axis=0)
     after = sums(carried.unfold(rng.normal(size=(400, 21))), new).std(axis=0)
-    assert abs(after.mean() / before.mean() - 1) < FLOOR + 0.1
+    assert abs(after.mean() / before.mean() - 1) < CONFIG.floor + 0.1
     assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.9
 
 

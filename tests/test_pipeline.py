@@ -2,17 +2,21 @@
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 from PIL import Image
 
-from commands.quick import dvc, make_copy
 from worldmodels.agent import Agent
 from worldmodels.environment.car_racing import make_official
 from worldmodels.film import count_frames
@@ -31,22 +35,37 @@ STAGES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def pipeline(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("pipeline")
-    make_copy(folder)
-    dvc(folder, "repro", "--quiet")
-    return folder
+def environment(**more: str) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    return os.environ | {"DVC_NO_ANALYTICS": "1", "PATH": path} | more
 
 
-def say(folder: Path, *command: str) -> subprocess.CompletedProcess:
-    env = os.environ | {
-        "DVC_NO_ANALYTICS": "1",
-        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-    }
+def say(folder: Path, *command: str, **more: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, timeout=300
+        command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=600
     )
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory, root) -> subprocess.CompletedProcess:
+    temporary = str(tmp_path_factory.mktemp("quick"))
+    return say(root, sys.executable, "-m", "commands.quick", TMPDIR=temporary)
+
+
+@pytest.fixture(scope="module")
+def pipeline(quick) -> Path:
+    assert quick.returncode == 0, quick.stderr
+    (said,) = re.findall(r"ran in \d+ s, in (\S+)", quick.stdout)
+    return Path(said)
+
+
+def test_quick_says_where_its_results_are_and_leaves_the_workspace_alone(quick, pipeline, root):
+    places = re.findall(r"^(\w+): +(\S+)", quick.stdout, re.MULTILINE)
+    assert [name for name, _ in places] == ["metrics", "plots", "figures", "video"]
+    for _, place in places:
+        assert [*pipeline.glob(str(Path(place).relative_to(pipeline)))], place
+    assert root not in pipeline.parents
+    assert "results/second/evaluate/metrics.json" in quick.stdout
 
 
 def set_param(folder: Path, key: str, value) -> None:
@@ -267,6 +286,56 @@ def test_a_second_repro_is_told_that_one_is_under_way(tracked):
     assert second.returncode != 0 and "busy" in second.stderr and str(first.pid) in second.stderr
     assert first.returncode == 0
     assert "up to date" in say(tracked, sys.executable, "-m", "dvc", "status").stdout
+
+
+def test_a_third_round_is_an_entry_more(tracked):
+    path = tracked / "params.yaml"
+    tree = yaml.safe_load(path.read_text())
+    agent = "models/second/agent.safetensors"
+    tree["rounds"]["third"] = tree["rounds"]["second"] | {"policy": agent}
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+    done = say(tracked, sys.executable, "-m", "dvc", "repro", "figures@third")
+    assert done.returncode == 0, done.stderr
+    assert "sample@first' didn't change" in done.stdout
+    assert (tracked / "results/third/figures/returns.png").exists()
+    assert "round third" in say(tracked, sys.executable, "-m", "commands.table").stdout
+
+
+def test_ctrl_c_ends_a_stage_and_its_workers_with_one_line_and_it_goes_on(copy):
+    set_param(copy, "rounds.first.generations", 12)
+    command = [sys.executable, "-m", "stages.train_controller", "first"]
+    running = subprocess.Popen(
+        command,
+        cwd=copy,
+        env=environment(WM_CHECKPOINT_SECONDS="0"),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    until(lambda: [*copy.glob(".checkpoints/train_controller/first/*/state")])
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 1 and "Traceback" not in said, said
+    assert said.splitlines()[-1] == "train_controller@first: interrupted"
+    until(lambda: not workers_of(running.pid))
+    again = say(copy, *command)
+    assert again.returncode == 0 and "goes on from its checkpoint" in again.stderr
+
+
+def until(condition, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def workers_of(group: int) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found
 
 
 def test_a_damaged_object_of_the_cache_is_refused_when_it_is_read(tracked):

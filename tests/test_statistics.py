@@ -15,7 +15,7 @@ from worldmodels.statistics import interquartile_mean, summarise
 
 def test_summary_of_known_returns():
     returns = np.array([0.0, 1, 2, 3, 4, 5, 6, 99])
-    summary = summarise(returns, np.random.default_rng(1))
+    summary = summarise(returns, 10_000, np.random.default_rng(1))
     assert summary["mean"] == 15 and summary["iqm"] == 3.5
     assert (summary["min"], summary["max"], summary["episodes"]) == (0, 99, 8)
     assert summary["std"] == pytest.approx(returns.std(ddof=1))
@@ -25,7 +25,7 @@ def test_summary_of_known_returns():
 def test_bootstrap_interval_covers_as_often_as_it_says():
     rng, covered = np.random.default_rng(1), 0
     for _ in range(200):
-        summary = summarise(rng.normal(900, 60, 50), rng)
+        summary = summarise(rng.normal(900, 60, 50), 10_000, rng)
         covered += summary["ci_low"] <= 900 <= summary["ci_high"]
     assert 0.88 <= covered / 200 <= 0.99
 
@@ -35,7 +35,7 @@ def test_iqm_forgets_the_extremes():
 
 
 def test_one_track_has_no_spread():
-    assert summarise(np.array([5.0]), np.random.default_rng(1))["std"] == 0
+    assert summarise(np.array([5.0]), 100, np.random.default_rng(1))["std"] == 0
 
 
 def test_tracks_of_test_validation_and_training_never_meet():

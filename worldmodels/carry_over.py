@@ -13,12 +13,16 @@ from torch import nn
 
 from worldmodels.agent import Agent
 from worldmodels.controller import ACTIONS
+from worldmodels.params import NonNegative, Positive, Section
 from worldmodels.scenes import Scenes
 from worldmodels.search_space import SearchSpace
 from worldmodels.vae import GROUP, BatchEncoder
 
-RIDGE = 0.001  # on weights between features of unit variance
-FLOOR = 0.05  # of the mean variance carried over, put into every direction
+
+class CarryOverConfig(Section):
+    sigma: Positive
+    ridge: Positive
+    floor: NonNegative
 
 
 @torch.inference_mode()
@@ -49,7 +53,12 @@ def features_of(agent: Agent, scenes: Scenes, chosen: np.ndarray, threads: int) 
 
 
 def carry_over(
-    space: SearchSpace, new: np.ndarray, old: np.ndarray, mean: np.ndarray, spread: np.ndarray
+    config: CarryOverConfig,
+    space: SearchSpace,
+    new: np.ndarray,
+    old: np.ndarray,
+    mean: np.ndarray,
+    spread: np.ndarray,
 ) -> SearchSpace:
     """`space` moved and stretched so that a standard normal point is what the search carried over.
 
@@ -60,7 +69,7 @@ def carry_over(
     scaled = (new - space.centre) @ space.basis.T
     inputs = np.concatenate([scaled, np.ones((len(new), 1))], axis=1)
     outputs = np.concatenate([old, np.ones((len(old), 1))], axis=1)
-    penalty = RIDGE * len(inputs) * np.eye(inputs.shape[1])
+    penalty = config.ridge * len(inputs) * np.eye(inputs.shape[1])
     penalty[-1, -1] = 0
     to_old = np.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ outputs)  # [K + 1, G + 1]
 
@@ -73,6 +82,6 @@ def carry_over(
 
     moved = translated(spread)
     covariance = moved.T @ moved
-    covariance += FLOOR * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    covariance += config.floor * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     values, vectors = np.linalg.eigh(covariance)
     return space.moved(translated(mean[None])[0], vectors * np.sqrt(values))

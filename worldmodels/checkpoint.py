@@ -22,7 +22,7 @@ from worldmodels.params import PARAMS, PIPELINE, read_yaml
 from worldmodels.provenance import versions
 from worldmodels.storage import write_bytes
 
-SECONDS_BETWEEN = float(os.environ.get("WM_CHECKPOINT_SECONDS", "60"))
+SECONDS_BETWEEN = float(os.environ.get("WM_CHECKPOINT_SECONDS", "30"))
 DIGEST = hashlib.sha256
 DIGEST_SIZE = DIGEST().digest_size
 

@@ -8,12 +8,15 @@ from worldmodels.errors import UserError
 from worldmodels.storage import read_csv
 
 
-def read_columns(path: Path) -> dict[str, np.ndarray]:
-    """The columns as numbers, NaN where a cell is empty. Raises UserError for a damaged file."""
+def read_columns(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """The columns `names` as numbers, NaN where a cell is empty.
+
+    Raises UserError for a damaged file: one that lacks a column, or has a cell that is no number.
+    """
     try:
         rows = read_csv(path)
-        return {key: np.array([_number(row[key]) for row in rows]) for key in rows[0]}
-    except (ValueError, IndexError, TypeError) as error:  # ValueError: bytes that are no text, too
+        return {name: np.array([_number(row[name]) for row in rows]) for name in names}
+    except (ValueError, KeyError, TypeError) as error:  # ValueError: bytes that are no text, too
         raise UserError(f"{path}: damaged ({error}); `git restore` it or `dvc repro`") from None
 
 

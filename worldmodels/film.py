@@ -35,7 +35,10 @@ class Film:
 
     def __init__(self, path: Path, frames_per_second: float, size: tuple[int, int]):
         self.path, self.part = path, path.with_name(f".part.{path.name}")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written: {error.strerror}") from error
         self.writer = imageio_ffmpeg.write_frames(
             str(self.part),
             size,

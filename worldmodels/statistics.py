@@ -3,14 +3,12 @@
 import numpy as np
 from numpy.random import Generator
 
-RESAMPLES = 10_000
 
-
-def summarise(returns: np.ndarray, rng: Generator) -> dict[str, float | int]:
+def summarise(returns: np.ndarray, resamples: int, rng: Generator) -> dict[str, float | int]:
     """Mean, std (of the tracks), sem (of the mean), 95 % bootstrap interval of the mean, IQM
     (mean of the middle half), min, max and number of `returns` [n]."""
     count = len(returns)
-    picks = rng.integers(0, count, (RESAMPLES, count))
+    picks = rng.integers(0, count, (resamples, count))
     low, high = np.percentile(returns[picks].mean(axis=1), [2.5, 97.5])
     return {
         "mean": float(returns.mean()),

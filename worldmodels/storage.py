@@ -10,6 +10,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ import safetensors
 import torch
 from safetensors.torch import save
 
-from worldmodels.errors import UserError
+from worldmodels.errors import UserError, damaged
 
 ModelType = TypeVar("ModelType", bound=torch.nn.Module)
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -35,7 +36,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
@@ -105,9 +107,9 @@ def load_model(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch.T
         described = json.dumps({"kind": found, "config": config}, sort_keys=True)
         whole = recorded == _digest_of(tensors, described)
     except Exception as error:  # whatever a damaged header makes the parser raise
-        raise UserError(_damaged(path, f"{type(error).__name__}: {error}")) from None
+        raise damaged(path, f"{type(error).__name__}: {error}") from None
     if not whole:
-        raise UserError(_damaged(path, "its digest does not match what it holds"))
+        raise damaged(path, "its digest does not match what it holds")
     if found != kind:
         raise UserError(f"{path}: holds a model of kind {found!r}, not {kind!r}")
     return config, tensors
@@ -127,10 +129,3 @@ def _digest_of(tensors: Mapping[str, torch.Tensor], described: str) -> str:
     flat = ((name, tensor.flatten().view(torch.uint8).numpy()) for name, tensor in tensors.items())
     shapes = json.dumps({name: [str(t.dtype), *t.shape] for name, t in tensors.items()})
     return digest(flat, described + shapes)
-
-
-def _damaged(path: Path, why: str) -> str:
-    return (
-        f"{path}: damaged ({why}); delete it and its copy in the cache, then `dvc pull`, "
-        "or make it again with `dvc repro`"
-    )

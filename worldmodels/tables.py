@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worldmodels.errors import UserError
+from worldmodels.errors import UserError, damaged
 from worldmodels.storage import digest, write_bytes
 
 ROWS_A_GROUP = 1 << 16
@@ -49,9 +49,9 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
         flat = {name: table[name].to_numpy() for name in table.column_names}
         whole = (table.schema.metadata or {}).get(DIGEST_KEY) == digest(flat.items()).encode()
     except Exception as error:  # whatever a damaged footer or page makes the parser raise
-        raise UserError(_damaged(path, f"{type(error).__name__}: {error}")) from None
+        raise damaged(path, f"{type(error).__name__}: {error}") from None
     if not whole:
-        raise UserError(_damaged(path, "its digest does not match what it holds"))
+        raise damaged(path, "its digest does not match what it holds")
     columns: dict[str, list[np.ndarray]] = {}
     for name, array in flat.items():
         stem, _, index = name.rpartition("_")
@@ -61,7 +61,3 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
         name: np.stack(parts, axis=1) if name in split else parts[0]
         for name, parts in columns.items()
     }
-
-
-def _damaged(path: Path, why: str) -> str:
-    return f"{path}: damaged ({why}); delete it, then `dvc checkout`, `dvc pull` or `dvc repro`"
