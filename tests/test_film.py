@@ -35,10 +35,10 @@ def test_damaged_columns_are_refused_by_name(tmp_path, content):
     path = tmp_path / "returns.csv"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"returns\.csv"):
-        read_columns(path)
+        read_columns(path, "track", "return")
 
 
 def test_an_empty_cell_is_no_number(tmp_path):
     (tmp_path / "curve.csv").write_text("generation,validation\n0,\n1,5\n")
-    columns = read_columns(tmp_path / "curve.csv")
+    columns = read_columns(tmp_path / "curve.csv", "validation")
     assert np.isnan(columns["validation"][0]) and columns["validation"][1] == 5

@@ -303,6 +303,7 @@ def test_a_third_round_is_an_entry_more(tracked):
 
 def test_ctrl_c_ends_a_stage_and_its_workers_with_one_line_and_it_goes_on(copy):
     set_param(copy, "rounds.first.generations", 12)
+    shutil.rmtree(copy / ".checkpoints")  # of the search that the copy has behind it
     command = [sys.executable, "-m", "stages.train_controller", "first"]
     running = subprocess.Popen(
         command,

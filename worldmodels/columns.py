@@ -15,6 +15,8 @@ def read_columns(path: Path, *names: str) -> dict[str, np.ndarray]:
     """
     try:
         rows = read_csv(path)
+        if not rows:
+            raise ValueError("no rows")
         return {name: np.array([_number(row[name]) for row in rows]) for name in names}
     except (ValueError, KeyError, TypeError) as error:  # ValueError: bytes that are no text, too
         raise UserError(f"{path}: damaged ({error}); `git restore` it or `dvc repro`") from None
