@@ -29,16 +29,19 @@ PORTABLE: dict[str, Any] = {
 }
 
 
+def _outs(folder: Path) -> list[dict[str, Any]]:
+    stages = read_yaml(folder / "dvc.lock")["stages"].values()
+    return [out for stage in stages for out in stage["outs"]]
+
+
 def outputs(folder: Path) -> dict[str, str]:
     """The md5 of every output of every stage, as DVC has it."""
-    stages = read_yaml(folder / "dvc.lock")["stages"].values()
-    return {out["path"]: out["md5"] for stage in stages for out in stage["outs"]}
+    return {out["path"]: out["md5"] for out in _outs(folder)}
 
 
 def size(folder: Path) -> int:
     """The bytes of all outputs of all stages."""
-    stages = read_yaml(folder / "dvc.lock")["stages"].values()
-    return sum(out["size"] for stage in stages for out in stage["outs"])
+    return sum(out["size"] for out in _outs(folder))
 
 
 def run(folder: Path, workers: int, changes: Mapping[str, Any] = quick.NONE) -> dict[str, str]:

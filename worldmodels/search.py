@@ -116,7 +116,9 @@ class Search:
             self.population = self.strategy.ask()
         return self.population
 
-    def tell(self, tracks: list[int], new: int, scores: np.ndarray, validation: float | str):
+    def tell(
+        self, tracks: list[int], new: int, scores: np.ndarray, validation: float | str
+    ) -> None:
         """End the generation with its scores [N, T] on `tracks`, of which the first are `new`."""
         on_new = scores[:, :new].mean(axis=1)
         self.rows.append(
