@@ -240,10 +240,9 @@ class FakeArena:
 
 
 def search_for(checkpoint, generations, optimiser):
-    schedule = [
-        {"from_generation": 0, "tracks": 2, "hard": 0, "sigma": None},
-        {"from_generation": 4, "tracks": 2, "hard": 1, "sigma": 0.1},
-    ]
+    first = {"from_generation": 0, "tracks": 2, "hard": 0, "sigma": None, "compress_beyond": None}
+    later = {"from_generation": 4, "hard": 1, "sigma": 0.1, "compress_beyond": 40}
+    schedule = [first, {**first, **later}]
     plan = Plan(generations=generations, env_steps=0, schedule=schedule)
     rng = np.random.default_rng(1)
     if optimiser == "cma-es":

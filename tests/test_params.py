@@ -38,7 +38,8 @@ def test_the_committed_params_are_accepted(change):
 
 
 def phase(start, hard=0, sigma=None):
-    return {"from_generation": start, "tracks": 1, "hard": hard, "sigma": sigma}
+    counts = {"from_generation": start, "tracks": 1, "hard": hard}
+    return {**counts, "sigma": sigma, "compress_beyond": None}
 
 
 @pytest.mark.parametrize(

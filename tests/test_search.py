@@ -9,12 +9,18 @@ from worldmodels.checkpoint import Checkpoint
 from worldmodels.driving import Outcome, refuse_nan
 from worldmodels.errors import UserError
 from worldmodels.evolution import CMAES, SimpleES, SimpleESConfig
-from worldmodels.search import Plan, search
+from worldmodels.search import Plan, fitness, search
 from worldmodels.seeds import tracks_for_validation
 
 
-def phase(start, tracks, hard=0, sigma=None):
-    return {"from_generation": start, "tracks": tracks, "hard": hard, "sigma": sigma}
+def phase(start, tracks, hard=0, sigma=None, compress_beyond=None):
+    return {
+        "from_generation": start,
+        "tracks": tracks,
+        "hard": hard,
+        "sigma": sigma,
+        "compress_beyond": compress_beyond,
+    }
 
 
 SCHEDULE = [phase(0, 2), phase(3, 5)]
@@ -108,6 +114,38 @@ def test_the_tracks_on_which_a_population_did_worst_are_driven_again_and_count()
     expected = -candidates.mean() * worth[:4].mean()
     assert rows[5]["population_mean"] == pytest.approx(expected)
     assert worth[:4].mean() != worth.mean()
+
+
+def test_a_score_counts_by_how_far_it_is_from_the_median_of_its_track():
+    scores = np.array([[900.0, 50.0], [901.0, 60.0], [899.0, 70.0], [200.0, 80.0], [905.0, 40.0]])
+    np.testing.assert_array_equal(fitness(scores, None), scores.mean(axis=1))
+    np.testing.assert_allclose(fitness(scores, 1e9), (scores - [900, 60]).mean(axis=1), atol=1e-3)
+    shaped = fitness(scores[:, :1], 40.0)
+    assert list(np.argsort(shaped)) == list(np.argsort(scores[:, 0]))
+    assert shaped[1] == pytest.approx(1, abs=0.02) and shaped[1] == -shaped[2]
+    assert shaped[3] == pytest.approx(-40 * np.log(1 + 700 / 40))
+    easier = scores + np.array([0, 500])
+    np.testing.assert_allclose(fitness(easier, 40.0), fitness(scores, 40.0))
+
+
+def test_one_lost_car_decides_a_search_on_mean_scores_only():
+    class LosesOne(FakeArena):
+        """Candidate 0 loses one car of twelve, and is better on the other tracks."""
+
+        def drive(self, points, jobs, outcomes, on_done):
+            tracks = list(dict.fromkeys(track for _, track in jobs))
+            places = [tracks.index(t) for _, t in jobs]
+            usual = [900.0, 870.0, 869.0, 868.0, 0.0]
+            scores = [0.0 if c == p == 0 else usual[c] for (c, _), p in zip(jobs, places)]
+            return [Outcome(*job, score, 10, None) for job, score in zip(jobs, scores)]
+
+    best = {}
+    for compress_beyond in (None, 40.0):
+        strategy = Told(np.zeros(3), 0.5, 4, np.random.default_rng(1))
+        schedule = [phase(0, 12, compress_beyond=compress_beyond)]
+        run(1, 0, 1, schedule, strategy, LosesOne())
+        best[compress_beyond] = int(np.argmax(strategy.fitness[0]))
+    assert best == {None: 1, 40.0: 0}
 
 
 @pytest.mark.parametrize("optimiser", ["cma-es", "simple-es"])

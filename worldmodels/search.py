@@ -24,13 +24,15 @@ class Phase(Section):
     """What holds from a generation on.
 
     A candidate drives `tracks` new tracks and `hard` of the generation before, those on which its
-    population did worst; `sigma` is a step size begun anew, None where the strategy's own goes on.
+    population did worst; `sigma` is a step size begun anew, None where the strategy's own goes on;
+    `compress_beyond` is as in `fitness`.
     """
 
     from_generation: Natural
     tracks: Count
     hard: Natural
     sigma: Positive | None
+    compress_beyond: Positive | None
 
 
 def in_order(schedule: list[Phase]) -> list[Phase]:
@@ -117,10 +119,10 @@ class Search:
         return self.population
 
     def tell(
-        self, tracks: list[int], new: int, scores: np.ndarray, validation: float | str
+        self, phase: Phase, tracks: list[int], scores: np.ndarray, validation: float | str
     ) -> None:
-        """End the generation with its scores [N, T] on `tracks`, of which the first are `new`."""
-        on_new = scores[:, :new].mean(axis=1)
+        """End the generation with its scores [N, T] on `tracks`, of which the new come first."""
+        on_new = scores[:, : phase.tracks].mean(axis=1)
         self.rows.append(
             {
                 "generation": self.generation,
@@ -134,9 +136,22 @@ class Search:
             }
         )
         assert self.population is not None
-        self.strategy.tell(self.population, scores.mean(axis=1))
+        self.strategy.tell(self.population, fitness(scores, phase.compress_beyond))
         self.hardest = [tracks[i] for i in np.argsort(scores.mean(axis=0), kind="stable")]
         self.generation, self.population, self.outcomes = self.generation + 1, None, {}
+
+
+def fitness(scores: np.ndarray, compress_beyond: float | None) -> np.ndarray:
+    """The fitness [N] of candidates with scores [N, T] on the tracks that all of them drove.
+
+    The mean score; or, with `compress_beyond` (points), the mean of how far each score is from the
+    track's median, where what goes beyond so many points counts by its logarithm. One lost car
+    costs hundreds of points, most often by chance, and hides what the candidates differ in.
+    """
+    if compress_beyond is None:
+        return scores.mean(axis=1)
+    away = (scores - np.median(scores, axis=0)) / compress_beyond
+    return (compress_beyond * np.sign(away) * np.log1p(np.abs(away))).mean(axis=1)
 
 
 def search(
@@ -177,7 +192,7 @@ def search(
             run.env_steps += sum(outcome.steps for outcome in outcomes[: len(jobs)])
             scores = returns[: len(jobs)].reshape(len(population), len(tracks))
             validation = float(returns[len(jobs) :].mean()) if validate else ""
-            run.tell(tracks, phase.tracks, scores, validation)
+            run.tell(phase, tracks, scores, validation)
             gone = round(checkpoint.seconds_before + progress.seconds(), 1)
             run.seconds.append({"generation": run.generation - 1, "seconds": gone})
             note = f"population {scores.mean():.0f}"
