@@ -19,7 +19,7 @@ from worldmodels.mdnrnn import MDNRNN, Losses, MDNRNNConfig, mdnrnn_losses, save
 from worldmodels.params import Count, NonNegative, Part, Positive, Seed, Share
 from worldmodels.progress import Progress
 from worldmodels.seeds import generator, torch_generator
-from worldmodels.sequences import Sequences
+from worldmodels.sequences import Sequences, with_rewards_ahead
 from worldmodels.storage import write_csv, write_json
 from worldmodels.training import Training, due
 from worldmodels.vae import reparameterise
@@ -38,6 +38,7 @@ class TrainingConfig(MDNRNNConfig):
 
 class Round(Part):
     mdnrnn_steps: Count
+    reward_steps: Count
 
 
 class Params(Part):
@@ -62,6 +63,8 @@ def train(
     """
     config = params.mdnrnn
     size = config.batch_size * config.sequence
+    # The error of a mean of n rewards falls as 1/n: so weighted, n changes nothing in its share.
+    reward_weight = config.reward_weight * params.round.reward_steps
     batches = max(params.round.mdnrnn_steps // size, 1)
     learner = Training(model, config.learning_rate, batches)
     rng = generator(params.seed, "mdnrnn", "windows")
@@ -79,7 +82,7 @@ def train(
         for batch in range(done + 1, batches + 1):
             windows = training.windows(config.batch_size, config.sequence, rng)
             losses = predict(model, windows, noise, device)
-            loss = losses.nll + config.reward_weight * losses.reward
+            loss = losses.nll + reward_weight * losses.reward
             loss = loss + config.end_weight * losses.end
             learner.step(
                 loss, "mdnrnn.learning_rate", f"{batch * size} steps", config.gradient_clip
@@ -158,6 +161,7 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     device = stage.prepare(params.machine.device, params.machine.threads)
     latents = Latents.load(Path("data") / name / "latents.parquet")
     held = held_out(latents.lengths, params.validation_share, params.seed)
+    latents = with_rewards_ahead(latents, params.round.reward_steps)
     training, validation = Sequences(latents, ~held), Sequences(latents, held)
 
     torch.manual_seed(torch_generator(params.seed, "mdnrnn", "weights").initial_seed())

@@ -13,7 +13,7 @@ from worldmodels.latents import Latents, quantise
 from worldmodels.recording import Noisy
 from worldmodels.scenes import Scenes
 from worldmodels.seeds import generator
-from worldmodels.sequences import Sequences
+from worldmodels.sequences import Sequences, with_rewards_ahead
 from worldmodels.tables import read_table, write_table
 from worldmodels.validation import held_out
 
@@ -217,3 +217,14 @@ def test_episodes_come_whole_and_padded(latents):
     assert windows["is_step"].sum(1).tolist() == [5, 15]
     assert windows["has_next"].sum(1).tolist() == [4, 14]
     assert windows["mu"].shape == (2, 16, 2)
+
+
+def test_rewards_ahead_are_means_within_the_episode(latents):
+    assert with_rewards_ahead(latents, 1) is latents
+    ahead = with_rewards_ahead(latents, 4)
+    for start, length in ((0, 10), (10, 5), (15, 15)):
+        for step in range(start, start + length):
+            left = latents.rewards[step : min(step + 4, start + length)]
+            assert ahead.rewards[step] == pytest.approx(left.mean(), rel=1e-6)
+    assert ahead.rewards.dtype == np.float32
+    assert ahead.mu is latents.mu and latents.rewards[0] == 0

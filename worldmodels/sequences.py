@@ -1,6 +1,7 @@
 """Cut episodes of latents into padded batches of sequences for M."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -71,3 +72,18 @@ class Sequences:
             "is_step": inside[:, :-1],
         }
         return {name: torch.from_numpy(np.asarray(c, np.float32)) for name, c in columns.items()}
+
+
+def with_rewards_ahead(latents: Latents, steps: int) -> Latents:
+    """The same record, with the mean reward of `steps` steps, this one first, as each reward.
+
+    An episode's last steps have the mean of what is left of it. A single reward tells a tile from
+    none; the mean tells how fast tiles come.
+    """
+    if steps == 1:
+        return latents
+    total = np.concatenate([[0.0], np.cumsum(latents.rewards, dtype=np.float64)])
+    now = np.arange(len(latents.rewards))
+    until = np.minimum(now + steps, np.cumsum(latents.lengths)[latents.episode])
+    means = (total[until] - total[now]) / (until - now)
+    return replace(latents, rewards=means.astype(np.float32))
