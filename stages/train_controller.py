@@ -156,5 +156,5 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
 
 
 if __name__ == "__main__":
-    only_how_far = ("rounds.${key}.generations", "rounds.${key}.env_steps")
-    stage.run_long("train_controller", Params, main, apart_from=only_how_far)
+    plan = ("rounds.${key}.generations", "rounds.${key}.env_steps", "rounds.${key}.schedule")
+    stage.run_long("train_controller", Params, main, apart_from=plan)  # see Search.is_within

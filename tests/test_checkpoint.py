@@ -239,9 +239,9 @@ class FakeArena:
         return [outcomes[job] for job in range(len(jobs))]
 
 
-def search_for(checkpoint, generations, optimiser):
+def search_for(checkpoint, generations, optimiser, sigma=0.1):
     first = {"from_generation": 0, "tracks": 2, "hard": 0, "sigma": None, "compress_beyond": None}
-    later = {"from_generation": 4, "hard": 1, "sigma": 0.1, "compress_beyond": 40}
+    later = {"from_generation": 4, "hard": 1, "sigma": sigma, "compress_beyond": 40}
     schedule = [first, {**first, **later}]
     plan = Plan(generations=generations, env_steps=0, schedule=schedule)
     rng = np.random.default_rng(1)
@@ -275,6 +275,17 @@ def test_more_generations_go_on_where_the_search_ended_and_fewer_start_anew(tmp_
     with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
         assert search_for(checkpoint, 3, "cma-es") == search_for(Checkpoint(None), 3, "cma-es")
         assert checkpoint.seconds_before == 0
+
+
+@pytest.mark.parametrize("generations, goes_on", [(3, True), (4, True), (6, False)])
+def test_a_schedule_may_change_where_the_search_has_not_come_yet(tmp_path, generations, goes_on):
+    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
+        search_for(checkpoint, generations, "cma-es")
+    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
+        other = search_for(checkpoint, 9, "cma-es", sigma=0.2)  # from generation 4 on
+        assert (checkpoint.seconds_before > 0) == goes_on
+    assert other == search_for(Checkpoint(None), 9, "cma-es", sigma=0.2)
+    assert other != search_for(Checkpoint(None), 9, "cma-es")
 
 
 def test_a_record_stopped_and_resumed_is_one_record(tmp_path, tiny, monkeypatch):

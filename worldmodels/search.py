@@ -85,9 +85,10 @@ class Drives(Protocol):
 class Search:
     """How far a search has come; `population` and `outcomes` are of the generation under way.
 
-    `hardest` are the tracks of the generation before, the worst of them first. `rows` has a row a
-    generation, where the population's figures are those on new tracks and `validation` belongs to
-    the mean *before* its update; `seconds` has the seconds gone after each.
+    `hardest` are the tracks of the generation before, the worst of them first; `phases` has what
+    held in each generation, the one under way included. `rows` has a row a generation, where the
+    population's figures are those on new tracks and `validation` belongs to the mean *before* its
+    update; `seconds` has the seconds gone after each.
     """
 
     strategy: EvolutionStrategy
@@ -96,6 +97,7 @@ class Search:
     population: np.ndarray | None = None
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     hardest: list[int] = field(default_factory=list)
+    phases: list[Phase] = field(default_factory=list)
     rows: list[dict[str, float | str]] = field(default_factory=list)
     seconds: list[dict[str, float]] = field(default_factory=list)
 
@@ -104,11 +106,12 @@ class Search:
         return self.generation >= plan.generations or 0 < plan.env_steps <= self.env_steps
 
     def is_within(self, plan: Plan) -> bool:
-        """Whether a search by `plan` comes by here: else it has gone on where that would stop."""
+        """Whether a search by `plan` comes by here: else that would have gone other ways so far,
+        or would have stopped."""
+        planned = [plan.phase(generation) for generation in range(len(self.phases))]
         steps = [int(row["env_steps"]) for row in self.rows[:-1]]
-        return self.generation <= plan.generations and not any(
-            0 < plan.env_steps <= step for step in steps
-        )
+        goes_on = not any(0 < plan.env_steps <= step for step in steps)
+        return self.phases == planned and self.generation <= plan.generations and goes_on
 
     def ask(self, phase: Phase) -> np.ndarray:
         """The candidates [N, D] of the generation under way."""
@@ -116,6 +119,7 @@ class Search:
             if phase.sigma is not None and phase.from_generation == self.generation:
                 self.strategy.restart(phase.sigma)
             self.population = self.strategy.ask()
+            self.phases.append(phase)
         return self.population
 
     def tell(
