@@ -20,17 +20,15 @@ from worldmodels.errors import UserError
 from worldmodels.film import Film
 from worldmodels.params import PARAMS, read_yaml
 from worldmodels.play import play
-from worldmodels.storage import read_json
+from worldmodels.results import read_metrics
 
 
 def best_agent() -> Path:
     """The agent of the round that did best on the validation tracks."""
-    scores = {
-        name: read_json(Path("results") / name / "train_controller/metrics.json")[
-            "validation_mean"
-        ]
-        for name in read_yaml(PARAMS)["rounds"]
-    }
+    scores = {}
+    for name in read_yaml(PARAMS)["rounds"]:
+        path = Path("results") / name / "train_controller/metrics.json"
+        scores[name] = read_metrics(path, "validation_mean")["validation_mean"]
     return Path("models") / max(scores, key=scores.__getitem__) / "agent.safetensors"
 
 

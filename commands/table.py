@@ -2,13 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from worldmodels import paper
 from worldmodels.errors import UserError
 from worldmodels.params import PARAMS, read_yaml
 from worldmodels.provenance import RUNS
-from worldmodels.storage import read_csv, read_json
+from worldmodels.results import read_metrics
+from worldmodels.storage import read_csv
 
 HEADER = "| | mean | 95 % | std | worst | tracks | minutes | hardware |"
 PAPER = [
@@ -18,10 +18,11 @@ PAPER = [
     f"| {paper.TRACKS} | | |",
     f"| paper: V + C | {paper.V_MEAN} | | {paper.V_STD} | | {paper.TRACKS} | | |",
 ]
+SCORES = ("mean", "ci_low", "ci_high", "std", "min", "episodes")
 TRAINING = ("sample", "train_vae", "encode", "train_mdnrnn", "train_controller")
 
 
-def row(up_to: list[str], metrics: dict[str, Any], runs: list[dict[str, str]]) -> str:
+def row(up_to: list[str], metrics: dict[str, float], runs: list[dict[str, str]]) -> str:
     """The last of the rounds `up_to`: test score, and minutes of training from the first on."""
     stages = [r for r in runs if r["round"] in up_to and r["stage"] in TRAINING]
     minutes = sum(float(run["seconds"]) for run in stages) / 60
@@ -29,7 +30,7 @@ def row(up_to: list[str], metrics: dict[str, Any], runs: list[dict[str, str]]) -
     interval = f"{metrics['ci_low']:.0f} to {metrics['ci_high']:.0f}"
     return (
         f"| ours, round {up_to[-1]} | {metrics['mean']:.0f} | {interval} | {metrics['std']:.0f} "
-        f"| {metrics['min']:.0f} | {metrics['episodes']} | {minutes:.0f} | {hardware} |"
+        f"| {metrics['min']:.0f} | {metrics['episodes']:.0f} | {minutes:.0f} | {hardware} |"
     )
 
 
@@ -38,7 +39,7 @@ def table(results: Path, runs: list[dict[str, str]]) -> str:
     rounds = list(read_yaml(PARAMS)["rounds"])
     paths = {name: results / name / "evaluate" / "metrics.json" for name in rounds}
     rows = [
-        row(rounds[: index + 1], read_json(paths[name]), runs)
+        row(rounds[: index + 1], read_metrics(paths[name], *SCORES), runs)
         for index, name in enumerate(rounds)
         if paths[name].exists()
     ]

@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from worldmodels import paper, stage
-from worldmodels.columns import read_columns
 from worldmodels.params import Part
-from worldmodels.storage import read_json, write_bytes
+from worldmodels.results import read_columns, read_metrics
+from worldmodels.storage import write_bytes
 
 
 class Params(Part):
@@ -107,9 +107,9 @@ def main(name: str, params: Params) -> None:
         "population_std",
         "validation",
     )
-    baselines, scores = (
-        read_json(results / s / "metrics.json") for s in ("train_mdnrnn", "evaluate")
-    )
+    names = ("baseline_same_nll", "baseline_gaussian_nll")
+    baselines = read_metrics(results / "train_mdnrnn/metrics.json", *names)
+    scores = read_metrics(results / "evaluate/metrics.json", "mean")
     returns = read_columns(results / "evaluate/returns.csv", "return")["return"]
     save(figures / "record.png", plot_speeds, speeds)
     save(figures / "vae.png", plot_vae, vae)

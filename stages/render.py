@@ -14,7 +14,6 @@ from gymnasium.envs.box2d.car_racing import FPS
 
 from worldmodels import stage
 from worldmodels.agent import Agent
-from worldmodels.columns import read_columns
 from worldmodels.environment.car_racing import DrawnCarRacing, make_official
 from worldmodels.film import HEIGHT, WIDTH, Film, Shot, compose, write_gif
 from worldmodels.images import to_pictures, write_grid
@@ -22,6 +21,7 @@ from worldmodels.mdnrnn import MDNRNN, expected_next, load_mdnrnn
 from worldmodels.params import Count, Natural, Part, Section, Seed
 from worldmodels.play import play
 from worldmodels.progress import Progress
+from worldmodels.results import read_columns
 from worldmodels.vae import VAE, load_vae, to_input
 
 

@@ -1,12 +1,9 @@
 """What is filmed, and how it is written."""
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from stages.render import by_return
-from worldmodels.columns import read_columns
-from worldmodels.errors import UserError
 from worldmodels.film import write_gif
 
 
@@ -26,19 +23,3 @@ def test_tracks_come_in_the_order_of_their_returns(tmp_path):
     path = tmp_path / "returns.csv"
     path.write_text("track,return,steps\n1000000,30.5,9\n1000001,-2,9\n1000002,800,9\n")
     assert by_return(path) == [1000001, 1000000, 1000002]
-
-
-@pytest.mark.parametrize(
-    "content", [b"track,return\n1,\xff\n", b"track,return\n1\n", b"", b"a\nb\n"]
-)
-def test_damaged_columns_are_refused_by_name(tmp_path, content):
-    path = tmp_path / "returns.csv"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r"returns\.csv"):
-        read_columns(path, "track", "return")
-
-
-def test_an_empty_cell_is_no_number(tmp_path):
-    (tmp_path / "curve.csv").write_text("generation,validation\n0,\n1,5\n")
-    columns = read_columns(tmp_path / "curve.csv", "validation")
-    assert np.isnan(columns["validation"][0]) and columns["validation"][1] == 5
