@@ -43,8 +43,8 @@ class Checkpoint:
     def of(cls, stage: str, round_name: str, apart_from: tuple[str, ...] = ()) -> "Checkpoint":
         """The checkpoint for what the stage's inputs are now.
 
-        `apart_from` names params that the state does not depend on, since they only say how far to
-        go: a state that has come to an end is kept, to be taken further.
+        `apart_from` names params that rule no state out: the stage sees in `resume` whether they
+        lead by where it is. A state that has come to an end is kept, to be taken further.
         """
         mark = fingerprint(stage, round_name, apart_from)
         return cls(root() / stage / round_name / mark, f"{stage}@{round_name}", bool(apart_from))

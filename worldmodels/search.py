@@ -148,9 +148,10 @@ class Search:
 def fitness(scores: np.ndarray, compress_beyond: float | None) -> np.ndarray:
     """The fitness [N] of candidates with scores [N, T] on the tracks that all of them drove.
 
-    The mean score; or, with `compress_beyond` (points), the mean of how far each score is from the
-    track's median, where what goes beyond so many points counts by its logarithm. One lost car
-    costs hundreds of points, most often by chance, and hides what the candidates differ in.
+    The mean score; or, with `compress_beyond` = w (points), the mean of w log(1 + |d| / w), with
+    the sign of d, the score less the track's median: d itself while far below w, its logarithm
+    far beyond. One lost car costs hundreds of points, most often by chance, and hides what the
+    candidates differ in.
     """
     if compress_beyond is None:
         return scores.mean(axis=1)

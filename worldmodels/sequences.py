@@ -81,7 +81,7 @@ def with_rewards_ahead(latents: Latents, steps: int) -> Latents:
     none; the mean tells how fast tiles come.
     """
     if steps == 1:
-        return latents
+        return latents  # to the last bit; differences of sums are rounded
     total = np.concatenate([[0.0], np.cumsum(latents.rewards, dtype=np.float64)])
     now = np.arange(len(latents.rewards))
     until = np.minimum(now + steps, np.cumsum(latents.lengths)[latents.episode])
