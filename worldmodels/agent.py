@@ -124,21 +124,23 @@ class AgentDriver:
         if self.agent.config.latent == "sample":
             self.random[slot] = generator(self.seed, "latent", track)
 
-    @torch.inference_mode()
     def act(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
         """Actions [n, 3] float32 for the cars in `slots` [n], which see uint8 [n, 64, 64, 3]."""
+        features = self.features(slots, observations)
+        return act(self.agent.parameters, self.candidates[slots], features, self.hidden_units)
+
+    @torch.inference_mode()
+    def features(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
+        """What C is given, float64 [n, Z] or [n, Z + H], of the cars in `slots` [n]."""
         count = len(slots)
         padded = np.zeros((-(-count // GROUP) * GROUP, *observations.shape[1:]), dtype=np.uint8)
         padded[:count] = observations
         mu, logvar = self.encoder(padded)
-        z = mu if self.agent.config.latent == "mu" else self._sample(mu, logvar, slots)
-        features = z[:count]
+        self.seen = mu if self.agent.config.latent == "mu" else self._sample(mu, logvar, slots)
+        features = self.seen[:count]
         if self.agent.config.inputs == "z+h":
             features = torch.cat([features, self.hidden[slots]], dim=1)
-        wide = features.double().numpy()
-        which = self.candidates[slots]
-        self.seen = z
-        return act(self.agent.parameters, which, wide, self.hidden_units)
+        return features.double().numpy()
 
     @torch.inference_mode()
     def took(self, slots: np.ndarray, actions: np.ndarray) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from loky import get_reusable_executor
 from loky.process_executor import BrokenProcessPool
+from threadpoolctl import threadpool_limits
 
 from worldmodels.errors import UserError
 
@@ -91,6 +92,7 @@ def _start(parent: int) -> None:
     frame costs a tenth of the time.
     """
     torch.set_num_threads(1)
+    threadpool_limits(1)  # those of numpy
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):

@@ -31,6 +31,9 @@ from worldmodels.environment.resize import SIZE
 from worldmodels.environment.tiles import touch
 from worldmodels.environment.track import NEVER, track_of
 
+AHEAD = np.array([0, 2, 4, 7, 10, 14, 18, 23, 28, 34])  # tiles
+SITUATION = 3 + 4 + 4 + 4 + 2 * len(AHEAD)  # numbers in `Fleet.situation`
+
 
 class Cars(NamedTuple):
     """What changes at each step, by block and lane or by slot."""
@@ -128,6 +131,43 @@ class Fleet:
     def touched_at(self, slot: int) -> np.ndarray:
         """The frame [N] from which each tile looks touched, NEVER if it does not."""
         return self._cars.touched_at[slot, : self._roads.lengths[slot]].copy()
+
+    def visited(self, slot: int) -> np.ndarray:
+        """Which tiles the car has touched, bool [N]."""
+        return self._cars.visited[slot, : self._roads.lengths[slot]].copy()
+
+    def situation(self, tiles: np.ndarray) -> np.ndarray:
+        """What no picture tells a car plainly, [slots, SITUATION] in numbers of about one.
+
+        Its speed ahead and aside, how fast it turns, the wheels' spin, steering and grip on the
+        road, and where the road AHEAD of its tile, of `tiles` [slots], lies from it.
+        """
+        count, cars, roads = len(tiles), self._cars, self._roads
+        hulls = cars.bodies[:-1].reshape(-1, 5, BODY_ROWS, LANES)[:, 0]
+        x, y, angle, vx, vy, spin = (
+            hulls[:, row].reshape(-1)[:count].astype(np.float64)
+            for row in (X, Y, ANGLE, VX, VY, SPIN)
+        )
+        cos, sin = np.cos(angle), np.sin(angle)
+        at = (tiles[:, None] + AHEAD) % roads.lengths[:, None]
+        middles = roads.shapes[np.arange(count)[:, None], at, :3].mean(axis=2)
+        dx, dy = middles[:, :, 0] - x[:, None], middles[:, :, 1] - y[:, None]
+        across, along = (
+            (cos * dx.T + sin * dy.T).T / 20,
+            (cos * dy.T - sin * dx.T).T / 20,
+        )
+        return np.column_stack(
+            [
+                (cos * vx + sin * vy) / 20,
+                (cos * vy - sin * vx) / 30,
+                spin,
+                cars.omega / 100,
+                self.poses["wheel_angle"],
+                cars.on_road,
+                np.clip(across, -4, 4),
+                np.clip(along, -4, 4),
+            ]
+        )
 
     def motion(self, slot: int) -> np.ndarray:
         """x, y, angle and their speeds, of hull and wheels: float32 [30]; metres, radians."""
