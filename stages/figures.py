@@ -55,17 +55,21 @@ def plot_mdnrnn(axes: Axes, curve: dict[str, np.ndarray], metrics: dict[str, flo
 
 
 def plot_controller(axes: Axes, curve: dict[str, np.ndarray]) -> None:
-    """The search of C: the population's spread and the mean on validation tracks."""
+    """C as it is trained: the spread of what was driven, and how it drives validation tracks."""
     x, mean, std = curve["env_steps"] / 1e6, curve["population_mean"], curve["population_std"]
-    axes.fill_between(x, mean - std, mean + std, alpha=0.2, label="population, +- std")
+    axes.fill_between(
+        x, mean - std, mean + std, alpha=0.2, label="candidates, or drives with noise, +- std"
+    )
     axes.plot(x, mean, lw=1)
     seen = ~np.isnan(curve["validation"])
-    axes.plot(x[seen], curve["validation"][seen], "o-", ms=3, label="the mean, validation tracks")
+    axes.plot(x[seen], curve["validation"][seen], "o-", ms=3, label="C, validation tracks")
     steps = np.array(list(paper.RETURNS)) / max(paper.RETURNS) * paper.ENV_STEPS / 1e6
     returns = list(paper.RETURNS.values())
     axes.plot(steps, returns, "s-", ms=3, color="0.4", label="the paper's mean, test tracks")
     axes.axhline(paper.MEAN, ls="--", color="0.4", label=f"paper: {paper.MEAN}")
-    axes.set(xlabel="million environment steps of this round's search", ylabel="return", title="C")
+    axes.set(
+        xlabel="million environment steps of this round's training", ylabel="return", title="C"
+    )
     axes.set_xscale("log")
     axes.legend(loc="lower right")
 

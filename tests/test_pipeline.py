@@ -174,6 +174,11 @@ def cut_row(path: Path) -> None:
     path.write_text("\n".join([*rows, last.split(",")[0]]))
 
 
+def z_hidden_by_ppo(copy: Path) -> None:
+    set_param(copy, "rounds.first.optimiser", "ppo")
+    set_param(copy, "controller.inputs", "z+hidden")
+
+
 RETURNS = "results/first/evaluate/returns.csv"
 WRONG = [
     ("train_vae", lambda f: flip(f / "data/first/scenes/steps.parquet"), "steps.parquet: damaged"),
@@ -189,12 +194,12 @@ WRONG = [
     ("evaluate", lambda f: set_param(f, "evaluate.horizon", 0), "evaluate.horizon is 0"),
     (
         "figures",
-        lambda f: cut_row(f / "results/first/evaluate/returns.csv"),
+        lambda f: cut_row(f / RETURNS),
         "returns.csv: damaged",
     ),
     (
         "render",
-        lambda f: cut_row(f / "results/first/evaluate/returns.csv"),
+        lambda f: cut_row(f / RETURNS),
         "returns.csv: damaged",
     ),
     ("sample", lambda f: set_param(f, "rounds.first.exploration_share", 1.5), "exploration_share"),
@@ -205,6 +210,7 @@ WRONG = [
         "lower end comes first",
     ),
     ("train_controller", lambda f: set_param(f, "controller.hidden_components", 999), "256"),
+    ("train_controller", z_hidden_by_ppo, "only a linear C learns by ppo"),
     ("sample", lambda f: set_param(f, "machine.device", "cuda:999"), "machine.device"),
     ("train_vae", lambda f: set_param(f, "vae.learning_rate", 1e30), "lower vae.learning_rate"),
     ("train_mdnrnn", lambda f: set_param(f, "mdnrnn.learning_rate", 1e38), "mdnrnn.learning_rate"),
@@ -230,13 +236,17 @@ VARIANTS = [
     {"inputs": "z+hidden", "search": "raw"},
     {"search": "raw", "optimiser": "simple-es"},
     {"memory": "untrained", "latent": "sample", "precision": "float32"},
+    {"optimiser": "ppo"},
+    {"optimiser": "ppo", "inputs": "z"},
+    {"optimiser": "ppo", "search": "raw", "latent": "sample"},
 ]
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_every_kind_of_controller_can_be_searched_and_then_drives(copy, variant):
+def test_every_kind_of_controller_can_be_trained_and_then_drives(copy, variant):
     for key, value in variant.items():
-        set_param(copy, f"controller.{key}", value)
+        section = "rounds.first" if key == "optimiser" else "controller"
+        set_param(copy, f"{section}.{key}", value)
     set_param(copy, "evaluate.horizon", 10)
     for stage in ("train_controller", "evaluate"):
         done = say(copy, sys.executable, "-m", f"stages.{stage}", "first")

@@ -1,4 +1,4 @@
-"""C that learns while it drives: what is practised, what is learnt from it, and going on."""
+"""C that learns while it drives: what is learnt from a segment, and going on."""
 
 import numpy as np
 import pytest
@@ -7,23 +7,10 @@ import torch
 from tests.test_driving import make_agent
 from worldmodels import learning
 from worldmodels.checkpoint import Checkpoint
-from worldmodels.controller import ACTIONS, act
-from worldmodels.environment.fleet import AHEAD, SITUATION, Fleet
 from worldmodels.errors import UserError
-from worldmodels.learning import PPOConfig, learn
-from worldmodels.ppo import Learner, LearningConfig, advantages, along
-from worldmodels.practice import (
-    CUT,
-    GOES_ON,
-    LOST,
-    Experience,
-    Group,
-    Rules,
-    View,
-    practise,
-    squash,
-    take_missed,
-)
+from worldmodels.learning import Classroom, PPOConfig, learn
+from worldmodels.ppo import Learner, LearningConfig, Lesson, advantages, along
+from worldmodels.practice import CUT, LOST, Experience
 from worldmodels.search_space import raw_space
 from worldmodels.workers import run_chunks
 
@@ -49,134 +36,6 @@ CONFIG = PPOConfig(
     lost_cost=[10.0, 20.0],
     missed_cost=[1.0, 2.0],
 )
-STILL = Rules(
-    steps=24, hold=1, noise=0, horizon=100, patience=100, discount=1, lost_cost=50, missed_cost=0
-)
-
-
-def driver_of(steering=0.0, gas=0.0, brake=-1.0):
-    """An agent that always does the same."""
-    agent = make_agent(candidates=1)
-    parameters = np.zeros_like(agent.parameters)
-    parameters[0, -ACTIONS:] = steering, gas, brake
-    return agent.with_candidates(parameters)
-
-
-def drive(agent, rules, group=None, cars=2, seed=1):
-    view = View(np.eye(FEATURES), np.zeros(FEATURES))
-    rng = np.random.default_rng(seed)
-    return practise(agent, (view, view), rules, [3, 4], rng, cars, group)
-
-
-def test_the_squashing_is_the_controllers():
-    raw = np.random.default_rng(1).normal(size=(50, 3)) * 2
-    one_to_one = np.concatenate([np.eye(3).ravel(), np.zeros(3)])[None]
-    plain = act(one_to_one, np.zeros(50, dtype=np.int64), raw, 0)
-    np.testing.assert_allclose(squash(raw), plain, atol=1e-7)
-
-
-def test_without_noise_and_costs_the_rewards_are_the_environments():
-    agent = make_agent(candidates=1)
-    experience, _ = drive(agent, STILL)
-    fleet, rng = Fleet(2), np.random.default_rng(1)
-    rng.integers(1 << 31)
-    for slot in range(2):
-        fleet.reset(slot, [3, 4][rng.integers(2)])
-    slots = np.arange(2)
-    for step in range(24):
-        rewards, _ = fleet.step(slots, squash(experience.raw[step].astype(np.float64)))
-        np.testing.assert_allclose(experience.reward[step], rewards, atol=1e-6)
-
-
-def test_a_segment_goes_on_where_the_one_before_stopped():
-    agent = make_agent(candidates=1)
-    at_once, _ = drive(agent, STILL)
-    half = STILL._replace(steps=12)
-    first, group = drive(agent, half)
-    second, _ = drive(agent, half, group, seed=2)
-    together = np.concatenate([first.features, second.features])
-    assert np.array_equal(together, at_once.features)
-    assert (at_once.end[:-1] == GOES_ON).all() and (at_once.end[-1] == CUT).all()
-
-
-def test_the_steps_of_a_decision_share_their_noise_and_their_reward():
-    agent = driver_of(gas=0.5)
-    rules = STILL._replace(hold=4, noise=0.3, discount=0.9)
-    experience, _ = drive(agent, rules)
-    single, _ = drive(agent, rules._replace(hold=1, noise=0))
-    assert experience.raw.shape == (6, 2, 3)
-    noise = experience.raw - [0, 0.5, -1]
-    assert noise.std() > 0.1 and len(np.unique(noise)) == noise.size
-    quiet, _ = drive(agent, rules._replace(noise=0))
-    assert np.array_equal(quiet.raw, np.broadcast_to(np.float32([0, 0.5, -1]), (6, 2, 3)))
-    discounted = single.reward.reshape(6, 4, 2) * 0.9 ** np.arange(4)[:, None]
-    np.testing.assert_allclose(quiet.reward, discounted.sum(axis=1))
-    mean = single.features.reshape(6, 4, 2, FEATURES).mean(axis=1)
-    np.testing.assert_allclose(quiet.features, mean, atol=1e-6)
-    assert np.array_equal(quiet.seen[:, :, :FEATURES], single.features[::4])
-
-
-def test_who_stands_still_is_lost_and_pays():
-    experience, group = drive(driver_of(gas=-9, brake=9), STILL._replace(patience=10))
-    touched, lost = (
-        np.flatnonzero(found[:, 0]) for found in (experience.reward > 0, experience.end == LOST)
-    )
-    assert touched[0] == 0 and lost[0] == 10  # it starts on its first tile
-    np.testing.assert_allclose(experience.reward[lost[0], 0], -50.1)
-    assert len(experience.returns) == (experience.end == LOST).sum() and experience.whole == 0
-    assert (group.steps < 24).all()
-
-
-def test_steps_after_an_end_within_a_decision_teach_nothing():
-    rules = STILL._replace(hold=6, horizon=9)
-    experience, _ = drive(driver_of(gas=1.0), rules)
-    single, _ = drive(driver_of(gas=1.0), rules._replace(hold=1))
-    assert (experience.end[1] == CUT).all()
-    np.testing.assert_allclose(experience.reward[1], single.reward[6:9].sum(axis=0))
-    np.testing.assert_allclose(
-        experience.features[1], single.features[6:9].mean(axis=0), atol=1e-6
-    )
-
-
-class Visits:
-    """Stands in for a fleet of which only the tiles count."""
-
-    def __init__(self, touched):
-        self.touched = np.isin(np.arange(100), touched)
-
-    def visited(self, slot):
-        return self.touched
-
-
-def test_a_tile_is_missed_once_when_the_car_is_well_past_it():
-    zeros = np.zeros((4, 1), dtype=np.int64)
-    group = Group(Visits(range(5)), None, None, *zeros[:2], np.zeros(1), *zeros[2:])
-    assert take_missed(group, 0) == 0 and group.foremost[0] == 4
-    group.fleet = Visits([*range(5), 6, 7])
-    assert take_missed(group, 0) == 0  # tile 5 may yet be touched
-    group.fleet = Visits([*range(5), 6, 7, 12])
-    assert take_missed(group, 0) == 1
-    assert take_missed(group, 0) == 0
-    group.fleet = Visits([*range(5), 6, 7, 12, 99])  # touched from the neighbouring straight
-    assert take_missed(group, 0) == 0 and group.foremost[0] == 12
-
-
-def test_the_critic_is_told_speed_and_road():
-    fleet, slots = Fleet(2), np.arange(2)
-    for slot, track in enumerate((3, 4)):
-        fleet.reset(slot, track)
-    still = fleet.situation(np.zeros(2, dtype=np.int64))
-    assert still.shape == (2, SITUATION) and np.abs(still[:, :2]).max() < 0.05
-    assert (still[:, -len(AHEAD) :][:, 1:] > 0).all()  # the road lies ahead
-    for _ in range(60):
-        fleet.step(slots, np.float32([[0, 1, 0], [0, 1, 0]]))
-    moving = fleet.situation(np.zeros(2, dtype=np.int64))
-    for slot in slots:
-        vx, vy = fleet.motion(slot)[3:5]
-        speed = np.hypot(moving[slot, 0] * 20, moving[slot, 1] * 30)
-        assert speed == pytest.approx(np.hypot(vx, vy), rel=1e-6) and speed > 5
-        assert moving[slot, 1] > 0.9 * speed / 30  # forwards
-    assert (moving[:, 3:7].mean(axis=1) > 0.1).all()  # the wheels spin
 
 
 def test_advantages_are_the_discounted_sums_of_what_was_better_than_foreseen():
@@ -207,7 +66,7 @@ def lesson(learner, wanted, noise, rng):
     reward = -np.square(raw - (features @ wanted.T)).sum(axis=2)
     end = np.full((256, 1), LOST, dtype=np.int8)
     counts = np.ones((256, 1), dtype=bool)
-    return Experience(features, raw, features, reward, end, counts, np.zeros(0), 0)
+    return Experience(features, raw, features, reward, end, counts, np.zeros(0))
 
 
 def test_the_actor_learns_what_pays():
@@ -233,7 +92,7 @@ def test_what_does_not_count_is_not_learnt_from():
     rng = np.random.default_rng(1)
     learners = [Learner(4, 4, LearningConfig(**LEARNING), 1) for _ in range(2)]
     whole = lesson(learners[0], np.ones((3, 4)), 0.3, rng)
-    half = Experience(*(part[:128] for part in whole[:6]), np.zeros(0), 0)
+    half = Experience(*(part[:128] for part in whole[:6]), np.zeros(0))
     masked = whole._replace(counts=np.arange(256)[:, None] < 128)
     for learner, experience in zip(learners, (half, masked)):
         learner.update([experience], 0.3, 1.0, 0.0)
@@ -248,35 +107,53 @@ def test_a_loss_that_is_no_number_names_the_params_to_lower():
         learner.update([experience._replace(reward=experience.reward * np.nan)], 0.3, 1.0, 0.0)
 
 
+def test_what_is_far_from_the_last_actor_is_pulled_no_farther():
+    learner = Learner(4, 4, LearningConfig(**LEARNING), 1)
+    experience = lesson(learner, np.ones((3, 4)), 0.3, np.random.default_rng(1))
+    prepared, _ = learner._prepare([experience], 1.0)
+    better = prepared.advantage > 0
+    prepared = Lesson(*(part[better] for part in prepared))
+    with torch.no_grad():
+        density = learner._log_density(prepared, 0.3)
+    learner._step(prepared, density - 0.5, 0.3)  # already taken 1.6 times as often
+    assert not learner.point.any()
+    learner._step(prepared, density, 0.3)
+    assert learner.point.any()
+
+
+def test_a_rate_falls_as_the_way_goes():
+    falling = LearningConfig(**{**LEARNING, "learning_rate": [0.01, 0.0001]})
+    moved = []
+    for share in (0.0, 1.0):
+        learner = Learner(4, 4, falling, 1)
+        experience = lesson(learner, np.ones((3, 4)), 0.3, np.random.default_rng(1))
+        learner.update([experience], 0.3, 1.0, share)
+        moved.append(np.abs(learner.point).max())
+    assert 0 < moved[1] < moved[0] / 20
+
+
 def test_values_run_along_a_geometric_series():
     assert [along([0.4, 0.1], share) for share in (0, 0.5, 1)] == pytest.approx([0.4, 0.2, 0.1])
 
 
-def taught(updates=4, checkpoint=None, config=CONFIG):
-    space = raw_space("z+h", FEATURES)
-    limits, seen = (30, 10), []
+class Validations(list):
+    """Scores every point alike, and keeps it."""
 
-    def validate(point):
-        seen.append(point)
+    def __call__(self, point):
+        self.append(point)
         return 1.0
 
-    course = learn(
-        config,
-        updates,
-        limits,
-        make_agent(),
-        (space, space),
-        1,
-        "first",
-        validate,
-        2,
-        checkpoint or Checkpoint(None),
-    )
-    return course, seen
+
+def taught(updates=4, env_steps=0, checkpoint=None, config=CONFIG, seen=None):
+    space = raw_space("z+h", FEATURES)
+    room = Classroom(config, (30, 10), make_agent(), space, space, 1, "first", "cpu")
+    validate = Validations() if seen is None else seen
+    return learn(room, updates, env_steps, validate, 2, checkpoint or Checkpoint(None))
 
 
 def test_c_stopped_and_resumed_is_c_trained_at_once(tmp_path, monkeypatch):
-    at_once, seen = taught()
+    seen = Validations()
+    at_once = taught(seen=seen)
     assert at_once.env_steps == 4 * 12 * 3 and len(at_once.rows) == 4
     assert [row["validation"] for row in at_once.rows] == [1.0, "", 1.0, ""]
     assert len(seen) == 2 and not seen[0].any() and seen[1].any()
@@ -294,7 +171,7 @@ def test_c_stopped_and_resumed_is_c_trained_at_once(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt), Checkpoint(tmp_path) as checkpoint:
         taught(checkpoint=checkpoint)
     with Checkpoint(tmp_path) as checkpoint:
-        resumed, _ = taught(checkpoint=checkpoint)
+        resumed = taught(checkpoint=checkpoint)
     assert len(calls) == 5  # two updates before, two after
     assert np.array_equal(resumed.learner.point, at_once.learner.point)
     assert resumed.rows == at_once.rows
@@ -305,20 +182,41 @@ def test_what_is_learnt_does_not_depend_on_the_number_of_workers(monkeypatch):
     points = []
     for workers in "1", "2":
         monkeypatch.setenv("WM_WORKERS", workers)
-        points.append(taught(updates=2, config=config)[0].learner.point)
+        points.append(taught(updates=2, config=config).learner.point)
     assert np.array_equal(*points) and points[0].any()
+
+
+def test_another_number_of_updates_starts_anew(tmp_path):
+    with Checkpoint(tmp_path, keep=True) as checkpoint:
+        taught(updates=2, checkpoint=checkpoint)
+    with Checkpoint(tmp_path, keep=True) as checkpoint:
+        assert taught(updates=3, checkpoint=checkpoint).rows == taught(updates=3).rows
+
+
+def test_it_stops_once_its_environment_steps_are_used_up():
+    assert [row["env_steps"] for row in taught(env_steps=50).rows] == [36, 72]
+
+
+def test_noise_and_costs_go_their_way(monkeypatch):
+    rules = []
+
+    def listen(function, chunks, *rest):
+        rules.extend(chunk[2] for chunk in chunks)
+        return run_chunks(function, chunks, *rest)
+
+    monkeypatch.setattr(learning, "run_chunks", listen)
+    rows = taught(updates=2).rows
+    assert [row["sigma"] for row in rows] == [rule.noise for rule in rules] == [0.4, 0.2]
+    assert [rule.lost_cost for rule in rules] == pytest.approx([10, 10 * 2**0.5])
+    assert [rule.missed_cost for rule in rules] == pytest.approx([1, 2**0.5])
+
+
+def test_fewer_tracks_than_groups_are_refused():
+    config = CONFIG.model_copy(update={"cars": 34, "tracks": 1})
+    with pytest.raises(UserError, match=r"ppo\.tracks is 1, but ppo\.cars drive in 2 groups"):
+        taught(config=config)
 
 
 def test_a_segment_that_is_no_multiple_of_a_decision_is_refused():
     with pytest.raises(UserError, match=r"ppo\.steps is 12, no multiple of ppo\.hold, 5"):
         taught(config=CONFIG.model_copy(update={"hold": 5}))
-
-
-def test_practice_draws_the_latents_that_params_ask_for():
-    torch.manual_seed(1)
-    sampled = make_agent(candidates=1, latent="sample")
-    first, _ = drive(sampled, STILL)
-    again, _ = drive(sampled, STILL)
-    other, _ = drive(sampled, STILL, seed=2)
-    assert np.array_equal(first.features, again.features)
-    assert not np.array_equal(first.features[0], other.features[0])

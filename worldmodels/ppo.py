@@ -123,7 +123,12 @@ class Learner:
             order = torch.from_numpy(self.rng.permutation(len(lesson.target)))
             for rows in order.split(self.config.batch_size):
                 self._step(Lesson(*(part[rows] for part in lesson)), before[rows], noise)
+        if not all(torch.isfinite(weight).all() for weight in self._weights()):
+            raise _diverged()
         return foreseen
+
+    def _weights(self) -> list[Tensor]:
+        return [self.weights, self.bias, *self.critic.parameters()]
 
     def _prepare(self, experiences: Sequence[Experience], discount: float) -> tuple[Lesson, float]:
         """What counts of the experiences, with advantages of unit variance."""
@@ -156,11 +161,15 @@ class Learner:
         gain = torch.min(ratio * lesson.advantage, clipped * lesson.advantage).mean()
         error = (self.critic(lesson.seen) - lesson.target).square().mean()
         if not torch.isfinite(gain + error):
-            raise UserError(
-                "the loss of actor or critic is no longer a number: lower ppo.learning_rate or "
-                "ppo.critic_learning_rate in params.yaml"
-            )
+            raise _diverged()
         for optimiser, loss in zip(self.optimisers, (-gain, error)):
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+
+
+def _diverged() -> UserError:
+    return UserError(
+        "actor or critic has a loss or weights that are no number: lower ppo.learning_rate or "
+        "ppo.critic_learning_rate in params.yaml"
+    )

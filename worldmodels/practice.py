@@ -45,13 +45,13 @@ class Rules(NamedTuple):
 
 @dataclass
 class Group:
-    """Cars on their way between two segments, with M's state and what they have done so far."""
+    """Cars on their way between two segments, with M's state and their episodes so far."""
 
     fleet: Fleet
     hidden: torch.Tensor
     cell: torch.Tensor
-    steps: np.ndarray  # of the episode
-    since_tile: np.ndarray  # steps since the last new tile
+    steps: np.ndarray
+    since_tile: np.ndarray  # steps
     returns: np.ndarray
     foremost: np.ndarray  # the tile that is the farthest touched
     missed: np.ndarray  # tiles left behind
@@ -65,7 +65,7 @@ class Experience(NamedTuple):
     with the car's situation, which C is not told: the critic only serves while C learns (Pinto et
     al. 2017). `reward` [D, N] is summed with the discount; `end` [D, N] is GOES_ON, LOST or CUT;
     `counts` [D, N]: whether anything was driven that can be learnt from. `returns` [E] are those
-    of the episodes that ended, `whole` how many of them were whole laps.
+    of the episodes that ended, with noise and not charged for the frames after a cut.
     """
 
     features: np.ndarray
@@ -75,7 +75,6 @@ class Experience(NamedTuple):
     end: np.ndarray
     counts: np.ndarray
     returns: np.ndarray
-    whole: int
 
 
 class View(NamedTuple):
@@ -89,7 +88,7 @@ class View(NamedTuple):
         return (features - self.centre) @ self.basis.T
 
 
-class _Log:
+class Log:
     """Arrays over the steps [T] of a segment."""
 
     def __init__(self, steps: int, cars: int, actor: int, critic: int):
@@ -116,6 +115,7 @@ def practise(
     rng: np.random.Generator,
     cars: int,
     group: Group | None,
+    device: str = "cpu",
 ) -> tuple[Experience, Group]:
     """Drive one segment; a plain function for a worker.
 
@@ -123,50 +123,44 @@ def practise(
     features. Episodes begin on `tracks`, as `rng` draws. `group` is None for the first segment, in
     which `cars` cars start.
     """
-    driver = AgentDriver(agent, cars, int(rng.integers(1 << 31)), "cpu")
-    slots = np.arange(cars)
+    driver = AgentDriver(agent, cars, int(rng.integers(1 << 31)), device)
     for slot in range(cars):
         driver.start(slot, 0, slot)
-    if group is None:
-        steps, since_tile, foremost, missed = np.zeros((4, cars), dtype=np.int64)
-        motion = Fleet(cars), driver.hidden, driver.cell
-        group = Group(*motion, steps, since_tile, np.zeros(cars), foremost, missed)
-        for slot in range(cars):
-            _start(group, slot, tracks, rng)
+    group = group or _new_group(driver, cars, tracks, rng)
     driver.hidden, driver.cell = group.hidden, group.cell
     actor, critic = views
-    log = _Log(rules.steps, cars, len(actor.basis), len(critic.basis) + SITUATION)
+    log = Log(rules.steps, cars, len(actor.basis), len(critic.basis) + SITUATION)
     weights = agent.parameters[0][:-ACTIONS].reshape(ACTIONS, -1)
     bias = agent.parameters[0][-ACTIONS:]
-    returns, whole = [], 0
-    held = np.zeros((cars, ACTIONS))
+    slots, returns = np.arange(cars), []
     for step in range(rules.steps):
         if step % rules.hold == 0:
             held = rules.noise * rng.standard_normal((cars, ACTIONS))
         features = driver.features(slots, group.fleet.observations)
-        raw = features @ weights.T + bias + held
+        situation = group.fleet.situation(group.foremost)
+        log.features[step] = actor.of(features)
+        log.seen[step] = np.concatenate([critic.of(features), situation], axis=1)
+        log.raw[step] = raw = features @ weights.T + bias + held
         actions = squash(raw)
         driver.took(slots, actions)
-        log.features[step] = actor.of(features)
-        situation = group.fleet.situation(group.foremost)
-        log.seen[step] = np.concatenate([critic.of(features), situation], axis=1)
-        log.raw[step] = raw
-        rewards, ended = group.fleet.step(slots, actions)
-        group.steps += 1
-        group.returns += rewards
-        group.since_tile = np.where(rewards > 0, 0, group.since_tile + 1)
-        log.reward[step] = rewards
-        for slot in np.flatnonzero(rewards > 0).tolist():
-            log.reward[step, slot] -= rules.missed_cost * take_missed(group, slot)
-        over = ended | (group.steps >= rules.horizon) | (group.since_tile >= rules.patience)
-        for slot in np.flatnonzero(over).tolist():
-            _note_end(log, group, step, slot, bool(ended[slot]), rules)
+        for slot in drive_step(group, log, step, actions, rules):
             returns.append(group.returns[slot])
-            whole += int(group.fleet.visited(slot).all())
             _start(group, slot, tracks, rng)
-            driver.start(slot, 0, step)
+            driver.start(slot, 0, (step + 1) * cars + slot)
     group.hidden, group.cell = driver.hidden, driver.cell
-    return _by_decision(log, rules, np.array(returns), whole), group
+    return _by_decision(log, rules, np.array(returns)), group
+
+
+def _new_group(
+    driver: AgentDriver, cars: int, tracks: list[int], rng: np.random.Generator
+) -> Group:
+    """Cars at the start of their first episodes."""
+    steps, since_tile, foremost, missed = np.zeros((4, cars), dtype=np.int64)
+    motion = Fleet(cars), driver.hidden, driver.cell
+    group = Group(*motion, steps, since_tile, np.zeros(cars), foremost, missed)
+    for slot in range(cars):
+        _start(group, slot, tracks, rng)
+    return group
 
 
 def _start(group: Group, slot: int, tracks: list[int], rng: np.random.Generator) -> None:
@@ -174,6 +168,22 @@ def _start(group: Group, slot: int, tracks: list[int], rng: np.random.Generator)
     group.fleet.reset(slot, tracks[rng.integers(len(tracks))])
     for array in (group.steps, group.since_tile, group.returns, group.foremost, group.missed):
         array[slot] = 0
+
+
+def drive_step(group: Group, log: Log, step: int, actions: np.ndarray, rules: Rules) -> list[int]:
+    """One step of all cars into the log; returns the slots of those whose episodes are over."""
+    rewards, ended = group.fleet.step(np.arange(len(actions)), actions)
+    group.steps += 1
+    group.returns += rewards
+    group.since_tile = np.where(rewards > 0, 0, group.since_tile + 1)
+    log.reward[step] = rewards
+    for slot in np.flatnonzero(rewards > 0).tolist():
+        log.reward[step, slot] -= rules.missed_cost * take_missed(group, slot)
+    hopeless = (group.since_tile >= rules.patience) & (rules.patience > 0)
+    over = np.flatnonzero(ended | (group.steps >= rules.horizon) | hopeless).tolist()
+    for slot in over:
+        _note_end(log, group, step, slot, bool(ended[slot]), bool(hopeless[slot]), rules)
+    return over
 
 
 def take_missed(group: Group, slot: int) -> int:
@@ -187,14 +197,16 @@ def take_missed(group: Group, slot: int) -> int:
     return more
 
 
-def _note_end(log: _Log, group: Group, step: int, slot: int, ended: bool, rules: Rules) -> None:
+def _note_end(
+    log: Log, group: Group, step: int, slot: int, ended: bool, hopeless: bool, rules: Rules
+) -> None:
     """Write into the log how the episode in `slot` ended at `step`."""
     visited = group.fleet.visited(slot)
     came_round = visited.sum() > LAP * len(visited)
     if ended and not visited.all():  # off the playfield
         log.end[step, slot] = LOST
         log.reward[step, slot] = -rules.lost_cost
-    elif group.since_tile[slot] < rules.patience or ended:
+    elif ended or not hopeless:
         log.end[step, slot] = CUT
     elif came_round:  # what it drove since its last tile had nothing left to find
         last = max(step - group.since_tile[slot], 0)
@@ -205,7 +217,7 @@ def _note_end(log: _Log, group: Group, step: int, slot: int, ended: bool, rules:
         log.reward[step, slot] -= rules.lost_cost
 
 
-def _by_decision(log: _Log, rules: Rules, returns: np.ndarray, whole: int) -> Experience:
+def _by_decision(log: Log, rules: Rules, returns: np.ndarray) -> Experience:
     """Sum up the steps of each decision; those after an end within it are left out."""
     steps, cars = log.reward.shape
     shape = steps // rules.hold, rules.hold, cars
@@ -229,5 +241,4 @@ def _by_decision(log: _Log, rules: Rules, returns: np.ndarray, whole: int) -> Ex
         end=end,
         counts=counted.any(axis=1),
         returns=returns,
-        whole=whole,
     )

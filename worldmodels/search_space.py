@@ -72,8 +72,8 @@ def scaled_space(
         return SearchSpace(inputs, basis, centre)
     if components > hidden.shape[1]:
         raise UserError(
-            f"params.yaml: controller.hidden_components is {components}, but M has a hidden state "
-            f"of {hidden.shape[1]}"
+            f"params.yaml: hidden_components of controller or ppo is {components}, but M has a "
+            f"hidden state of {hidden.shape[1]}"
         )
     hidden_centre = hidden.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(hidden, rowvar=False))
