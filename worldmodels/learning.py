@@ -21,7 +21,7 @@ from worldmodels.workers import run_chunks
 
 
 class PPOConfig(LearningConfig):
-    """Noise and costs go from their first value to their second."""
+    """Noise and costs go from their first value towards their second."""
 
     hidden_components: Count
     cars: Count

@@ -24,7 +24,7 @@ FromTo = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
 
 class LearningConfig(Section):
-    """The learning rates go from their first value to their second."""
+    """The learning rates go from their first value towards their second."""
 
     gae_lambda: Share
     clip: Positive
@@ -111,7 +111,7 @@ class Learner:
     ) -> float:
         """Learn from what was driven with `noise`; returns the share of the variance of what came
         that the critic had foreseen. `discount` is that of a decision, `share` how much of the
-        way is gone. Raises UserError if a loss is no number.
+        way is gone. Raises UserError if a loss or a weight is no number.
         """
         lesson, foreseen = self._prepare(experiences, discount)
         with torch.no_grad():

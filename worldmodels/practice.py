@@ -16,14 +16,11 @@ from worldmodels.controller import ACTIONS
 from worldmodels.environment.fleet import SITUATION, Fleet
 
 LAP = 0.9  # of the tiles: who has so many and finds no more has come round, and is not lost
-NEAR = 60  # tiles ahead that a car can touch without having driven over the ones between
-LATE = 5  # tiles behind the foremost after which one that is not touched is left behind
+NEAR = 60  # tiles: one farther ahead is touched across the grass, from the road beside it
+LATE = 5  # tiles behind the foremost, after which one that is not touched is left behind
 
-GOES_ON, LOST, CUT = (
-    0,
-    1,
-    2,
-)  # how a decision ends: CUT is the end of what is seen, not of the drive
+# How a decision ends. CUT: what comes after is not seen, but comes.
+GOES_ON, LOST, CUT = range(3)
 
 
 class Rules(NamedTuple):
