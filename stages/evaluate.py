@@ -21,7 +21,7 @@ from worldmodels.driving import Outcome
 from worldmodels.params import Count, Part, Section, Seed
 from worldmodels.progress import Progress
 from worldmodels.rollout import CARS, Picture, drive_agent
-from worldmodels.seeds import generator, tracks_for_test
+from worldmodels.seeds import TEST_TRACKS, generator, tracks_for_test
 from worldmodels.statistics import standard_error, summarise
 from worldmodels.storage import write_csv, write_json
 from worldmodels.workers import run_chunks
@@ -32,11 +32,12 @@ TRACKS_A_CHUNK: dict[Picture, int] = {"official": 4, "drawn": CARS}
 class EvaluateConfig(Section):
     horizon: Annotated[int, Field(ge=1, le=1000)]  # CarRacing-v3 ends at 1,000 steps
     resamples: Count
+    first_test_track: Annotated[int, Field(ge=0, lt=TEST_TRACKS // 2)]
 
 
 class Round(Part):
-    test_tracks: Count
-    drawn_tracks: Count
+    test_tracks: Annotated[int, Field(ge=1, le=TEST_TRACKS // 2)]
+    drawn_tracks: Annotated[int, Field(ge=1, le=TEST_TRACKS // 2)]
 
 
 class Params(Part):
@@ -66,8 +67,9 @@ def drive(
     outcomes: dict[int, Outcome],
     on_done: Callable[[], None],
 ) -> None:
-    """Add to `outcomes`, by track, those of the first `count` test tracks that it lacks."""
-    left = [track for track in tracks_for_test(count) if track not in outcomes]
+    """Add to `outcomes`, by track, those of `count` test tracks that it lacks."""
+    tracks = tracks_for_test(count, params.evaluate.first_test_track)
+    left = [track for track in tracks if track not in outcomes]
     size = TRACKS_A_CHUNK[picture]
     parts = [[(0, track) for track in left[cut : cut + size]] for cut in range(0, len(left), size)]
     settings = (picture, params.evaluate.horizon, 0, params.seed, params.machine.device)

@@ -22,14 +22,14 @@ from worldmodels.exploration import ExplorationConfig
 from worldmodels.images import write_grid
 from worldmodels.params import Count, Natural, NonNegative, Part, Positive, Section, Seed, Share
 from worldmodels.progress import Progress
-from worldmodels.recording import record_agent, record_exploration
+from worldmodels.recording import record_agent, record_exploration, record_random_agents
 from worldmodels.scenes import Episode, Scenes
 from worldmodels.seeds import tracks_for_training
 from worldmodels.storage import write_csv, write_json
 from worldmodels.workers import run_chunks, worker_count
 
 EPISODES_A_CHUNK = 32
-EXPLORER = "worldmodels/exploration.py"
+EXPLORER, RANDOM = "worldmodels/exploration.py", "worldmodels/random_networks.py"
 
 
 class SampleConfig(Section):
@@ -60,18 +60,16 @@ class Params(Part):
 
 
 def record(name: str, params: Params, checkpoint: Checkpoint) -> list[Episode]:
-    """Episodes with just the frames the round asks for: explored first, then the agent's."""
+    """Episodes with just the frames the round asks for: explored first, then the policy's."""
     limits: tuple = (params.sample.horizon, params.sample.patience, params.seed)
     explored = round(params.round.frames * params.round.exploration_share)
-    agent = None
-    if params.round.policy == EXPLORER:
-        if params.round.exploration_share != 1:
-            raise UserError(
-                f"params.yaml: rounds.{name}.exploration_share is "
-                f"{params.round.exploration_share}, but its policy is the explorer: make it 1.0"
-            )
-    else:
-        agent = Agent.load(Path(params.round.policy))
+    policy = params.round.policy
+    if policy == EXPLORER and params.round.exploration_share != 1:
+        raise UserError(
+            f"params.yaml: rounds.{name}.exploration_share is {params.round.exploration_share}, "
+            "but its policy is the explorer: make it 1.0"
+        )
+    agent = None if policy in (EXPLORER, RANDOM) else Agent.load(Path(policy))
     recording = checkpoint.resume() or {"explore": Recording(), "drive": Recording()}
 
     def save_if_due() -> None:
@@ -88,12 +86,13 @@ def record(name: str, params: Params, checkpoint: Checkpoint) -> list[Episode]:
         tracks,
         save_if_due,
     )
-    if agent is not None:
+    if policy != EXPLORER:
         tracks = partial(tracks_for_training, seed=params.seed, purpose=("drive", name))
-        who = (agent, wander_around_zero(params.noise))
         limits = (*limits, params.machine.device)
         driven = params.round.frames - explored
-        collect(recording["drive"], driven, record_agent, who, limits, tracks, save_if_due)
+        drive = record_random_agents if agent is None else record_agent
+        who = () if agent is None else (agent, wander_around_zero(params.noise))
+        collect(recording["drive"], driven, drive, who, limits, tracks, save_if_due)
     return recording["explore"].episodes + recording["drive"].episodes
 
 

@@ -1,7 +1,7 @@
 """Train the controller C: search it with an evolution strategy, or let it learn as it drives.
 
-models/ROUND/vae.safetensors, models/ROUND/mdnrnn.safetensors, data/ROUND/latents.parquet,
-who drove in data/ROUND/scenes -> models/ROUND/agent.safetensors, results/ROUND/train_controller
+models/ROUND/vae.safetensors, models/ROUND/mdnrnn.safetensors, data/ROUND/latents.parquet
+-> models/ROUND/agent.safetensors, results/ROUND/train_controller
 Five minutes for a million steps on two cores.
 Paper: section 2.3 and appendix A.3-A.4; the scaled search space and the learning are ours.
 """
@@ -15,21 +15,24 @@ import torch
 from worldmodels import stage
 from worldmodels.agent import Agent, AgentConfig
 from worldmodels.arena import Arena
-from worldmodels.carry_over import CarryOverConfig, carry_over, features_of
+from worldmodels.budget import Budget
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.controller import Inputs, parameter_count
+from worldmodels.curve import Row
 from worldmodels.errors import UserError
 from worldmodels.evolution import CMAES, EvolutionStrategy, Optimiser, SimpleES, SimpleESConfig
 from worldmodels.latents import Latents
-from worldmodels.learning import Classroom, PPOConfig, learn
+from worldmodels.learning import PPOConfig, Setup, learn
 from worldmodels.mdnrnn import MDNRNN, load_mdnrnn
 from worldmodels.params import Count, Natural, Part, Population, Positive, Section, Seed
-from worldmodels.scenes import Scenes
-from worldmodels.search import Plan, search
+from worldmodels.search import Plan, Schedule, search
 from worldmodels.search_space import SearchSpace, hidden_states, raw_space, scaled_space
 from worldmodels.seeds import generator, torch_generator, tracks_for_validation
 from worldmodels.storage import write_csv, write_json
 from worldmodels.vae import load_vae
+
+# Whether a checkpoint by another plan can be gone on from, Search and Training tell themselves.
+PLAN = ("rounds.${key}.generations", "rounds.${key}.env_steps", "evolution.schedule")
 
 
 class ControllerConfig(Section):
@@ -37,47 +40,63 @@ class ControllerConfig(Section):
     latent: Literal["mu", "sample"]
     memory: Literal["trained", "untrained"]
     precision: Literal["float32", "bfloat16"]
-    search: Literal["scaled", "raw"]
-    hidden_components: Count
+    space: Literal["scaled", "raw"]
     std_floor: Positive
     scaling_frames: Count
-    simple_es: SimpleESConfig
-    population: Population
-    start: Literal["zero", "carried"]
-    sigma: Positive
-    carry_over: CarryOverConfig
     horizon: Count
     patience: Natural
     validate_every: Count
     validation_tracks: Count
 
 
-class Round(Plan):
-    policy: str
+class EvolutionConfig(Section):
+    hidden_components: Count
+    population: Population
+    sigma: Positive
+    schedule: Schedule
+    simple_es: SimpleESConfig
+
+
+class Round(Part):
     optimiser: Literal[Optimiser, "ppo"]
+    generations: Count
+    env_steps: Natural
+    trial: Natural
 
 
 class Params(Part):
     seed: Seed
     machine: stage.Machine
     controller: ControllerConfig
+    evolution: EvolutionConfig
     ppo: PPOConfig
     round: Round
 
 
 class World(NamedTuple):
-    """What C is trained in: an agent whose C is blank, and what its M gave on the record."""
+    """What C is trained in: an agent whose C is blank, its M, and the latents of the record."""
 
     agent: Agent
     memory: MDNRNN
     latents: Latents
 
 
+def training_seed(params: Params) -> int:
+    """What C's training draws from: another seed for every trial on the same V and M."""
+    rng = generator(params.seed, "controller", "trial", params.round.trial)
+    return int(rng.integers(1 << 31))
+
+
+def budget_of(params: Params) -> Budget:
+    """How long the round trains C."""
+    return Budget(params.round.generations, params.round.env_steps)
+
+
 def make_space(memory: MDNRNN, latents: Latents, params: Params, components: int) -> SearchSpace:
     """The space that params name, scaled by what V and M gave on the record."""
     config = params.controller
     size, sees_hidden = latents.mu.shape[1], config.inputs == "z+h"
-    if config.search == "raw":
+    if config.space == "raw":
         features = size + memory.config.hidden_size if sees_hidden else size
         return raw_space(config.inputs, features)
     mu = latents.mu.astype(np.float64)
@@ -88,92 +107,73 @@ def make_space(memory: MDNRNN, latents: Latents, params: Params, components: int
     return scaled_space(config.inputs, mu, hidden, components, config.std_floor)
 
 
-def carried(space: SearchSpace, agent: Agent, name: str, params: Params) -> SearchSpace | None:
-    """`space` under `agent`'s V and M, moved to where the search of the earlier agent ended.
-
-    None where no agent drove for the record, or one of the two is not linear.
-    """
-    scenes = Scenes.load(Path("data") / name / "scenes")
-    by_agent = np.array(scenes.drivers) == "agent"
-    if params.controller.start == "zero" or not by_agent.any():
-        return None
-    earlier = Agent.load(Path(params.round.policy))
-    if "z+hidden" in (agent.config.inputs, earlier.config.inputs):
-        return None
-    threads = params.machine.threads
-    new, old = (features_of(who, scenes, by_agent, threads) for who in (agent, earlier))
-    spread = earlier.spread.astype(np.float64)
-    return carry_over(params.controller.carry_over, space, new, old, earlier.parameters[0], spread)
-
-
-def make_strategy(
-    dimensions: int, sigma: float, params: Params, rng: np.random.Generator
-) -> EvolutionStrategy:
+def make_strategy(dimensions: int, params: Params, rng: np.random.Generator) -> EvolutionStrategy:
     """The evolution strategy that params name, started at zero."""
-    start, config = np.zeros(dimensions), params.controller
+    config = params.evolution
+    begun = np.zeros(dimensions), config.sigma, config.population, rng
     if params.round.optimiser == "cma-es":
-        return CMAES(start, sigma, config.population, rng)
-    return SimpleES(start, sigma, config.population, rng, config.simple_es)
+        return CMAES(*begun)
+    return SimpleES(*begun, config.simple_es)
 
 
 class Found(NamedTuple):
-    """What came of training C: a point [D] of `space`, and how far [D, D] it was still spread."""
+    """What came of training C: a point [D] of `space`."""
 
     space: SearchSpace
     point: np.ndarray
-    spread: np.ndarray
     env_steps: int
-    rows: list[dict[str, float | str]]
+    rows: list[Row]
     seconds: list[dict[str, float]]
 
 
 def searched(name: str, params: Params, world: World, checkpoint: Checkpoint) -> Found:
     """C by an evolution strategy."""
     config = params.controller
-    space = make_space(world.memory, world.latents, params, config.hidden_components)
-    moved = carried(space, world.agent, name, params)
-    space, sigma = (space, config.sigma) if moved is None else (moved, config.carry_over.sigma)
-    rng = generator(params.seed, "controller", "population", name)
-    strategy = make_strategy(space.dimensions, sigma, params, rng)
+    space = make_space(world.memory, world.latents, params, params.evolution.hidden_components)
+    rng = generator(training_seed(params), "controller", "population", name)
+    strategy = make_strategy(space.dimensions, params, rng)
     arena = make_arena(world.agent, space, params)
     held_out = tracks_for_validation(config.validation_tracks)
-    run = search(strategy, arena, name, params.round, held_out, config.validate_every, checkpoint)
-    strategy = run.strategy
-    return Found(space, strategy.mean, strategy.spread, run.env_steps, run.rows, run.seconds)
+    plan = Plan(budget_of(params), params.evolution.schedule)
+    run = search(strategy, arena, name, plan, held_out, config.validate_every, checkpoint)
+    return Found(space, run.strategy.mean, run.env_steps, run.rows, run.seconds)
 
 
 def learnt(name: str, params: Params, world: World, checkpoint: Checkpoint) -> Found:
     """C by proximal policy optimisation, from zero."""
     config = params.controller
-    if config.inputs == "z+hidden":
-        raise UserError(
-            "params.yaml: controller.inputs is z+hidden, but only a linear C learns by ppo: make "
-            f"rounds.{name}.optimiser cma-es"
-        )
-    actor, critic = (
-        make_space(world.memory, world.latents, params, components)
-        for components in (params.ppo.hidden_components, world.memory.config.hidden_size)
-    )
+    space = make_space(world.memory, world.latents, params, world.memory.config.hidden_size)
+    inputs = actor_inputs(space, world.latents.mu.shape[1], params)
+    actor = space.leading(inputs)
     arena = make_arena(world.agent, actor, params)
 
     def validate(point: np.ndarray) -> float:
         return float(score(arena, point, config.validation_tracks).mean())
 
     limits = config.horizon, config.patience
-    run = params.seed, name, params.machine.device
-    room = Classroom(params.ppo, limits, world.agent, actor, critic, *run)
-    plan = params.round.generations, params.round.env_steps
-    course = learn(room, *plan, validate, config.validate_every, checkpoint)
-    # On features of unit variance, weights spread so far spread C as far as the last noise did.
-    spread = params.ppo.noise[1] / np.sqrt(len(actor.basis) + 1) * np.eye(actor.dimensions)
-    point = course.learner.point
-    return Found(actor, point, spread, course.env_steps, course.rows, course.seconds)
+    run = training_seed(params), name, params.machine.device
+    setup = Setup(params.ppo, limits, world.agent, space, inputs, *run)
+    training = learn(setup, budget_of(params), validate, config.validate_every, checkpoint)
+    return Found(actor, training.point(), training.env_steps, training.rows, training.seconds)
+
+
+def actor_inputs(space: SearchSpace, latent_size: int, params: Params) -> int:
+    """How many rows of `space` an actor sees: of h, only the components that params ask for."""
+    config, components = params.controller, params.ppo.hidden_components
+    if config.inputs != "z+h" or config.space == "raw":
+        return len(space.basis)
+    if latent_size + components > len(space.basis):
+        raise UserError(
+            f"params.yaml: ppo.hidden_components is {components}, but M has a hidden state of "
+            f"{len(space.basis) - latent_size}"
+        )
+    return latent_size + components
 
 
 def make_arena(agent: Agent, space: SearchSpace, params: Params) -> Arena:
     """Where points of `space` are driven."""
-    config = params.controller
-    return Arena(agent, space, config.horizon, config.patience, params.seed, params.machine.device)
+    limits = params.controller.horizon, params.controller.patience
+    return Arena(agent, space, *limits, training_seed(params), params.machine.device)
 
 
 def score(arena: Arena, point: np.ndarray, tracks: int) -> np.ndarray:
@@ -188,7 +188,7 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     vae, memory = load_vae(models / "vae.safetensors"), load_mdnrnn(models / "mdnrnn.safetensors")
     latents = Latents.load(Path("data") / name / "latents.parquet")
     if config.memory == "untrained":
-        torch.manual_seed(torch_generator(params.seed, "controller", "memory").initial_seed())
+        torch.manual_seed(torch_generator(training_seed(params), "memory").initial_seed())
         memory = MDNRNN(memory.config, memory.latent_size).requires_grad_(False)
     hidden_size = memory.config.hidden_size
     agent_config = AgentConfig(
@@ -206,9 +206,7 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     # Where training stopped is the result, never the best on the way, and is scored once more.
     space, point = found.space, found.point
     scores = score(make_arena(agent, space, params), point, config.validation_tracks)
-    trained = space.unfold(point[None])
-    spread = space.unfold(point + found.spread) - trained
-    agent.with_candidates(trained).with_spread(spread).save(models / "agent.safetensors")
+    agent.with_candidates(space.unfold(point[None])).save(models / "agent.safetensors")
     results = Path("results") / name / "train_controller"
     write_csv(results / "curve.csv", found.rows)
     write_csv(results / "seconds.csv", found.seconds)  # no output of DVC: time does not repeat
@@ -225,5 +223,4 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
 
 
 if __name__ == "__main__":
-    plan = ("rounds.${key}.generations", "rounds.${key}.env_steps", "rounds.${key}.schedule")
-    stage.run_long("train_controller", Params, main, apart_from=plan)  # see Search.is_within
+    stage.run_long("train_controller", Params, main, apart_from=PLAN)

@@ -9,8 +9,9 @@ import torch
 import yaml
 
 from commands.quick import make_copy
-from stages import sample, train_mdnrnn, train_vae
+from stages import sample, train_controller, train_mdnrnn, train_vae
 from worldmodels import checkpoint as module
+from worldmodels.budget import Budget
 from worldmodels.checkpoint import Checkpoint, fingerprint, root
 from worldmodels.driving import Outcome
 from worldmodels.errors import UserError
@@ -18,7 +19,7 @@ from worldmodels.evolution import CMAES, SimpleES, SimpleESConfig
 from worldmodels.latents import Latents
 from worldmodels.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.params import load
-from worldmodels.search import Plan, search
+from worldmodels.search import Phase, Plan, search
 from worldmodels.sequences import Sequences
 from worldmodels.vae import VAE, VAEConfig
 
@@ -147,17 +148,19 @@ def test_other_code_params_or_data_have_another_checkpoint(project, monkeypatch)
         seen.append(fingerprint("train_mdnrnn", "first"))
     assert len(set(seen)) == len(seen)
     tree = yaml.safe_load((project / "params.yaml").read_text())
-    tree["controller"]["sigma"] = 0.9  # not of this stage
+    tree["evolution"]["sigma"] = 0.9  # not of this stage
     (project / "params.yaml").write_text(yaml.safe_dump(tree))
     assert fingerprint("train_mdnrnn", "first") == seen[-1]
 
 
 def test_how_far_to_go_does_not_change_a_searchs_checkpoint(project, monkeypatch):
     monkeypatch.chdir(project)
-    apart = ("rounds.first.generations",)
+    apart = tuple(name.replace("${key}", "first") for name in train_controller.PLAN)
     before = fingerprint("train_controller", "first", apart)
     tree = yaml.safe_load((project / "params.yaml").read_text())
     tree["rounds"]["first"]["generations"] += 5
+    tree["rounds"]["first"]["env_steps"] += 5
+    tree["evolution"]["schedule"] = [{"from_generation": 0, "tracks": 77}]
     (project / "params.yaml").write_text(yaml.safe_dump(tree))
     assert fingerprint("train_controller", "first", apart) == before
     assert fingerprint("train_controller", "first") != before
@@ -239,11 +242,10 @@ class FakeArena:
         return [outcomes[job] for job in range(len(jobs))]
 
 
-def search_for(checkpoint, generations, optimiser, sigma=0.1):
-    first = {"from_generation": 0, "tracks": 2, "hard": 0, "sigma": None, "compress_beyond": None}
-    later = {"from_generation": 4, "hard": 1, "sigma": sigma, "compress_beyond": 40}
-    schedule = [first, {**first, **later}]
-    plan = Plan(generations=generations, env_steps=0, schedule=schedule)
+def search_for(checkpoint, generations, optimiser, later=3):
+    """`later`: how many tracks a candidate drives from generation 4 on."""
+    phases = [Phase(from_generation=0, tracks=2), Phase(from_generation=4, tracks=later)]
+    plan = Plan(Budget(generations, 0), phases)
     rng = np.random.default_rng(1)
     if optimiser == "cma-es":
         strategy = CMAES(np.zeros(3), 0.5, 8, rng)
@@ -282,9 +284,9 @@ def test_a_schedule_may_change_where_the_search_has_not_come_yet(tmp_path, gener
     with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
         search_for(checkpoint, generations, "cma-es")
     with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
-        other = search_for(checkpoint, 9, "cma-es", sigma=0.2)  # from generation 4 on
+        other = search_for(checkpoint, 9, "cma-es", later=4)
         assert (checkpoint.seconds_before > 0) == goes_on
-    assert other == search_for(Checkpoint(None), 9, "cma-es", sigma=0.2)
+    assert other == search_for(Checkpoint(None), 9, "cma-es", later=4)
     assert other != search_for(Checkpoint(None), 9, "cma-es")
 
 

@@ -34,40 +34,31 @@ def change(root, tmp_path, monkeypatch):
 
 
 def test_the_committed_params_are_accepted(change):
-    assert load(ControllerParams, "second").controller.population >= 2
-
-
-def phase(start, hard=0, sigma=None):
-    counts = {"from_generation": start, "tracks": 1, "hard": hard}
-    return {**counts, "sigma": sigma, "compress_beyond": None}
+    assert load(ControllerParams, "second").evolution.population >= 2
 
 
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("controller.population", 1, "controller.population is 1"),
+        ("evolution.population", 1, "evolution.population is 1"),
         ("controller.horizon", 0, "controller.horizon is 0"),
         ("controller.horizon", True, "controller.horizon is True"),
-        ("controller.sigma", "big", "controller.sigma is 'big'"),
-        ("controller.sigma", float("nan"), "controller.sigma is nan"),
+        ("evolution.sigma", "big", "evolution.sigma is 'big'"),
+        ("evolution.sigma", float("nan"), "evolution.sigma is nan"),
         ("controller.inputs", "h", "controller.inputs is 'h'"),
         ("rounds.first.optimiser", "adam", "rounds.first.optimiser is 'adam'"),
         ("ppo.noise", [0.3], "ppo.noise is [0.3]"),
         ("ppo.noise", [0.3, 0.0], "ppo.noise.1 is 0.0"),
-        ("controller.sigma", None, "controller.sigma is missing"),
-        ("rounds.first.schedule", [], "rounds.first.schedule is []"),
-        ("rounds.first.schedule", [phase(3)], "from_generation 0"),
-        ("rounds.first.schedule", [phase(0, sigma=0.1)], "controller.sigma is where"),
-        ("rounds.first.schedule", [phase(0, hard=1)], "no generation comes before"),
-        ("rounds.first.schedule", [phase(0), phase(2, hard=2)], "the one before drives 1 tracks"),
-        ("rounds.first.schedule", [phase(0), phase(2, hard=-1)], "schedule.1.hard is -1"),
-        ("rounds.first.schedule", [phase(0), phase(2, sigma=0.0)], "schedule.1.sigma is 0.0"),
-        ("controller.simple_es.elite_share", 1.5, "elite_share is 1.5"),
+        ("evolution.sigma", None, "evolution.sigma is missing"),
+        ("evolution.schedule", [], "evolution.schedule is []"),
+        ("evolution.schedule", [{"from_generation": 3, "tracks": 1}], "from_generation 0"),
+        ("evolution.schedule", [{"from_generation": 0, "tracks": 0}], "schedule.0.tracks is 0"),
+        ("evolution.simple_es.elite_share", 1.5, "elite_share is 1.5"),
         ("seed", 0, "seed is 0"),
         ("machine.threads", 2.5, "machine.threads is 2.5"),
         ("rounds.first.generations", None, "rounds.first.generations is missing"),
         ("rounds.first.generations", -1, "rounds.first.generations is -1"),
-        ("controller.sigmaa", 1.0, "unknown key 'controller.sigmaa'"),
+        ("evolution.sigmaa", 1.0, "unknown key 'evolution.sigmaa'"),
         ("rounds.first.frame", 1, "unknown key 'rounds.first.frame'"),
         ("extra", 1, "unknown key 'extra'"),
     ],

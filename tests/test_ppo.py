@@ -6,12 +6,14 @@ import torch
 
 from tests.test_driving import make_agent
 from worldmodels import learning
+from worldmodels.budget import Budget
 from worldmodels.checkpoint import Checkpoint
+from worldmodels.controller import outputs
 from worldmodels.errors import UserError
-from worldmodels.learning import Classroom, PPOConfig, learn
-from worldmodels.ppo import Learner, LearningConfig, Lesson, advantages, along
-from worldmodels.practice import CUT, LOST, Experience
-from worldmodels.search_space import raw_space
+from worldmodels.learning import PPOConfig, Setup, learn
+from worldmodels.ppo import Batch, Learner, LearningConfig, advantages, along
+from worldmodels.practice import TERMINATED, TRUNCATED, Rollout
+from worldmodels.search_space import SearchSpace, raw_space
 from worldmodels.workers import run_chunks
 
 FEATURES = 8 + 16  # of make_agent
@@ -35,6 +37,8 @@ CONFIG = PPOConfig(
     discount=0.99,
     lost_cost=[10.0, 20.0],
     missed_cost=[1.0, 2.0],
+    replay_share=0.5,
+    averaged_actors=2,
 )
 
 
@@ -42,93 +46,133 @@ def test_advantages_are_the_discounted_sums_of_what_was_better_than_foreseen():
     rng = np.random.default_rng(1)
     reward, value = rng.normal(size=(2, 7, 3))
     end = np.zeros((7, 3), dtype=np.int8)
-    end[2, 0], end[4, 1], end[-1] = LOST, CUT, CUT
+    end[2, 0], end[4, 1], end[-1] = TERMINATED, TRUNCATED, TRUNCATED
     found = advantages(reward, value, end, 0.9, 0.8)
     for car in range(3):
         for start in range(7):
             total, factor = 0.0, 1.0
             for step in range(start, 7):
-                if end[step, car] == CUT:
-                    break
-                after = 0 if end[step, car] == LOST else value[step + 1, car]
+                here = {TERMINATED: 0, TRUNCATED: value[step, car]}
+                after = here[end[step, car]] if end[step, car] else value[step + 1, car]
                 total += factor * (reward[step, car] + 0.9 * after - value[step, car])
-                if end[step, car] == LOST:
+                if end[step, car]:
                     break
                 factor *= 0.9 * 0.8
             assert found[start, car] == pytest.approx(total)
 
 
-def lesson(learner, wanted, noise, rng):
-    """Decisions of one step each, worth the more the nearer the action is to what is wanted."""
+def total(features):
+    """The sum [..., 3] of features [..., K], for each action."""
+    return np.repeat(features.sum(axis=-1, keepdims=True), 3, axis=-1)
+
+
+def sizes(features):
+    """The sizes [..., 3] of the first features, which no linear map gives."""
+    return np.abs(features[..., :3])
+
+
+def rollout_of(learner, wanted, noise, rng):
+    """Decisions of one step each, worth the more the nearer they are to `wanted` of features."""
     features = rng.normal(size=(256, 1, 4)).astype(np.float32)
-    raw = features @ learner.weights.detach().numpy().T + learner.bias.detach().numpy()
+    with torch.no_grad():
+        raw = learner.actor(torch.from_numpy(features)).numpy()
     raw = (raw + noise * rng.standard_normal(raw.shape)).astype(np.float32)
-    reward = -np.square(raw - (features @ wanted.T)).sum(axis=2)
-    end = np.full((256, 1), LOST, dtype=np.int8)
+    reward = -np.square(raw - wanted(features)).sum(axis=2)
+    end = np.full((256, 1), TERMINATED, dtype=np.int8)
     counts = np.ones((256, 1), dtype=bool)
-    return Experience(features, raw, features, reward, end, counts, np.zeros(0))
+    return Rollout(features, raw, features, reward, end, counts, np.zeros(0))
 
 
 def test_the_actor_learns_what_pays():
     rng = np.random.default_rng(1)
     wanted = rng.normal(size=(3, 4))
-    learner = Learner(4, 4, LearningConfig(**LEARNING), 1)
+    learner = Learner(4, 0, 4, LearningConfig(**LEARNING), 1)
     for _ in range(150):
-        learner.update([lesson(learner, wanted, 0.3, rng)], 0.3, 1.0, 0.0)
-    assert np.abs(learner.point[:12].reshape(3, 4) - wanted).max() < 0.15
-    assert np.abs(learner.point[12:]).max() < 0.15
+        learner.update([rollout_of(learner, lambda f: f @ wanted.T, 0.3, rng)], 0.3, 1.0, 0.0)
+    assert np.abs(learner.actor.point()[:12].reshape(3, 4) - wanted).max() < 0.15
+    assert np.abs(learner.actor.point()[12:]).max() < 0.15
+
+
+@pytest.mark.parametrize("units", [0, 40])
+def test_the_actor_unfolds_into_the_controller_that_acts(units):
+    rng = np.random.default_rng(1)
+    space = SearchSpace("z+hidden" if units else "z", rng.normal(size=(4, 6)), rng.normal(size=6))
+    learner = Learner(4, units, 4, LearningConfig(**LEARNING), 1)
+    for _ in range(3):
+        learner.update([rollout_of(learner, total, 0.3, rng)], 0.3, 1.0, 0.0)
+    features = rng.normal(size=(20, 6))
+    parameters = space.unfold(learner.actor.point()[None])
+    said = outputs(parameters, np.zeros(20, dtype=np.int64), features, units)
+    with torch.no_grad():
+        expected = learner.actor(torch.from_numpy(space.view(features)).float())
+    np.testing.assert_allclose(said, expected, atol=1e-5)
+    assert np.abs(said).max() > 0.01
+
+
+def test_a_hidden_layer_learns_what_no_line_can():
+    rng = np.random.default_rng(1)
+    away = {}
+    for units in (0, 40):
+        learner = Learner(4, units, 4, LearningConfig(**LEARNING), 1)
+        for _ in range(150):
+            learner.update([rollout_of(learner, sizes, 0.3, rng)], 0.3, 1.0, 0.0)
+        features = rng.normal(size=(256, 4)).astype(np.float32)
+        with torch.no_grad():
+            said = learner.actor(torch.from_numpy(features)).numpy()
+        away[units] = np.abs(said - sizes(features)).mean()
+    assert away[40] < 0.7 * away[0]
 
 
 def test_the_critic_learns_what_comes():
     rng = np.random.default_rng(1)
-    learner = Learner(4, 4, LearningConfig(**LEARNING), 1)
-    experience = lesson(learner, np.ones((3, 4)), 0.3, rng)
-    experience = experience._replace(reward=20.0 * experience.seen[:, :, 0])
-    foreseen = [learner.update([experience], 0.3, 1.0, 0.0) for _ in range(50)]
-    assert foreseen[0] < 0.5 and foreseen[-1] > 0.95
+    learner = Learner(4, 0, 4, LearningConfig(**LEARNING), 1)
+    rollout = rollout_of(learner, total, 0.3, rng)
+    rollout = rollout._replace(reward=20.0 * rollout.critic_inputs[:, :, 0])
+    explained = [learner.update([rollout], 0.3, 1.0, 0.0) for _ in range(50)]
+    assert explained[0] < 0.5 and explained[-1] > 0.95
 
 
 def test_what_does_not_count_is_not_learnt_from():
     rng = np.random.default_rng(1)
-    learners = [Learner(4, 4, LearningConfig(**LEARNING), 1) for _ in range(2)]
-    whole = lesson(learners[0], np.ones((3, 4)), 0.3, rng)
-    half = Experience(*(part[:128] for part in whole[:6]), np.zeros(0))
+    learners = [Learner(4, 0, 4, LearningConfig(**LEARNING), 1) for _ in range(2)]
+    whole = rollout_of(learners[0], total, 0.3, rng)
+    half = Rollout(*(part[:128] for part in whole[:6]), np.zeros(0))
     masked = whole._replace(counts=np.arange(256)[:, None] < 128)
-    for learner, experience in zip(learners, (half, masked)):
-        learner.update([experience], 0.3, 1.0, 0.0)
-    assert np.array_equal(learners[0].point, learners[1].point)
+    for learner, rollout in zip(learners, (half, masked)):
+        learner.update([rollout], 0.3, 1.0, 0.0)
+    assert np.array_equal(learners[0].actor.point(), learners[1].actor.point())
 
 
 def test_a_loss_that_is_no_number_names_the_params_to_lower():
     rng = np.random.default_rng(1)
-    learner = Learner(4, 4, LearningConfig(**LEARNING), 1)
-    experience = lesson(learner, np.ones((3, 4)), 0.3, rng)
+    learner = Learner(4, 0, 4, LearningConfig(**LEARNING), 1)
+    rollout = rollout_of(learner, total, 0.3, rng)
     with pytest.raises(UserError, match=r"ppo\.learning_rate"):
-        learner.update([experience._replace(reward=experience.reward * np.nan)], 0.3, 1.0, 0.0)
+        learner.update([rollout._replace(reward=rollout.reward * np.nan)], 0.3, 1.0, 0.0)
 
 
 def test_what_is_far_from_the_last_actor_is_pulled_no_farther():
-    learner = Learner(4, 4, LearningConfig(**LEARNING), 1)
-    experience = lesson(learner, np.ones((3, 4)), 0.3, np.random.default_rng(1))
-    prepared, _ = learner._prepare([experience], 1.0)
+    learner = Learner(4, 0, 4, LearningConfig(**LEARNING), 1)
+    rollout = rollout_of(learner, total, 0.3, np.random.default_rng(1))
+    prepared, _ = learner._prepare([rollout], 1.0)
     better = prepared.advantage > 0
-    prepared = Lesson(*(part[better] for part in prepared))
+    prepared = Batch(*(part[better] for part in prepared))
     with torch.no_grad():
         density = learner._log_density(prepared, 0.3)
     learner._step(prepared, density - 0.5, 0.3)  # already taken 1.6 times as often
-    assert not learner.point.any()
+    assert not learner.actor.point().any()
     learner._step(prepared, density, 0.3)
-    assert learner.point.any()
+    assert learner.actor.point().any()
 
 
 def test_a_rate_falls_as_the_way_goes():
     falling = LearningConfig(**{**LEARNING, "learning_rate": [0.01, 0.0001]})
     moved = []
     for share in (0.0, 1.0):
-        learner = Learner(4, 4, falling, 1)
-        experience = lesson(learner, np.ones((3, 4)), 0.3, np.random.default_rng(1))
-        learner.update([experience], 0.3, 1.0, share)
-        moved.append(np.abs(learner.point).max())
+        learner = Learner(4, 0, 4, falling, 1)
+        rollout = rollout_of(learner, total, 0.3, np.random.default_rng(1))
+        learner.update([rollout], 0.3, 1.0, share)
+        moved.append(np.abs(learner.actor.point()).max())
     assert 0 < moved[1] < moved[0] / 20
 
 
@@ -146,9 +190,10 @@ class Validations(list):
 
 def taught(updates=4, env_steps=0, checkpoint=None, config=CONFIG, seen=None):
     space = raw_space("z+h", FEATURES)
-    room = Classroom(config, (30, 10), make_agent(), space, space, 1, "first", "cpu")
+    setup = Setup(config, (30, 10), make_agent(), space, FEATURES, 1, "first", "cpu")
     validate = Validations() if seen is None else seen
-    return learn(room, updates, env_steps, validate, 2, checkpoint or Checkpoint(None))
+    budget = Budget(updates, env_steps)
+    return learn(setup, budget, validate, 2, checkpoint or Checkpoint(None))
 
 
 def test_c_stopped_and_resumed_is_c_trained_at_once(tmp_path, monkeypatch):
@@ -173,7 +218,7 @@ def test_c_stopped_and_resumed_is_c_trained_at_once(tmp_path, monkeypatch):
     with Checkpoint(tmp_path) as checkpoint:
         resumed = taught(checkpoint=checkpoint)
     assert len(calls) == 5  # two updates before, two after
-    assert np.array_equal(resumed.learner.point, at_once.learner.point)
+    assert np.array_equal(resumed.point(), at_once.point())
     assert resumed.rows == at_once.rows
 
 
@@ -182,8 +227,21 @@ def test_what_is_learnt_does_not_depend_on_the_number_of_workers(monkeypatch):
     points = []
     for workers in "1", "2":
         monkeypatch.setenv("WM_WORKERS", workers)
-        points.append(taught(updates=2, config=config).learner.point)
+        points.append(taught(updates=2, config=config).point())
     assert np.array_equal(*points) and points[0].any()
+
+
+def test_what_is_kept_is_the_mean_of_the_last_actors():
+    training = taught(updates=5)
+    assert len(training.actors) == 2 and (training.actors[0] != training.actors[1]).any()
+    assert np.array_equal(training.actors[1], training.learner.actor.point())
+    np.testing.assert_allclose(training.point(), (training.actors[0] + training.actors[1]) / 2)
+
+
+def test_the_first_actor_is_no_part_of_the_mean():
+    training = taught(updates=1)
+    assert np.array_equal(training.point(), training.learner.actor.point())
+    assert training.point().any()
 
 
 def test_another_number_of_updates_starts_anew(tmp_path):
@@ -201,14 +259,18 @@ def test_noise_and_costs_go_their_way(monkeypatch):
     rules = []
 
     def listen(function, chunks, *rest):
-        rules.extend(chunk[2] for chunk in chunks)
+        rules.extend(chunk[3] for chunk in chunks)
         return run_chunks(function, chunks, *rest)
 
     monkeypatch.setattr(learning, "run_chunks", listen)
     rows = taught(updates=2).rows
-    assert [row["sigma"] for row in rows] == [rule.noise for rule in rules] == [0.4, 0.2]
-    assert [rule.lost_cost for rule in rules] == pytest.approx([10, 10 * 2**0.5])
-    assert [rule.missed_cost for rule in rules] == pytest.approx([1, 2**0.5])
+    assert [row["sigma"] for row in rows] == [rule.noise for rule in rules] == [0.4, 0.1]
+    assert [rule.lost_cost for rule in rules] == pytest.approx([10, 20])
+    assert [rule.missed_cost for rule in rules] == pytest.approx([1, 2])
+
+
+def test_they_go_it_within_the_environment_steps_there_are():
+    assert [row["sigma"] for row in taught(updates=100, env_steps=72).rows] == [0.4, 0.2]
 
 
 def test_fewer_tracks_than_groups_are_refused():

@@ -32,8 +32,7 @@ class AgentConfig(Section):
 class Agent:
     """All that acting takes. `parameters` [C, P] float64: one controller or many candidates.
 
-    `gates` [Z + 3 + H, 4H] and `gate_bias` [4H]: M's LSTM, in torch's order of gates. `spread`
-    [D, P] float32: by what the samples of C's search differed from its mean; see `carry_over`.
+    `gates` [Z + 3 + H, 4H] and `gate_bias` [4H]: M's LSTM, in torch's order of gates.
     """
 
     config: AgentConfig
@@ -41,7 +40,6 @@ class Agent:
     gates: Tensor
     gate_bias: Tensor
     parameters: np.ndarray
-    spread: np.ndarray
 
     @classmethod
     def of(cls, config: AgentConfig, vae: VAE, memory: MDNRNN, parameters: np.ndarray) -> "Agent":
@@ -60,19 +58,14 @@ class Agent:
         gates = torch.cat([lstm["weight_ih_l0"], lstm["weight_hh_l0"]], dim=1).T.contiguous()
         bias = lstm["bias_ih_l0"] + lstm["bias_hh_l0"]
         encoder = copy.deepcopy(vae.encoder).half().float()  # as it will be saved
-        spread = np.zeros((0, wanted), dtype=np.float32)
-        return cls(config, encoder, gates.detach(), bias.detach(), parameters, spread)
+        return cls(config, encoder, gates.detach(), bias.detach(), parameters)
 
     def with_candidates(self, parameters: np.ndarray) -> "Agent":
         """The same V and M under other controllers [C, P]."""
         return replace(self, parameters=parameters)
 
-    def with_spread(self, spread: np.ndarray) -> "Agent":
-        """The same agent, and how far its search still spread [D, P]."""
-        return replace(self, spread=spread.astype(np.float32))
-
     def save(self, path: Path) -> None:
-        """Save encoder (float16), memory, the one controller (float64) and its spread."""
+        """Save encoder (float16), memory and the one controller (float64)."""
         encoder = {
             f"encoder.{name}": tensor.half() for name, tensor in self.encoder.state_dict().items()
         }
@@ -80,7 +73,6 @@ class Agent:
             "memory.gates": self.gates,
             "memory.bias": self.gate_bias,
             "controller": torch.from_numpy(self.parameters[0]),
-            "spread": torch.from_numpy(self.spread),
         }
         save_model(path, KIND, self.config.model_dump(), encoder | rest)
 
@@ -90,18 +82,16 @@ class Agent:
         raw_config, tensors = load_model(path, KIND)
         config = from_file(AgentConfig, raw_config, path)
         parameters = tensors.pop("controller").numpy()[None]
-        spread = tensors.pop("spread").numpy()
         gates, bias = tensors.pop("memory.gates"), tensors.pop("memory.bias")
         wanted = parameter_count(config.inputs, config.latent_size, config.hidden_size)
         rows = config.latent_size + ACTION_SIZE + config.hidden_size
         columns = 4 * config.hidden_size
-        fits = parameters.shape[1] == wanted and gates.shape == (rows, columns)
-        fits = fits and bias.shape == (columns,) and spread.shape[1:] == (wanted,)
-        if not fits:
+        sizes = parameters.shape[1], gates.shape, bias.shape
+        if sizes != (wanted, (rows, columns), (columns,)):
             raise UserError(f"{path}: the sizes of its parts do not fit its config {config}")
         encoder = ImageEncoder(VAEConfig(latent_size=config.latent_size))
         weights = {name.removeprefix("encoder."): tensor for name, tensor in tensors.items()}
-        return cls(config, restore(encoder, weights, path), gates, bias, parameters, spread)
+        return cls(config, restore(encoder, weights, path), gates, bias, parameters)
 
 
 class AgentDriver:

@@ -133,6 +133,8 @@ def fingerprint(stage: str, round_name: str, apart_from: tuple[str, ...] = ()) -
     described = read_yaml(PIPELINE)["stages"][stage]["do"]
     filled = json.loads(_fill_in(json.dumps(described), round_name, tree))
     params = {name: _value(tree, name) for name in filled.get("params", [])}
+    if not set(apart_from) <= set(params):
+        raise ValueError(f"{PIPELINE}: {stage} declares {list(params)}, not all of {apart_from}")
     kept = {name: value for name, value in params.items() if name not in apart_from}
     total = DIGEST(json.dumps([filled["cmd"], kept, versions()], sort_keys=True).encode())
     for dependency in filled["deps"]:

@@ -37,23 +37,36 @@ def _affine(flat, offset, inputs, out):
 
 
 @compiled
-def act(parameters, candidates, features, hidden_units):
-    """Actions [n, 3] float32 of cars with features [n, F] float64 under their own controllers.
+def outputs(parameters, candidates, features, hidden_units):
+    """What C says before the squashing, [n, 3] float64, to features [n, F] float64 of n cars.
 
     `parameters` [C, P] float64, `candidates` [n] picks the row of each car; `hidden_units` is 0
     for a linear controller. Plain loops: each car's sum runs in the same order whoever else is
     there.
     """
-    actions = np.empty((features.shape[0], 3), dtype=np.float32)
-    raw, hidden = np.empty(3), np.empty(hidden_units)
+    raw, hidden = np.empty((features.shape[0], 3)), np.empty(hidden_units)
     for car in range(features.shape[0]):
         flat = parameters[candidates[car]]
         if hidden_units:
             offset = _affine(flat, 0, features[car], hidden)
-            _affine(flat, offset, np.tanh(hidden), raw)
+            _affine(flat, offset, np.tanh(hidden), raw[car])
         else:
-            _affine(flat, 0, features[car], raw)
-        actions[car, 0] = np.tanh(raw[0])
-        actions[car, 1] = (np.tanh(raw[1]) + 1) / 2
-        actions[car, 2] = min(max(np.tanh(raw[2]), 0.0), 1.0)
+            _affine(flat, 0, features[car], raw[car])
+    return raw
+
+
+@compiled
+def squash(raw):
+    """Actions [n, 3] float32 of what C says, [n, 3]."""
+    actions = np.empty(raw.shape, dtype=np.float32)
+    for car in range(raw.shape[0]):
+        actions[car, 0] = np.tanh(raw[car, 0])
+        actions[car, 1] = (np.tanh(raw[car, 1]) + 1) / 2
+        actions[car, 2] = min(max(np.tanh(raw[car, 2]), 0.0), 1.0)
     return actions
+
+
+@compiled
+def act(parameters, candidates, features, hidden_units):
+    """Actions [n, 3] float32 of cars under their own controllers; see `outputs`."""
+    return squash(outputs(parameters, candidates, features, hidden_units))

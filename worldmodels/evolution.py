@@ -35,18 +35,11 @@ class EvolutionStrategy(Protocol):
     @property
     def sigma(self) -> float: ...
 
-    @property
-    def spread(self) -> np.ndarray:
-        """[D, D]: samples are the mean and a standard normal combination of its rows."""
-
     def ask(self) -> np.ndarray:
         """A population [N, D]."""
 
     def tell(self, population: np.ndarray, fitness: np.ndarray) -> None:
         """Take in the fitness [N] of the population that was asked for."""
-
-    def restart(self, sigma: float) -> None:
-        """Go on from the mean with this step size, and with nothing else that was learnt."""
 
 
 class _Draws:
@@ -67,14 +60,14 @@ class CMAES:
     """
 
     def __init__(self, start: np.ndarray, sigma: float, population: int, rng: np.random.Generator):
-        self.options = {
+        options = {
             "popsize": population,
             "randn": _Draws(rng),
             "seed": np.nan,
             "verbose": -9,
             **NEVER_STOP,
         }
-        self.strategy = cma.CMAEvolutionStrategy(start, sigma, self.options)
+        self.strategy = cma.CMAEvolutionStrategy(start, sigma, options)
 
     @property
     def mean(self) -> np.ndarray:
@@ -84,19 +77,12 @@ class CMAES:
     def sigma(self) -> float:
         return float(self.strategy.sigma)
 
-    @property
-    def spread(self) -> np.ndarray:
-        return self.sigma * (self.strategy.sm.B * self.strategy.sm.D).T
-
     def ask(self) -> np.ndarray:
         return np.array(self.strategy.ask())
 
     def tell(self, population: np.ndarray, fitness: np.ndarray) -> None:
         _refuse_nan(fitness)
         self.strategy.tell(list(population), list(-fitness))
-
-    def restart(self, sigma: float) -> None:
-        self.strategy = cma.CMAEvolutionStrategy(self.mean, sigma, self.options)
 
 
 class SimpleES:
@@ -113,10 +99,6 @@ class SimpleES:
         self.mean, self.sigma = start.copy(), sigma
         self.population, self.rng, self.config = population, rng, config
 
-    @property
-    def spread(self) -> np.ndarray:
-        return self.sigma * np.eye(len(self.mean))
-
     def ask(self) -> np.ndarray:
         noise = self.rng.standard_normal((self.population, len(self.mean)))
         return self.mean + self.sigma * noise
@@ -126,9 +108,6 @@ class SimpleES:
         elite = max(round(self.config.elite_share * self.population), 1)
         self.mean = population[np.argsort(-fitness, kind="stable")[:elite]].mean(axis=0)
         self.sigma *= self.config.sigma_decay
-
-    def restart(self, sigma: float) -> None:
-        self.sigma = sigma
 
 
 def _refuse_nan(fitness: np.ndarray) -> None:

@@ -1,5 +1,10 @@
-"""C learns while it drives: practise for a segment, update, and again."""
+"""C learns while it drives: practise for a segment, update, and again.
 
+What is kept is the mean of the actors after the last updates (Polyak & Juditsky 1992): each of
+them loses cars on some tracks by chance, their mean on hardly any.
+"""
+
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -7,12 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from worldmodels.agent import Agent
+from worldmodels.budget import Budget
 from worldmodels.checkpoint import Checkpoint
-from worldmodels.environment.fleet import SITUATION
+from worldmodels.controller import HIDDEN_UNITS
+from worldmodels.curve import Row, curve_row
+from worldmodels.environment.situation import SITUATION
 from worldmodels.errors import UserError
 from worldmodels.params import Count, Share
 from worldmodels.ppo import FromTo, Learner, LearningConfig, along
-from worldmodels.practice import Experience, Group, Rules, View, practise
+from worldmodels.practice import Group, Rollout, Rules, practise
 from worldmodels.progress import Progress
 from worldmodels.search_space import SearchSpace
 from worldmodels.seeds import generator, tracks_for_training
@@ -32,52 +40,41 @@ class PPOConfig(LearningConfig):
     discount: Share
     lost_cost: FromTo
     missed_cost: FromTo
+    replay_share: Share
+    averaged_actors: Count
 
 
 @dataclass
-class Course:
-    """How far C has come; `groups` are the cars on their way.
+class Training:
+    """How far C has come.
 
-    `plan` are the updates and environment steps after which it is over, 0: no limit. `rows` has a
-    row an update: the `tracks` are those of the episodes that ended in it, which are its
-    population, and `validation` belongs to C before the update, without noise. `seconds` has the
-    seconds gone after each.
+    `groups` are the cars on their way, `actors` [D] those after the last updates. `rows` has a row
+    an update: the `tracks` are those of the episodes that ended in it, which are its population.
+    `seconds` has the seconds gone after each.
     """
 
     learner: Learner
-    plan: tuple[int, int]
+    budget: Budget
     groups: list[Group | None]
+    actors: deque[np.ndarray]
     env_steps: int = 0
-    rows: list[dict[str, float | str]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     seconds: list[dict[str, float]] = field(default_factory=list)
 
+    def point(self) -> np.ndarray:
+        """C as a point [D] of its search space: the mean of the actors, or the first one."""
+        return np.mean(self.actors or [self.learner.actor.point()], axis=0)
+
     def is_over(self) -> bool:
-        """Whether the updates or the environment steps are used up."""
-        updates, env_steps = self.plan
-        return len(self.rows) >= updates or 0 < env_steps <= self.env_steps
+        """Whether the budget is used up."""
+        return self.budget.is_over(len(self.rows), self.env_steps)
 
     def report(self) -> str:
         """The last row in words."""
         row = self.rows[-1]
-        scores = {"returns": row["population_mean"], "validation": row["validation"]}
+        scores = {"with noise": row["population_mean"], "validation": row["validation"]}
         said = [f"{name} {score:.0f}" for name, score in scores.items() if score != ""]
         return ", ".join([*said, f"{self.env_steps} steps"])
-
-    def note(self, experiences: list[Experience], noise: float, validation: float | str) -> None:
-        """Add the row of an update."""
-        returns = np.concatenate([experience.returns for experience in experiences])
-        self.rows.append(
-            {
-                "generation": len(self.rows),
-                "env_steps": self.env_steps,
-                "tracks": len(returns),
-                "population_mean": float(returns.mean()) if len(returns) else "",
-                "population_best": float(returns.max()) if len(returns) else "",
-                "population_std": float(returns.std()) if len(returns) else "",
-                "sigma": noise,
-                "validation": validation,
-            }
-        )
 
 
 def rules_at(config: PPOConfig, limits: tuple[int, int], share: float) -> Rules:
@@ -91,17 +88,22 @@ def rules_at(config: PPOConfig, limits: tuple[int, int], share: float) -> Rules:
         discount=config.discount,
         lost_cost=along(config.lost_cost, share),
         missed_cost=along(config.missed_cost, share),
+        replay_share=config.replay_share,
     )
 
 
-class Classroom(NamedTuple):
-    """What does not change while C learns: `limits` are horizon and patience in steps."""
+class Setup(NamedTuple):
+    """What does not change while C learns.
+
+    `limits` are horizon and patience in steps. The critic sees what `space` has, the actor the
+    first `actor_inputs` of it.
+    """
 
     config: PPOConfig
     limits: tuple[int, int]
     agent: Agent
-    actor: SearchSpace
-    critic: SearchSpace
+    space: SearchSpace
+    actor_inputs: int
     seed: int
     name: str
     device: str
@@ -113,34 +115,34 @@ class Classroom(NamedTuple):
 
     def practise(
         self, point: np.ndarray, groups: list[Group | None], update: int, rules: Rules
-    ) -> tuple[list[Experience], list[Group | None]]:
+    ) -> tuple[list[Rollout], list[Group | None]]:
         """Let all groups drive a segment under C at `point`; what they met, and where they are."""
         sizes = self.group_sizes()
         tracks = tracks_for_training(self.config.tracks, self.seed, ("practice", self.name))
-        views = tuple(View(space.basis, space.centre) for space in (self.actor, self.critic))
-        agent = self.agent.with_candidates(self.actor.unfold(point[None]))
+        actor = self.space.leading(self.actor_inputs)
+        agent = self.agent.with_candidates(actor.unfold(point[None]))
         chunks = []
         for number, (cars, group) in enumerate(zip(sizes, groups)):
             rng = generator(self.seed, "practice", self.name, update, number)
             own = tracks[number :: len(sizes)]
-            chunks.append((agent, views, rules, own, rng, cars, group, self.device))
-        results = run_chunks(practise, chunks, lambda chunk: f"{chunk[5]} cars of update {update}")
-        return [experience for experience, _ in results], [group for _, group in results]
+            sees = self.space, self.actor_inputs
+            chunks.append((agent, *sees, rules, own, rng, cars, group, self.device))
+        results = run_chunks(practise, chunks, lambda chunk: f"{chunk[6]} cars of update {update}")
+        return [rollout for rollout, _ in results], [group for _, group in results]
 
 
 def learn(
-    room: Classroom,
-    updates: int,
-    env_steps: int,
+    setup: Setup,
+    budget: Budget,
     validate: Callable[[np.ndarray], float],
     validate_every: int,
     checkpoint: Checkpoint,
-) -> Course:
-    """Practise and update, `updates` times, or until `env_steps` are used up, if that is not 0.
+) -> Training:
+    """Practise and update until the budget is used up.
 
     `validate` scores a point of the actor's space, every so many updates.
     """
-    config, groups = room.config, len(room.group_sizes())
+    config, groups = setup.config, len(setup.group_sizes())
     if config.steps % config.hold:
         raise UserError(
             f"params.yaml: ppo.steps is {config.steps}, no multiple of ppo.hold, {config.hold}"
@@ -150,27 +152,35 @@ def learn(
             f"params.yaml: ppo.tracks is {config.tracks}, but ppo.cars drive in {groups} groups, "
             "which share no tracks: raise it"
         )
-    inputs = len(room.actor.basis), len(room.critic.basis) + SITUATION
-    first = int(generator(room.seed, "learner", room.name).integers(1 << 31))
-    course = checkpoint.resume(lambda state: state.plan == (updates, env_steps)) or Course(
-        Learner(*inputs, config, first), (updates, env_steps), [None] * groups
-    )
-    with Progress("train_controller", updates, "updates", len(course.rows)) as progress:
-        while not course.is_over():
-            done, point = len(course.rows), course.learner.point
-            share = done / updates
-            rules = rules_at(config, room.limits, share)
-            validation = validate(point) if done % validate_every == 0 else ""
-            experiences, course.groups = room.practise(point, course.groups, done, rules)
-            course.env_steps += config.steps * config.cars
-            foreseen = course.learner.update(
-                experiences, rules.noise, config.discount**config.hold, share
+    units = HIDDEN_UNITS if setup.agent.config.inputs == "z+hidden" else 0
+    inputs = setup.actor_inputs, units, len(setup.space.basis) + SITUATION
+    training = checkpoint.resume(lambda state: state.budget == budget)
+    if training is None:
+        first = int(generator(setup.seed, "learner", setup.name).integers(1 << 31))
+        learner = Learner(*inputs, config, first)
+        none_yet: deque[np.ndarray] = deque(maxlen=config.averaged_actors)
+        training = Training(learner, budget, [None] * groups, none_yet)
+    done = len(training.rows)
+    with Progress("train_controller", budget.generations, "updates", done) as progress:
+        while not training.is_over():
+            done, learner = len(training.rows), training.learner
+            share = budget.share(done, training.env_steps)
+            rules = rules_at(config, setup.limits, share)
+            validation = validate(training.point()) if done % validate_every == 0 else ""
+            rollouts, training.groups = setup.practise(
+                learner.actor.point(), training.groups, done, rules
             )
-            course.note(experiences, rules.noise, validation)
+            training.env_steps += config.steps * config.cars
+            explained = learner.update(rollouts, rules.noise, config.discount**config.hold, share)
+            training.actors.append(learner.actor.point())
+            scores = np.concatenate([rollout.scores for rollout in rollouts])
+            so_far = done, training.env_steps, len(scores)
+            training.rows.append(curve_row(*so_far, scores, rules.noise, validation))
             gone = round(checkpoint.seconds_before + progress.seconds(), 1)
-            course.seconds.append({"generation": done, "seconds": gone})
-            progress.advance(1, f"{course.report()}, foreseen {foreseen:.2f}")
+            training.seconds.append({"generation": done, "seconds": gone})
+            progress.advance(1, f"{training.report()}, value explains {explained:.2f}")
             if checkpoint.due():
-                checkpoint.save(course)
-    checkpoint.save(course)
-    return course
+                checkpoint.save(training)
+    training.groups = [None] * groups  # large, and not needed any more
+    checkpoint.save(training)
+    return training

@@ -53,20 +53,20 @@ _Loader.add_implicit_resolver(
 )
 
 
-def load(section: type[SectionType], round_name: str) -> SectionType:
-    """The `section` as params.yaml has it; its field `round` is the entry of that round.
+def load(section: type[SectionType], round_name: str | None) -> SectionType:
+    """The `section` as params.yaml has it; its field `round` is the entry of that round, if any.
 
     Raises UserError, naming the key, for a missing, unknown, mistyped or impossible value.
     """
     tree = read_yaml(PARAMS)
     refuse_unknown(tree)
     rounds = tree.get("rounds") or {}
-    if round_name not in rounds:
+    if round_name is not None and round_name not in rounds:
         raise UserError(
             f"{PARAMS}: no round {round_name!r} under rounds; there are {list(rounds)}"
         )
     try:
-        return section.model_validate(tree | {"round": rounds[round_name]})
+        return section.model_validate(tree | {"round": rounds.get(round_name)})
     except ValidationError as error:
         problems = [_describe(problem, round_name) for problem in error.errors()]
         raise UserError("; ".join(problems)) from None
@@ -123,10 +123,10 @@ def _unknown(key: str) -> str:
     return f"{PARAMS}: unknown key {key!r}: no stage reads it; correct its name or remove it"
 
 
-def _describe(problem: Any, round_name: str) -> str:
+def _describe(problem: Any, round_name: str | None) -> str:
     path = [str(part) for part in problem["loc"]]
     if path[0] == "round":
-        path[:1] = ["rounds", round_name]
+        path[:1] = ["rounds", str(round_name)]
     key = ".".join(path)
     if problem["type"] == "missing":
         return f"{PARAMS}: {key} is missing"

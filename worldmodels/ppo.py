@@ -1,4 +1,4 @@
-"""Proximal policy optimisation of the linear C (Schulman et al. 2017).
+"""Proximal policy optimisation of C (Schulman et al. 2017).
 
 A departure from the paper, which searches C with an evolution strategy alone: an episode's return
 says little about 867 numbers, its thousand actions say much. C stays what it is; the critic, and
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from worldmodels.controller import ACTIONS
 from worldmodels.errors import UserError
 from worldmodels.params import Count, Positive, Section, Share
-from worldmodels.practice import CUT, GOES_ON, Experience
+from worldmodels.practice import GOES_ON, TERMINATED, TRUNCATED, Rollout
 
 POINTS = 50.0  # of value to a unit of the critic's output
 
@@ -40,8 +40,29 @@ def along(ends: list[float], share: float) -> float:
     return float(ends[0] ** (1 - share) * ends[1] ** share)
 
 
+class Actor(nn.Module):
+    """C in its search space, linear or with a hidden layer; it says nothing before it learns."""
+
+    def __init__(self, inputs: int, hidden_units: int):
+        super().__init__()
+        hidden = [nn.Linear(inputs, hidden_units), nn.Tanh()] if hidden_units else []
+        last = nn.Linear(hidden_units or inputs, ACTIONS)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*hidden, last)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The mean [..., 3] of C's outputs before the squashing, for features [..., K]."""
+        return self.layers(features)
+
+    def point(self) -> np.ndarray:
+        """C as a point [D] of its search space: each layer's weights, then its bias."""
+        parts = [parameter.detach().flatten() for parameter in self.parameters()]
+        return torch.cat(parts).double().numpy()
+
+
 class Critic(nn.Module):
-    """What is still to come for a car, from where it is seen to be."""
+    """The value of where a car is: what is still to come for it."""
 
     def __init__(self, inputs: int, units: int):
         super().__init__()
@@ -53,9 +74,9 @@ class Critic(nn.Module):
             nn.Linear(units, 1),
         )
 
-    def forward(self, seen: Tensor) -> Tensor:
-        """Values [...], in units of POINTS, for `seen` [..., L]."""
-        return self.layers(seen)[..., 0]
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Values [...], in units of POINTS, for `inputs` [..., L]."""
+        return self.layers(inputs)[..., 0]
 
 
 def advantages(
@@ -63,12 +84,11 @@ def advantages(
 ) -> np.ndarray:
     """By how much each decision did better than its value (Schulman et al. 2016), all [D, N].
 
-    A car that is LOST has nothing more to come; where its drive is CUT from view, what comes is
-    not known, and the last decision counts as no better or worse than expected.
+    Nothing more comes after a decision that is TERMINATED; what comes after one that is TRUNCATED
+    is taken to be worth as much as what was to come before it (Pardo et al. 2018).
     """
-    following = np.concatenate([value[1:], value[-1:]])
-    better = reward + discount * following * (end == GOES_ON) - value
-    better[end == CUT] = 0
+    following = np.where(end == TRUNCATED, value, np.concatenate([value[1:], value[-1:]]))
+    better = reward + discount * following * (end != TERMINATED) - value
     out, running = np.zeros_like(value), np.zeros(value.shape[1])
     for step in reversed(range(len(value))):
         running = better[step] + discount * gae_lambda * running * (end[step] == GOES_ON)
@@ -76,90 +96,90 @@ def advantages(
     return out
 
 
-class Lesson(NamedTuple):
-    """The decisions that count in an update, [n, ...]; see `Experience`."""
+class Batch(NamedTuple):
+    """The decisions that count in an update, [n, ...]; see `Rollout`."""
 
     features: Tensor
     raw: Tensor
-    seen: Tensor
+    critic_inputs: Tensor
     advantage: Tensor
     target: Tensor
 
 
 class Learner:
-    """The actor, linear in its features, the critic, and how far Adam is with both."""
+    """The actor, the critic, and how far Adam is with both."""
 
-    def __init__(self, actor_inputs: int, critic_inputs: int, config: LearningConfig, seed: int):
-        torch.manual_seed(seed)
+    def __init__(
+        self,
+        actor_inputs: int,
+        hidden_units: int,
+        critic_inputs: int,
+        config: LearningConfig,
+        seed: int,
+    ):
         self.config, self.rng = config, np.random.default_rng(seed)
-        self.weights = torch.zeros(ACTIONS, actor_inputs, requires_grad=True)
-        self.bias = torch.zeros(ACTIONS, requires_grad=True)
-        self.critic = Critic(critic_inputs, config.critic_units)
-        self.optimisers = (
-            torch.optim.Adam([self.weights, self.bias]),
-            torch.optim.Adam(self.critic.parameters()),
-        )
-
-    @property
-    def point(self) -> np.ndarray:
-        """The actor as a point [D] of its search space: weights, then bias."""
-        parts = self.weights.detach().flatten(), self.bias.detach()
-        return torch.cat(parts).double().numpy()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.critic = Critic(critic_inputs, config.critic_units)
+            self.actor = Actor(actor_inputs, hidden_units)
+        parts = self.actor, self.critic
+        self.optimisers = tuple(torch.optim.Adam(part.parameters()) for part in parts)
 
     def update(
-        self, experiences: Sequence[Experience], noise: float, discount: float, share: float
+        self, rollouts: Sequence[Rollout], noise: float, discount: float, share: float
     ) -> float:
         """Learn from what was driven with `noise`; returns the share of the variance of what came
-        that the critic had foreseen. `discount` is that of a decision, `share` how much of the
+        that the critic explained. `discount` is that of a decision, `share` how much of the
         way is gone. Raises UserError if a loss or a weight is no number.
         """
-        lesson, foreseen = self._prepare(experiences, discount)
+        batch, explained = self._prepare(rollouts, discount)
         with torch.no_grad():
-            before = self._log_density(lesson, noise)
+            before = self._log_density(batch, noise)
         rates = self.config.learning_rate, self.config.critic_learning_rate
         for optimiser, rate in zip(self.optimisers, rates):
             optimiser.param_groups[0]["lr"] = along(rate, share)
         for _ in range(self.config.epochs):
-            order = torch.from_numpy(self.rng.permutation(len(lesson.target)))
+            order = torch.from_numpy(self.rng.permutation(len(batch.target)))
             for rows in order.split(self.config.batch_size):
-                self._step(Lesson(*(part[rows] for part in lesson)), before[rows], noise)
+                self._step(Batch(*(part[rows] for part in batch)), before[rows], noise)
         if not all(torch.isfinite(weight).all() for weight in self._weights()):
             raise _diverged()
-        return foreseen
+        return explained
 
     def _weights(self) -> list[Tensor]:
-        return [self.weights, self.bias, *self.critic.parameters()]
+        return [*self.actor.parameters(), *self.critic.parameters()]
 
-    def _prepare(self, experiences: Sequence[Experience], discount: float) -> tuple[Lesson, float]:
-        """What counts of the experiences, with advantages of unit variance."""
+    def _prepare(self, rollouts: Sequence[Rollout], discount: float) -> tuple[Batch, float]:
+        """What counts of the rollouts, with advantages of unit variance."""
         parts = []
-        for experience in experiences:
+        for rollout in rollouts:
             with torch.no_grad():
-                value = POINTS * self.critic(torch.from_numpy(experience.seen)).double().numpy()
+                value = self.critic(torch.from_numpy(rollout.critic_inputs))
+            value = POINTS * value.double().numpy()
             advantage = advantages(
-                experience.reward, value, experience.end, discount, self.config.gae_lambda
+                rollout.reward, value, rollout.end, discount, self.config.gae_lambda
             )
-            driven = experience.features, experience.raw, experience.seen
+            driven = rollout.features, rollout.raw, rollout.critic_inputs
             arrays = *driven, advantage, value + advantage
-            parts.append([array[experience.counts] for array in arrays])
-        features, raw, seen, advantage, target = (np.concatenate(part) for part in zip(*parts))
-        foreseen = 1 - advantage.var() / max(target.var(), 1e-12)
+            parts.append([array[rollout.counts] for array in arrays])
+        features, raw, inputs, advantage, target = (np.concatenate(part) for part in zip(*parts))
+        explained = 1 - advantage.var() / max(target.var(), 1e-12)
         advantage = (advantage - advantage.mean()) / max(advantage.std(), 1e-12)
-        columns = features, raw, seen, advantage, target / POINTS
-        lesson = Lesson(*(torch.from_numpy(column.astype(np.float32)) for column in columns))
-        return lesson, float(foreseen)
+        columns = features, raw, inputs, advantage, target / POINTS
+        batch = Batch(*(torch.from_numpy(column.astype(np.float32)) for column in columns))
+        return batch, float(explained)
 
-    def _log_density(self, lesson: Lesson, noise: float) -> Tensor:
+    def _log_density(self, batch: Batch, noise: float) -> Tensor:
         """Log density [n] of the raw actions under the actor as it is, but for a constant."""
-        mean = lesson.features @ self.weights.T + self.bias
-        return -0.5 * ((lesson.raw - mean) / noise).square().sum(dim=1)
+        mean = self.actor(batch.features)
+        return -0.5 * ((batch.raw - mean) / noise).square().sum(dim=1)
 
-    def _step(self, lesson: Lesson, before: Tensor, noise: float) -> None:
+    def _step(self, batch: Batch, before: Tensor, noise: float) -> None:
         """One step of the actor and one of the critic."""
-        ratio = (self._log_density(lesson, noise) - before).exp()
+        ratio = (self._log_density(batch, noise) - before).exp()
         clipped = ratio.clamp(1 - self.config.clip, 1 + self.config.clip)
-        gain = torch.min(ratio * lesson.advantage, clipped * lesson.advantage).mean()
-        error = (self.critic(lesson.seen) - lesson.target).square().mean()
+        gain = torch.min(ratio * batch.advantage, clipped * batch.advantage).mean()
+        error = (self.critic(batch.critic_inputs) - batch.target).square().mean()
         if not torch.isfinite(gain + error):
             raise _diverged()
         for optimiser, loss in zip(self.optimisers, (-gain, error)):

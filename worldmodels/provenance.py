@@ -57,13 +57,14 @@ def processor() -> str:
 def commit() -> str:
     """The commit checked out, a "+" after it if code or params differ from it, or "unknown"."""
     try:
-        head = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git("status", "--porcelain", "--", "*.py", "params.yaml", "dvc.yaml")
+        head = git("rev-parse", "--short=12", "HEAD")
+        changed = git("status", "--porcelain", "--", "*.py", "params.yaml", "dvc.yaml")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed else "")
 
 
-def _git(*arguments: str) -> str:
+def git(*arguments: str) -> str:
+    """What git says. Raises OSError or CalledProcessError."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()

@@ -1,12 +1,14 @@
-"""Drive to record: the explorer alone, or an agent whose actions wander."""
+"""Drive to record: the explorer, random agents, or an agent whose actions wander."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from worldmodels.agent import Agent, AgentDriver
+from worldmodels.controller import ACTIONS
 from worldmodels.driving import Driver, Outcome, drive
 from worldmodels.exploration import Exploration, ExplorationConfig
+from worldmodels.random_networks import random_agent
 from worldmodels.rollout import CARS, make_cars
 from worldmodels.seeds import generator
 
@@ -14,24 +16,30 @@ from worldmodels.seeds import generator
 class Noisy:
     """A driver whose actions wander, and are rounded to float16 so that the record is exact.
 
-    `wanderer(track)` makes the process that is added to a driver's actions, or that drives alone
-    where `driver` is None.
+    `wanderer(track)` makes the process that is added to a driver's actions, None where nothing is,
+    or that drives alone where `driver` is None.
     """
 
-    def __init__(self, driver: Driver | None, wanderer: Callable[[int], Exploration], slots: int):
+    def __init__(
+        self, driver: Driver | None, wanderer: Callable[[int], Exploration] | None, slots: int
+    ):
         self.driver, self.wanderer = driver, wanderer
         self.wanderers: list[Exploration | None] = [None] * slots
 
     def start(self, slot: int, candidate: int, track: int) -> None:
-        self.wanderers[slot] = self.wanderer(track)
+        if self.wanderer is not None:
+            self.wanderers[slot] = self.wanderer(track)
         if self.driver is not None:
             self.driver.start(slot, candidate, track)
 
     def act(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
-        wander = np.array([self.wanderers[slot].wander() for slot in slots])
+        actions = np.zeros((len(slots), ACTIONS))
+        for row, slot in enumerate(slots):
+            if (wanderer := self.wanderers[slot]) is not None:
+                actions[row] = wanderer.wander()
         if self.driver is not None:
-            wander = wander + self.driver.act(slots, observations)
-        return np.clip(wander, [-1, 0, 0], 1).astype(np.float16).astype(np.float32)
+            actions = actions + self.driver.act(slots, observations)
+        return np.clip(actions, [-1, 0, 0], 1).astype(np.float16).astype(np.float32)
 
     def took(self, slots: np.ndarray, actions: np.ndarray) -> None:
         if self.driver is not None:
@@ -48,6 +56,19 @@ def record_exploration(
     )
     jobs = [(0, track) for track in tracks]
     return drive(driver, make_cars("drawn", slots), jobs, horizon, patience, "exploration")
+
+
+def record_random_agents(
+    tracks: Sequence[int], horizon: int, patience: int, seed: int, device: str
+) -> list[Outcome]:
+    """Drive each track with a random agent of its own and record the episodes."""
+    outcomes = []
+    for track in tracks:
+        agent = random_agent(generator(seed, "random agent", track))
+        driver = Noisy(AgentDriver(agent, 1, seed, device), None, 1)
+        cars = make_cars("drawn", 1)
+        outcomes += drive(driver, cars, [(0, track)], horizon, patience, "agent")
+    return outcomes
 
 
 def record_agent(

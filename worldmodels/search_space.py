@@ -16,20 +16,12 @@ from worldmodels.sequences import Sequences
 class SearchSpace:
     """A linear change of variables: features f are searched as basis (f - centre).
 
-    `basis` [K, F], `centre` [F]. A search may begin elsewhere than at zero and go farther in some
-    directions than in others: `origin` [D] and `root` [D, D] do that to its points. What is found
-    unfolds into the paper's controller exactly.
+    `basis` [K, F], `centre` [F]. What is found unfolds into the paper's controller exactly.
     """
 
     inputs: Inputs
     basis: np.ndarray
     centre: np.ndarray
-    origin: np.ndarray | None = None
-    root: np.ndarray | None = None
-
-    def moved(self, origin: np.ndarray, root: np.ndarray) -> "SearchSpace":
-        """The space whose point y stands for the point `origin` + `root` y of this one."""
-        return replace(self, origin=origin, root=root)
 
     @property
     def dimensions(self) -> int:
@@ -38,10 +30,16 @@ class SearchSpace:
         head = ACTIONS * (HIDDEN_UNITS + 1) if self.inputs == "z+hidden" else 0
         return rows * (self.basis.shape[0] + 1) + head
 
+    def leading(self, rows: int) -> "SearchSpace":
+        """The space of the first `rows` of what is searched."""
+        return replace(self, basis=self.basis[:rows])
+
+    def view(self, features: np.ndarray) -> np.ndarray:
+        """Features [n, F] as they are searched, [n, K]."""
+        return (features - self.centre) @ self.basis.T
+
     def unfold(self, points: np.ndarray) -> np.ndarray:
         """Controller parameters [C, P] of search points [C, D]."""
-        if self.root is not None:
-            points = self.origin + points @ self.root.T
         rows = HIDDEN_UNITS if self.inputs == "z+hidden" else ACTIONS
         cut = rows * self.basis.shape[0]
         scaled = points[:, :cut].reshape(len(points), rows, -1)
@@ -72,8 +70,8 @@ def scaled_space(
         return SearchSpace(inputs, basis, centre)
     if components > hidden.shape[1]:
         raise UserError(
-            f"params.yaml: hidden_components of controller or ppo is {components}, but M has a "
-            f"hidden state of {hidden.shape[1]}"
+            f"params.yaml: evolution.hidden_components is {components}, but M has a hidden state "
+            f"of {hidden.shape[1]}"
         )
     hidden_centre = hidden.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(hidden, rowvar=False))

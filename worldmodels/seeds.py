@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 TEST, VALIDATION, TRAINING = 1_000_000, 2_000_000, 1 << 30
+TEST_TRACKS = VALIDATION - TEST
 
 
 def sequence(seed: int, *purpose: str | int) -> np.random.SeedSequence:
@@ -29,9 +30,9 @@ def torch_generator(seed: int, *purpose: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
-def tracks_for_test(count: int) -> list[int]:
-    """The first `count` test tracks: looked at once, at the end."""
-    return list(range(TEST, TEST + count))
+def tracks_for_test(count: int, first: int = 0) -> list[int]:
+    """`count` test tracks from the `first` on: looked at once, at the end."""
+    return list(range(TEST + first, TEST + first + count))
 
 
 def tracks_for_validation(count: int) -> list[int]:

@@ -61,6 +61,15 @@ def run_long(
     note_run(RUNS, name, round_name, seconds)
 
 
+def run_alone(name: str, section: type[SectionType], main: Callable[[SectionType], None]) -> None:
+    """Run a stage that belongs to no round; errors of the user end with code 1."""
+    argparse.ArgumentParser(prog=f"python -m stages.{name}").parse_args()
+    try:
+        main(load(section, None))
+    except UserError as error:
+        sys.exit(f"{name}: {error}")
+
+
 def prepare(device: str, threads: int = 1) -> torch.device:
     """Fix what the bits of a result depend on. Raises UserError if the device is not there."""
     torch.set_num_threads(threads)

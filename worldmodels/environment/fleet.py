@@ -31,9 +31,6 @@ from worldmodels.environment.resize import SIZE
 from worldmodels.environment.tiles import touch
 from worldmodels.environment.track import NEVER, track_of
 
-AHEAD = np.array([0, 2, 4, 7, 10, 14, 18, 23, 28, 34])  # tiles
-SITUATION = 3 + 4 + 4 + 4 + 2 * len(AHEAD)  # numbers in `Fleet.situation`
-
 
 class Cars(NamedTuple):
     """What changes at each step, by block and lane or by slot."""
@@ -65,15 +62,18 @@ class Roads(NamedTuple):
 
 
 class Fleet:
-    """`slots` cars. `observations` uint8 [slots, 64, 64, 3] and `poses` [slots] of POSE_DTYPE are
-    those after the last reset or step of a slot."""
+    """`slots` cars, their state in `cars` and their tracks in `roads`.
+
+    `observations` uint8 [slots, 64, 64, 3] and `poses` [slots] of POSE_DTYPE are those after the
+    last reset or step of a slot.
+    """
 
     def __init__(self, slots: int):
         blocks = -(-slots // LANES)
         self.observations = np.zeros((slots, SIZE, SIZE, 3), dtype=np.uint8)
         self.poses = np.zeros(slots, dtype=POSE_DTYPE)
         self._angles = np.zeros((slots, 4))
-        self._cars = Cars(
+        self.cars = Cars(
             bodies=np.zeros((blocks + 1, 5, BODY_ROWS * LANES), dtype=np.float32),
             joints=np.zeros((blocks + 1, 4, JOINT_ROWS * LANES), dtype=np.float32),
             omega=np.zeros((slots, 4)),
@@ -86,7 +86,7 @@ class Fleet:
             visits=np.zeros(slots, dtype=np.int64),
             reward=np.zeros((slots, 2)),
         )
-        self._roads = Roads(
+        self.roads = Roads(
             shapes=np.zeros((slots, 0, 4, 2), dtype=np.float32),
             shape_counts=np.zeros((slots, 0), dtype=np.int64),
             circles=np.zeros((slots, 0, 3), dtype=np.float32),
@@ -101,7 +101,7 @@ class Fleet:
         """Begin an episode on the track of `seed`."""
         track = track_of(seed)
         self._make_room(track.length, len(track.tiles))
-        cars, roads = self._cars, self._roads
+        cars, roads = self.cars, self.roads
         roads.lengths[slot], roads.polygons[slot] = track.length, len(track.tiles)
         for name in ("shapes", "shape_counts", "circles"):
             getattr(roads, name)[slot, : track.length] = getattr(track, name)
@@ -124,66 +124,33 @@ class Fleet:
         if not np.isfinite(actions).all():
             raise ValueError(f"an action is not finite: {actions}")
         rewards, ended = np.empty(len(slots)), np.empty(len(slots), dtype=bool)
-        advance(self._cars, self._roads, slots, actions.astype(np.float64), rewards, ended)
+        advance(self.cars, self.roads, slots, actions.astype(np.float64), rewards, ended)
         self._show(slots)
         return rewards, ended
 
     def touched_at(self, slot: int) -> np.ndarray:
         """The frame [N] from which each tile looks touched, NEVER if it does not."""
-        return self._cars.touched_at[slot, : self._roads.lengths[slot]].copy()
+        return self.cars.touched_at[slot, : self.roads.lengths[slot]].copy()
 
     def visited(self, slot: int) -> np.ndarray:
         """Which tiles the car has touched, bool [N]."""
-        return self._cars.visited[slot, : self._roads.lengths[slot]].copy()
-
-    def situation(self, tiles: np.ndarray) -> np.ndarray:
-        """What no picture tells a car plainly, [slots, SITUATION] in numbers of about one.
-
-        Its speed ahead and aside, how fast it turns, the wheels' spin, steering and grip on the
-        road, and where the road AHEAD of its tile, of `tiles` [slots], lies from it.
-        """
-        count, cars, roads = len(tiles), self._cars, self._roads
-        hulls = cars.bodies[:-1].reshape(-1, 5, BODY_ROWS, LANES)[:, 0]
-        x, y, angle, vx, vy, spin = (
-            hulls[:, row].reshape(-1)[:count].astype(np.float64)
-            for row in (X, Y, ANGLE, VX, VY, SPIN)
-        )
-        cos, sin = np.cos(angle), np.sin(angle)
-        at = (tiles[:, None] + AHEAD) % roads.lengths[:, None]
-        middles = roads.shapes[np.arange(count)[:, None], at, :3].mean(axis=2)
-        dx, dy = middles[:, :, 0] - x[:, None], middles[:, :, 1] - y[:, None]
-        across, along = (
-            (cos * dx.T + sin * dy.T).T / 20,
-            (cos * dy.T - sin * dx.T).T / 20,
-        )
-        return np.column_stack(
-            [
-                (cos * vx + sin * vy) / 20,
-                (cos * vy - sin * vx) / 30,
-                spin,
-                cars.omega / 100,
-                self.poses["wheel_angle"],
-                cars.on_road,
-                np.clip(across, -4, 4),
-                np.clip(along, -4, 4),
-            ]
-        )
+        return self.cars.visited[slot, : self.roads.lengths[slot]].copy()
 
     def motion(self, slot: int) -> np.ndarray:
         """x, y, angle and their speeds, of hull and wheels: float32 [30]; metres, radians."""
-        bodies = self._cars.bodies[slot // LANES].reshape(5, BODY_ROWS, LANES)
+        bodies = self.cars.bodies[slot // LANES].reshape(5, BODY_ROWS, LANES)
         return bodies[:, [X, Y, ANGLE, VX, VY, SPIN], slot % LANES].flatten()
 
     def _show(self, slots: np.ndarray) -> None:
         """Take down the poses and draw what is seen."""
-        poses, cars = self.poses, self._cars
+        poses, cars = self.poses, self.cars
         read_poses(cars, slots, poses["hull"], self._angles)
         poses["wheel_angle"][slots] = self._angles[slots]
         poses["wheel_phase"][slots] = (cars.phase[slots] / PHASE_UNIT).astype(np.int64) & 255
         poses["on_road"][slots] = cars.on_road[slots].sum(axis=1)
         draw_all(
             cars,
-            self._roads,
+            self.roads,
             slots,
             poses["hull"],
             poses["wheel_angle"].astype(np.float32),
@@ -205,8 +172,8 @@ class Fleet:
             )
             return np.concatenate([array, padding], axis=1)
 
-        self._cars = Cars(**{k: longer(k, v) for k, v in self._cars._asdict().items()})
-        self._roads = Roads(**{k: longer(k, v) for k, v in self._roads._asdict().items()})
+        self.cars = Cars(**{k: longer(k, v) for k, v in self.cars._asdict().items()})
+        self.roads = Roads(**{k: longer(k, v) for k, v in self.roads._asdict().items()})
 
 
 @compiled

@@ -1,0 +1,49 @@
+"""Who drives for a record, and that what is recorded is what was driven."""
+
+import numpy as np
+import pytest
+
+from stages import sample
+from worldmodels.checkpoint import Checkpoint
+from worldmodels.params import load
+from worldmodels.random_networks import random_agent
+from worldmodels.recording import record_random_agents
+
+
+def test_random_agents_are_of_the_papers_sizes_and_differ():
+    agents = [random_agent(np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert agents[0].parameters.shape == (1, 867)
+    assert np.array_equal(agents[0].parameters, agents[1].parameters)
+    assert not np.array_equal(agents[0].parameters, agents[2].parameters)
+    weights = np.concatenate([random_agent(np.random.default_rng(n)).parameters for n in range(8)])
+    assert np.median(np.abs(weights)) < 0.01 < np.abs(weights).max()
+
+
+def test_each_track_is_driven_by_a_random_agent_of_its_own_to_the_end():
+    together = record_random_agents([7, 8], 25, 0, 1, "cpu")
+    alone = record_random_agents([8], 25, 0, 1, "cpu")
+    first, second = (outcome.episode for outcome in together)
+    assert len(first.rewards) == len(second.rewards) == 25
+    assert np.array_equal(second.actions, alone[0].episode.actions)
+    assert np.isfinite(first.actions).all() and (first.actions[0] != second.actions[0]).any()
+    assert abs(float(first.actions[:, 1].mean()) - 0.5) < 0.5  # tanh of little: half throttle
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_random_agents_drive_what_the_explorer_does_not(monkeypatch, root, share):
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("WM_WORKERS", "1")
+    monkeypatch.setattr(sample, "EPISODES_A_CHUNK", 1)
+    params = load(sample.Params, "first")
+    change = {"policy": sample.RANDOM, "frames": 50, "exploration_share": share}
+    params = params.model_copy(
+        update={
+            "round": params.round.model_copy(update=change),
+            "sample": params.sample.model_copy(update={"horizon": 20}),
+        }
+    )
+    episodes = sample.record("first", params, Checkpoint(None))
+    frames = {"exploration": 0, "agent": 0}
+    for episode in episodes:
+        frames[episode.driver] += len(episode.rewards)
+    assert frames == {"exploration": 50 * share, "agent": 50 * (1 - share)}
