@@ -3,7 +3,7 @@ PYTHON ?= python3
 SEED ?= 7
 WITH := PATH="$(CURDIR)/.venv/bin:$$PATH" DVC_NO_ANALYTICS=1
 
-.PHONY: all test test-remotes quick verify faults benchmark drive watch clean
+.PHONY: all test test-remotes quick verify faults benchmark variants drive watch clean
 
 all: .venv/ready  ## pull the trained models, bring the pipeline up to date, show the results
 	@[ ! -f dvc.lock ] || $(WITH) dvc pull || echo "Not all could be pulled. What is missing is" \
@@ -29,6 +29,10 @@ faults: .venv/ready  ## the same, with stages killed at random and files damaged
 
 benchmark: .venv/benchmark  ## steps a second beside Gymnasium's and EnvPool's, and where time goes
 	$(WITH) python -m benchmarks.run
+
+variants: .venv/ready  ## run the variants of variants.yaml that have no result yet: hours
+	$(WITH) python -m commands.variants
+	$(WITH) dvc repro compare
 
 drive: .venv/ready  ## the trained agent drives the track SEED=...: a score and a video
 	@ls models/*/agent.safetensors >/dev/null 2>&1 || $(WITH) dvc pull

@@ -18,7 +18,7 @@ from worldmodels.params import read_yaml
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "tiny.yaml"
 NONE: Mapping[str, Any] = MappingProxyType({})  # no changes
-CODE = ["stages", "worldmodels", "commands", "tests", "dvc.yaml", "params.yaml", ".dvcignore"]
+CODE = ["stages", "worldmodels", "commands", "tests", ".dvcignore"]
 
 
 def merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ def merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
 
 def make_copy(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
     """A copy of the code in `folder`, with a DVC of its own without git, the params tiny but for
-    `changes`; of the rounds, those that tests/tiny.yaml makes tiny."""
+    `changes`; of the rounds, those that tests/tiny.yaml makes tiny, and no stage but theirs."""
     for name in CODE:
         source = ROOT / name
         if source.is_dir():
@@ -46,6 +46,9 @@ def make_copy(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
     for change in (tiny, changes):
         merge(params, change)
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    pipeline = read_yaml(ROOT / "dvc.yaml")
+    pipeline["stages"] = {k: v for k, v in pipeline["stages"].items() if "foreach" in v}
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
     dvc(folder, "init", "--no-scm", "--quiet")
     for setting in ("analytics", "check_update"):
         dvc(folder, "config", f"core.{setting}", "false")

@@ -95,7 +95,7 @@ def test_metrics_say_what_was_measured(pipeline):
     assert evaluate["episodes"] == 2 and evaluate["horizon"] == 60
     assert evaluate["environment"] == "CarRacing-v3" and evaluate["gymnasium"]
     returns = read_csv(pipeline / "results/second/evaluate/returns.csv")
-    assert [int(row["track"]) for row in returns] == [1_000_000, 1_000_001]
+    assert [int(row["track"]) for row in returns] == [1_001_000, 1_001_001]
     assert sum(float(row["return"]) for row in returns) / 2 == pytest.approx(evaluate["mean"])
     assert metrics(pipeline, "train_controller")["controller_numbers"] == 867
     assert metrics(pipeline, "sample")["share_by_agent"] == pytest.approx(0.8, abs=0.02)
@@ -174,18 +174,13 @@ def cut_row(path: Path) -> None:
     path.write_text("\n".join([*rows, last.split(",")[0]]))
 
 
-def z_hidden_by_ppo(copy: Path) -> None:
-    set_param(copy, "rounds.first.optimiser", "ppo")
-    set_param(copy, "controller.inputs", "z+hidden")
-
-
 RETURNS = "results/first/evaluate/returns.csv"
 WRONG = [
     ("train_vae", lambda f: flip(f / "data/first/scenes/steps.parquet"), "steps.parquet: damaged"),
     ("encode", lambda f: truncate(f / "models/first/vae.safetensors"), "vae.safetensors: damaged"),
     ("encode", lambda f: (f / "models/first/vae.safetensors").unlink(), "dvc pull"),
     ("train_mdnrnn", lambda f: flip(f / "data/first/latents.parquet"), "latents.parquet: damaged"),
-    ("train_controller", lambda f: set_param(f, "controller.population", 1), "population is 1"),
+    ("train_controller", lambda f: set_param(f, "evolution.population", 1), "population is 1"),
     (
         "evaluate",
         lambda f: flip(f / "models/first/agent.safetensors"),
@@ -209,8 +204,7 @@ WRONG = [
         lambda f: set_param(f, "exploration.gas_mean", [1.0, 0.0]),
         "lower end comes first",
     ),
-    ("train_controller", lambda f: set_param(f, "controller.hidden_components", 999), "256"),
-    ("train_controller", z_hidden_by_ppo, "only a linear C learns by ppo"),
+    ("train_controller", lambda f: set_param(f, "evolution.hidden_components", 999), "256"),
     ("sample", lambda f: set_param(f, "machine.device", "cuda:999"), "machine.device"),
     ("train_vae", lambda f: set_param(f, "vae.learning_rate", 1e30), "lower vae.learning_rate"),
     ("train_mdnrnn", lambda f: set_param(f, "mdnrnn.learning_rate", 1e38), "mdnrnn.learning_rate"),
@@ -233,12 +227,13 @@ def test_what_the_user_did_wrong_is_said_in_one_message(copy, stage, damage, sai
 VARIANTS = [
     {"inputs": "z"},
     {"inputs": "z+hidden"},
-    {"inputs": "z+hidden", "search": "raw"},
-    {"search": "raw", "optimiser": "simple-es"},
+    {"inputs": "z+hidden", "space": "raw"},
+    {"space": "raw", "optimiser": "simple-es"},
     {"memory": "untrained", "latent": "sample", "precision": "float32"},
     {"optimiser": "ppo"},
     {"optimiser": "ppo", "inputs": "z"},
-    {"optimiser": "ppo", "search": "raw", "latent": "sample"},
+    {"optimiser": "ppo", "inputs": "z+hidden"},
+    {"optimiser": "ppo", "space": "raw", "latent": "sample"},
 ]
 
 
@@ -262,7 +257,7 @@ def test_an_agent_gone_wrong_is_named_with_its_track(copy):
     agent.save(path)
     done = say(copy, sys.executable, "-m", "stages.evaluate", "first")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "on track 1000000 at step 0 is not finite" in " ".join(done.stderr.split())
+    assert "on track 1001000 at step 0 is not finite" in " ".join(done.stderr.split())
 
 
 def test_models_of_other_sizes_are_refused_by_name(copy):
@@ -361,3 +356,37 @@ def test_a_damaged_object_of_the_cache_is_refused_when_it_is_read(tracked):
     told = say(tracked, sys.executable, "-m", "stages.evaluate", "second")
     assert told.returncode == 1 and path in told.stderr and "Traceback" not in told.stderr
     assert dvc_said.returncode != 0 or "damaged" in told.stderr
+
+
+def test_variants_are_run_as_experiments_and_collected_once(tracked):
+    settings = {"rounds.ROUND.optimiser": "simple-es"}
+    group = {"round": "first", "beside": "recipe", "trials": [1], "common": {}}
+    group["variants"] = {"recipe": {}, "simple ES": settings, "not possible": {"seed": 0}}
+    (tracked / "variants.yaml").write_text(yaml.safe_dump({"ablations": group}))
+    config = tracked / ".dvc/config"
+    config.write_text(config.read_text().replace("no_scm = True", ""))
+    ignored = ["/data", "/models", "/.checkpoints", "__pycache__", "*.mp4", "/dvc_plots"]
+    (tracked / ".gitignore").write_text("\n".join(ignored) + "\n")
+    for command in (["init"], ["add", "-A"], ["commit", "-m", "all"]):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        done = say(tracked, "git", *who, *command)
+        assert done.returncode == 0, done.stderr
+    done = say(tracked, sys.executable, "-m", "commands.variants")
+    assert done.returncode == 1 and "not-possible-trial-1 failed, see above" in done.stderr
+    runs = read_csv(tracked / "results/variants/runs.csv")
+    assert [run["variant"] for run in runs] == ["recipe", "simple ES"]
+    returns = read_csv(tracked / "results/variants/returns.csv")
+    assert len(returns) == 2 * 3 and len({row["return"] for row in returns}) > 3
+    curves = (tracked / "results/variants/curves.csv").read_bytes()
+    assert curves.count(b"simple ES") == 2  # generations
+    again = say(tracked, sys.executable, "-m", "commands.variants")
+    assert "recipe" not in again.stdout and "not-possible" in again.stdout
+    assert read_csv(tracked / "results/variants/runs.csv") == runs
+    (tracked / "results/variants/runs.csv").unlink()  # as if stopped before they were collected
+    again = say(tracked, sys.executable, "-m", "commands.variants")
+    assert read_csv(tracked / "results/variants/runs.csv") == runs
+    assert read_csv(tracked / "results/variants/returns.csv") == returns
+    assert (tracked / "results/variants/curves.csv").read_bytes() == curves
+    done = say(tracked, sys.executable, "-m", "stages.compare")
+    assert done.returncode == 0, done.stderr
+    assert "simple ES" in (tracked / "results/compare/ablations.md").read_text()
