@@ -10,7 +10,7 @@ from worldmodels.budget import Budget
 from worldmodels.checkpoint import Checkpoint
 from worldmodels.controller import outputs
 from worldmodels.errors import UserError
-from worldmodels.learning import PPOConfig, Setup, learn
+from worldmodels.learning import PPOConfig, Setup, learn, rules_at
 from worldmodels.ppo import Batch, Learner, LearningConfig, advantages, along
 from worldmodels.practice import TERMINATED, TRUNCATED, Rollout
 from worldmodels.search_space import SearchSpace, raw_space
@@ -34,7 +34,7 @@ CONFIG = PPOConfig(
     steps=12,
     hold=4,
     noise=[0.4, 0.1],
-    discount=0.99,
+    discount=[0.9, 0.99],
     lost_cost=[10.0, 20.0],
     missed_cost=[1.0, 2.0],
     replay_share=0.5,
@@ -178,6 +178,11 @@ def test_a_rate_falls_as_the_way_goes():
 
 def test_values_run_along_a_geometric_series():
     assert [along([0.4, 0.1], share) for share in (0, 0.5, 1)] == pytest.approx([0.4, 0.2, 0.1])
+
+
+def test_costs_are_seen_from_farther_as_the_way_goes():
+    found = [rules_at(CONFIG, (30, 10), share).discount for share in (0, 0.5, 1)]
+    assert found == pytest.approx([0.9, 1 - 0.1 / 10**0.5, 0.99])
 
 
 class Validations(list):

@@ -7,9 +7,10 @@ them loses cars on some tracks by chance, their mean on hardly any.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from worldmodels.agent import Agent
 from worldmodels.budget import Budget
@@ -27,9 +28,11 @@ from worldmodels.seeds import generator, tracks_for_training
 from worldmodels.vae import GROUP
 from worldmodels.workers import run_chunks
 
+Shares = Annotated[list[Share], Field(min_length=2, max_length=2)]
+
 
 class PPOConfig(LearningConfig):
-    """Noise and costs go from their first value towards their second."""
+    """Noise, costs and 1 - discount go from their first value towards their second."""
 
     hidden_components: Count
     cars: Count
@@ -37,7 +40,7 @@ class PPOConfig(LearningConfig):
     steps: Count
     hold: Count
     noise: FromTo
-    discount: Share
+    discount: Shares
     lost_cost: FromTo
     missed_cost: FromTo
     replay_share: Share
@@ -85,7 +88,7 @@ def rules_at(config: PPOConfig, limits: tuple[int, int], share: float) -> Rules:
         noise=along(config.noise, share),
         horizon=limits[0],
         patience=limits[1],
-        discount=config.discount,
+        discount=1 - along([1 - discount for discount in config.discount], share),
         lost_cost=along(config.lost_cost, share),
         missed_cost=along(config.missed_cost, share),
         replay_share=config.replay_share,
@@ -171,7 +174,7 @@ def learn(
                 learner.actor.point(), training.groups, done, rules
             )
             training.env_steps += config.steps * config.cars
-            explained = learner.update(rollouts, rules.noise, config.discount**config.hold, share)
+            explained = learner.update(rollouts, rules.noise, rules.discount**config.hold, share)
             training.actors.append(learner.actor.point())
             scores = np.concatenate([rollout.scores for rollout in rollouts])
             so_far = done, training.env_steps, len(scores)
