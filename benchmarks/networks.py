@@ -95,6 +95,7 @@ def training_mdnrnn(latents: Latents, round_name: str, rounds: int) -> float:
             hidden_size=config.hidden_size,
             mixtures=config.mixtures,
             reward_and_end=config.reward_and_end,
+            reward_steps=config.reward_steps,
         ),
         latents.mu.shape[1],
     )

@@ -38,7 +38,6 @@ class TrainingConfig(MDNRNNConfig):
 
 class Round(Part):
     mdnrnn_steps: Count
-    reward_steps: Count
 
 
 class Params(Part):
@@ -64,7 +63,7 @@ def train(
     config = params.mdnrnn
     size = config.batch_size * config.sequence
     # The error of a mean of n rewards falls as 1/n: so weighted, n changes nothing in its share.
-    reward_weight = config.reward_weight * params.round.reward_steps
+    reward_weight = config.reward_weight * config.reward_steps
     batches = max(params.round.mdnrnn_steps // size, 1)
     learner = Training(model, config.learning_rate, batches)
     rng = generator(params.seed, "mdnrnn", "windows")
@@ -161,7 +160,7 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     device = stage.prepare(params.machine.device, params.machine.threads)
     latents = Latents.load(Path("data") / name / "latents.parquet")
     held = held_out(latents.lengths, params.validation_share, params.seed)
-    latents = with_rewards_ahead(latents, params.round.reward_steps)
+    latents = with_rewards_ahead(latents, params.mdnrnn.reward_steps)
     training, validation = Sequences(latents, ~held), Sequences(latents, held)
 
     torch.manual_seed(torch_generator(params.seed, "mdnrnn", "weights").initial_seed())
@@ -169,6 +168,7 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
         hidden_size=params.mdnrnn.hidden_size,
         mixtures=params.mdnrnn.mixtures,
         reward_and_end=params.mdnrnn.reward_and_end,
+        reward_steps=params.mdnrnn.reward_steps,
     )
     model = MDNRNN(config, latents.mu.shape[1]).to(device)
     rows = train(model, training, validation, params, device, checkpoint)

@@ -219,7 +219,9 @@ def test_m_stopped_and_resumed_is_m_trained_at_once(tmp_path, tiny):
 
     def work(checkpoint):
         torch.manual_seed(1)
-        model = MDNRNN(MDNRNNConfig(hidden_size=16, mixtures=2, reward_and_end=True), 4)
+        model = MDNRNN(
+            MDNRNNConfig(hidden_size=16, mixtures=2, reward_and_end=True, reward_steps=1), 4
+        )
         parts = Sequences(latents, ~held), Sequences(latents, held)
         rows = train_mdnrnn.train(model, *parts, params, torch.device("cpu"), checkpoint)
         return rows, pickle.dumps({n: t.numpy() for n, t in model.state_dict().items()})

@@ -21,7 +21,7 @@ def make_agent(
 ) -> Agent:
     torch.manual_seed(1)
     vae = VAE(VAEConfig(latent_size=latent_size)).requires_grad_(False)
-    sizes = MDNRNNConfig(hidden_size=hidden_size, mixtures=2, reward_and_end=False)
+    sizes = MDNRNNConfig(hidden_size=hidden_size, mixtures=2, reward_and_end=False, reward_steps=1)
     memory = MDNRNN(sizes, latent_size).requires_grad_(False)
     config = AgentConfig(
         inputs=inputs,
@@ -99,7 +99,9 @@ def test_a_score_is_the_same_whatever_the_number_of_workers(monkeypatch):
 
 def test_the_batched_agent_is_the_plain_one():
     agent = make_agent(candidates=1)
-    lstm = MDNRNN(MDNRNNConfig(hidden_size=16, mixtures=2, reward_and_end=False), 8).lstm
+    lstm = MDNRNN(
+        MDNRNNConfig(hidden_size=16, mixtures=2, reward_and_end=False, reward_steps=1), 8
+    ).lstm
     lstm.load_state_dict(
         {
             "weight_ih_l0": agent.gates[:11].T,
@@ -151,7 +153,9 @@ def test_an_agent_file_drives_as_the_agent_that_was_saved(tmp_path):
 def test_parts_of_other_sizes_are_refused():
     torch.manual_seed(1)
     vae = VAE(VAEConfig(latent_size=8))
-    memory = MDNRNN(MDNRNNConfig(hidden_size=16, mixtures=2, reward_and_end=False), 4)
+    memory = MDNRNN(
+        MDNRNNConfig(hidden_size=16, mixtures=2, reward_and_end=False, reward_steps=1), 4
+    )
     config = AgentConfig(
         inputs="z+h", latent="mu", precision="float32", latent_size=8, hidden_size=16
     )

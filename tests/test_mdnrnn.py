@@ -16,7 +16,9 @@ from worldmodels.mdnrnn import (
 
 def make(latent_size=4, hidden_size=16, mixtures=5, heads=True) -> MDNRNN:
     torch.manual_seed(1)
-    config = MDNRNNConfig(hidden_size=hidden_size, mixtures=mixtures, reward_and_end=heads)
+    config = MDNRNNConfig(
+        hidden_size=hidden_size, mixtures=mixtures, reward_and_end=heads, reward_steps=1
+    )
     return MDNRNN(config, latent_size)
 
 

@@ -16,9 +16,12 @@ ACTION_SIZE = 3
 
 
 class MDNRNNConfig(Section):
+    """`reward_steps`: the next so many, whose mean reward the head for it predicts."""
+
     hidden_size: Count
     mixtures: Count
     reward_and_end: bool
+    reward_steps: Count
 
 
 class SavedConfig(MDNRNNConfig):

@@ -33,7 +33,9 @@ def random_agent(rng: np.random.Generator) -> Agent:
             parameter.requires_grad_(False)
 
     vae = VAE(VAEConfig(latent_size=LATENT_SIZE))
-    sizes = MDNRNNConfig(hidden_size=HIDDEN_SIZE, mixtures=MIXTURES, reward_and_end=False)
+    sizes = MDNRNNConfig(
+        hidden_size=HIDDEN_SIZE, mixtures=MIXTURES, reward_and_end=False, reward_steps=1
+    )
     memory = MDNRNN(sizes, LATENT_SIZE)
     drawn(vae.encoder)
     drawn(memory.lstm)
