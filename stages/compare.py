@@ -26,8 +26,8 @@ VARIANTS, RECORD, RESULTS = (
     Path("results/compare"),
 )
 HEADER = [
-    "| variant | mean of each trial | mean | less the recipe's, 95 % | std | worst | tracks |",
-    "|---" * 7 + "|",
+    "| variant | trials | mean | 95 % | less the recipe's, 95 % | std | worst | tracks |",
+    "|---" * 8 + "|",
 ]
 
 
@@ -83,7 +83,7 @@ Numbers = dict[str, str | float | int]
 
 def compare(scores: Scores, recipe: Scores | None, resamples: int) -> Numbers:
     """A variant in numbers; std and min are those of single drives. What it gave less than the
-    recipe is paired, over tracks, of the trials' mean; NaN where there is no recipe."""
+    recipe is paired, over tracks, of the trials' mean; NaN where the recipe has not been run."""
     found = summarise(scores.returns.mean(axis=0), resamples, np.random.default_rng(1))
     less = {"mean": math.nan, "ci_low": math.nan, "ci_high": math.nan}
     if recipe is not None and recipe is not scores:
@@ -111,7 +111,8 @@ def line(row: Numbers) -> str:
     if not math.isnan(float(row["less_mean"])):
         less = f"{row['less_mean']:+.0f} ({row['less_ci_low']:+.0f} to {row['less_ci_high']:+.0f})"
     return (
-        f"| {row['variant']} | {trials} | {row['mean']:.0f} | {less} | {row['std']:.0f} "
+        f"| {row['variant']} | {trials} | {row['mean']:.0f} "
+        f"| {row['ci_low']:.0f} to {row['ci_high']:.0f} | {less} | {row['std']:.0f} "
         f"| {row['min']:.0f} | {row['tracks']} |"
     )
 
@@ -150,11 +151,13 @@ def main(params: Params) -> None:
     matplotlib.use("Agg")
     returns, curves = recorded("returns"), recorded("curves")
     for group, described in read_yaml(VARIANTS).items():
-        found = [read(name, returns, curves) for name in described["variants"]]
+        own, beside = list(described["variants"]), described["beside"]
+        names = own if beside in own else [beside, *own]
+        found = [read(name, returns, curves) for name in names]
         there = [scores for scores in found if scores is not None]
-        if not there:
+        if not any(scores.name in own for scores in there):
             continue
-        recipe = next((scores for scores in there if scores.name == described["beside"]), None)
+        recipe = next((scores for scores in there if scores.name == beside), None)
         rows = [compare(scores, recipe, params.evaluate.resamples) for scores in there]
         write_csv(RESULTS / f"{group}.csv", rows)
         table = "\n".join([*HEADER, *(line(row) for row in rows)])

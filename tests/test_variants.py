@@ -21,9 +21,10 @@ def test_every_variant_changes_what_is_there_and_has_a_name_of_its_own(root):
         assert f"rounds.{variant.round}.trial" in changed and variant.round in tree["rounds"]
 
 
-def test_a_group_is_compared_with_one_of_its_own(root):
-    for group in read_yaml(root / VARIANTS).values():
-        assert group["beside"] is None or group["beside"] in group["variants"]
+def test_a_group_is_compared_with_a_variant_that_there_is(root):
+    tree = read_yaml(root / VARIANTS)
+    names = {name for group in tree.values() for name in group["variants"]}
+    assert {group["beside"] for group in tree.values()} <= names
 
 
 def test_the_command_of_a_variant_is_what_a_person_would_type():
@@ -64,9 +65,10 @@ def test_differences_are_of_the_trials_mean_on_common_tracks():
     assert compare.read("none", returns, []) is None
     assert other.less(recipe).tolist() == [850 - 810, 690 - 700]
     line = compare.line(compare.compare(other, recipe, 1000))
-    assert line.startswith("| other | 514 | 514 | +15 (-10 to +40) |") and line.endswith("1 | 3 |")
+    assert line.startswith("| other | 514 | 514 | 1 to 850 | +15 (-10 to +40) |")
+    assert line.endswith("| 1 | 3 |")
     line = compare.line(compare.compare(recipe, recipe, 1000))
-    assert line == "| recipe | 800, 813 | 807 |  | 105 | 700 | 3 |"
+    assert line == "| recipe | 800, 813 | 807 | 700 to 910 |  | 105 | 700 | 3 |"
 
 
 def test_trials_on_other_tracks_and_variants_without_common_ones_are_refused():
@@ -82,9 +84,12 @@ def test_every_group_gets_a_table_and_a_figure(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "variants.yaml").write_text(
         "ablations: {beside: recipe, variants: {recipe: {}, other: {}, not run yet: {}}}\n"
+        "later: {beside: recipe, variants: {third: {}}}\n"
+        "none yet: {beside: recipe, variants: {fourth: {}}}\n"
     )
     rng = np.random.default_rng(1)
     returns = [*rows("recipe", 1, rng.normal(900, 9, 40)), *rows("other", 1, [800.0] * 40)]
+    returns += rows("third", 1, [850.0] * 40)
     curve = {"variant": "recipe", "trial": "1", "env_steps": "5", "validation": "7.5"}
     params = compare.Params(evaluate=compare.Resamples(resamples=100))
     with pytest.raises(UserError, match=r"returns\.csv: no such file"):
@@ -96,6 +101,9 @@ def test_every_group_gets_a_table_and_a_figure(tmp_path, monkeypatch):
     assert float(numbers[1]["less_mean"]) == pytest.approx(-100, abs=5)
     table = (compare.RESULTS / "ablations.md").read_text().splitlines()
     assert [line.split("|")[1].strip() for line in table[2:]] == ["recipe", "other"]
+    table = (compare.RESULTS / "later.md").read_text().splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:]] == ["recipe", "third"]
+    assert not (compare.RESULTS / "none yet.md").exists()
     first = (compare.RESULTS / "ablations.png").read_bytes()
     compare.main(params)
     assert (compare.RESULTS / "ablations.png").read_bytes() == first and len(first) > 5000
