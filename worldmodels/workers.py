@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import sys
 import threading
 import time
@@ -91,6 +92,7 @@ def _start(parent: int) -> None:
     glibc gives large blocks back to the system when they are freed; fetching them again at every
     frame costs a tenth of the time.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends its workers
     torch.set_num_threads(1)
     threadpool_limits(1)  # those of numpy
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
