@@ -120,7 +120,7 @@ def line(row: Numbers) -> str:
 def draw(variants: list[Scores], rows: list[Numbers]) -> bytes:
     """Every variant's trials and interval, and beside them its validations as it learns; a PNG."""
     figure, (scores, curves) = plt.subplots(
-        1, 2, figsize=(11, 1.2 + 0.28 * len(variants)), layout="constrained"
+        1, 2, figsize=(11, max(3.5, 1.2 + 0.28 * len(variants))), layout="constrained"
     )
     for place, (variant, row) in enumerate(zip(variants, rows)):
         colour = f"C{place % 10}"
