@@ -10,7 +10,7 @@ from benchmarks.timing import rates
 from stages import train_mdnrnn, train_vae
 from worldmodels.agent import Agent
 from worldmodels.latents import Latents
-from worldmodels.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.mdnrnn import MDNRNN
 from worldmodels.params import load
 from worldmodels.scenes import Scenes
 from worldmodels.seeds import generator, torch_generator
@@ -90,15 +90,7 @@ def training_mdnrnn(latents: Latents, round_name: str, rounds: int) -> float:
     config = params.mdnrnn
     torch.set_num_threads(params.machine.threads)
     sequences = Sequences(latents, np.ones(len(latents.lengths), dtype=bool))
-    model = MDNRNN(
-        MDNRNNConfig(
-            hidden_size=config.hidden_size,
-            mixtures=config.mixtures,
-            reward_and_end=config.reward_and_end,
-            reward_steps=config.reward_steps,
-        ),
-        latents.mu.shape[1],
-    )
+    model = MDNRNN(config.network(), latents.mu.shape[1])
     learner = Training(model, config.learning_rate, 10**6)
     rng, noise = generator(1, "benchmark"), torch_generator(1, "benchmark")
 

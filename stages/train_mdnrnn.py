@@ -35,6 +35,10 @@ class TrainingConfig(MDNRNNConfig):
     end_weight: NonNegative
     validations: Count
 
+    def network(self) -> MDNRNNConfig:
+        """What of it the file of the trained M carries."""
+        return MDNRNNConfig(**self.model_dump(include=set(MDNRNNConfig.model_fields)))
+
 
 class Round(Part):
     mdnrnn_steps: Count
@@ -164,13 +168,7 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     training, validation = Sequences(latents, ~held), Sequences(latents, held)
 
     torch.manual_seed(torch_generator(params.seed, "mdnrnn", "weights").initial_seed())
-    config = MDNRNNConfig(
-        hidden_size=params.mdnrnn.hidden_size,
-        mixtures=params.mdnrnn.mixtures,
-        reward_and_end=params.mdnrnn.reward_and_end,
-        reward_steps=params.mdnrnn.reward_steps,
-    )
-    model = MDNRNN(config, latents.mu.shape[1]).to(device)
+    model = MDNRNN(params.mdnrnn.network(), latents.mu.shape[1]).to(device)
     rows = train(model, training, validation, params, device, checkpoint)
 
     save_mdnrnn(Path("models") / name / "mdnrnn.safetensors", model.cpu())

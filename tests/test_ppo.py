@@ -38,6 +38,7 @@ CONFIG = PPOConfig(
     lost_cost=[10.0, 20.0],
     missed_cost=[1.0, 2.0],
     replay_share=0.5,
+    replay_tracks=4,
     averaged_actors=2,
 )
 

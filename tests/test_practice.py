@@ -36,6 +36,7 @@ STILL = Rules(
     lost_cost=50,
     missed_cost=0,
     replay_share=0,
+    replay_tracks=3,
 )
 
 
@@ -109,17 +110,17 @@ def test_who_stands_still_is_lost_and_pays():
 
 
 @pytest.mark.parametrize("again", [0, 1])
-def test_tracks_on_which_a_car_was_lost_are_driven_again_once(again):
-    rules = STILL._replace(patience=10, replay_share=again)
+def test_the_latest_tracks_on_which_a_car_was_lost_are_driven_again(again):
+    rules, begun = STILL._replace(patience=10, replay_share=again), set()
     agent = driver_of(gas=-9, brake=9)
-    _, group = drive(agent, rules._replace(steps=1))
-    assert sorted(group.tracks) == [3, 4]
-    group.lost_on.append(77)
-    _, group = drive(agent, rules._replace(steps=11), group)  # both are lost, and two begin
-    if again:
-        assert sorted([*group.tracks, *group.lost_on]) == [3, 4, 77] and len(group.lost_on) == 1
-    else:
-        assert sorted(group.lost_on) == [3, 4, 77] and set(group.tracks) <= {3, 4}
+    for seed in range(8):
+        _, group = drive(agent, rules._replace(steps=1))
+        assert sorted(group.tracks) == [3, 4]
+        group.lost_on.extend([66, 77])
+        _, group = drive(agent, rules._replace(steps=11), group, seed)  # both lost, two begin
+        assert sorted(group.lost_on) == [3, 4, 77]  # of three that are kept, whatever begins
+        begun |= set(group.tracks)
+    assert begun == ({3, 4, 77} if again else {3, 4})
 
 
 def test_with_no_patience_nobody_is_lost():

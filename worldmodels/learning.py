@@ -44,6 +44,7 @@ class PPOConfig(LearningConfig):
     lost_cost: FromTo
     missed_cost: FromTo
     replay_share: Share
+    replay_tracks: Count
     averaged_actors: Count
 
 
@@ -92,6 +93,7 @@ def rules_at(config: PPOConfig, limits: tuple[int, int], share: float) -> Rules:
         lost_cost=along(config.lost_cost, share),
         missed_cost=along(config.missed_cost, share),
         replay_share=config.replay_share,
+        replay_tracks=config.replay_tracks,
     )
 
 
