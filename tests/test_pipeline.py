@@ -21,6 +21,7 @@ from worldmodels.agent import Agent
 from worldmodels.environment.car_racing import make_official
 from worldmodels.film import count_frames
 from worldmodels.play import play
+from worldmodels.seeds import tracks_for_test
 from worldmodels.storage import read_csv
 
 STAGES = [
@@ -78,6 +79,12 @@ def set_param(folder: Path, key: str, value) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
 
 
+def tracks_tested(folder: Path) -> list[int]:
+    """The tracks of the tiny recipe's test, two a round."""
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    return tracks_for_test(2, params["evaluate"]["first_test_track"])
+
+
 def metrics(folder: Path, stage: str) -> dict:
     return json.loads((folder / "results/second" / stage / "metrics.json").read_text())
 
@@ -95,7 +102,7 @@ def test_metrics_say_what_was_measured(pipeline):
     assert evaluate["episodes"] == 2 and evaluate["horizon"] == 60
     assert evaluate["environment"] == "CarRacing-v3" and evaluate["gymnasium"]
     returns = read_csv(pipeline / "results/second/evaluate/returns.csv")
-    assert [int(row["track"]) for row in returns] == [1_001_000, 1_001_001]
+    assert [int(row["track"]) for row in returns] == tracks_tested(pipeline)
     assert sum(float(row["return"]) for row in returns) / 2 == pytest.approx(evaluate["mean"])
     assert metrics(pipeline, "train_controller")["controller_numbers"] == 867
     assert metrics(pipeline, "sample")["share_by_agent"] == pytest.approx(0.8, abs=0.02)
@@ -257,7 +264,8 @@ def test_an_agent_gone_wrong_is_named_with_its_track(copy):
     agent.save(path)
     done = say(copy, sys.executable, "-m", "stages.evaluate", "first")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "on track 1001000 at step 0 is not finite" in " ".join(done.stderr.split())
+    where = f"on track {tracks_tested(copy)[0]} at step 0"
+    assert f"{where} is not finite" in " ".join(done.stderr.split())
 
 
 def test_models_of_other_sizes_are_refused_by_name(copy):
