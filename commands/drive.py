@@ -24,11 +24,14 @@ from worldmodels.results import read_metrics
 
 
 def best_agent() -> Path:
-    """The agent of the round that did best on the validation tracks."""
-    scores = {}
-    for name in read_yaml(PARAMS)["rounds"]:
-        path = Path("results") / name / "train_controller/metrics.json"
-        scores[name] = read_metrics(path, "validation_mean")["validation_mean"]
+    """The agent of the round that did best on the validation tracks, of those that have run."""
+    path = "results/{}/train_controller/metrics.json"
+    rounds = {name: Path(path.format(name)) for name in read_yaml(PARAMS)["rounds"]}
+    there = {name: path for name, path in rounds.items() if path.exists()} or rounds
+    scores = {
+        name: read_metrics(path, "validation_mean")["validation_mean"]
+        for name, path in there.items()
+    }
     return Path("models") / max(scores, key=scores.__getitem__) / "agent.safetensors"
 
 

@@ -39,6 +39,7 @@ from worldmodels.vae import load_vae
 LONG = ("sample", "train_vae", "train_mdnrnn", "train_controller", "evaluate")
 KILLS = 1  # of each long stage in each round, unless --kills says otherwise
 AT_WORK = 0.7  # share of the kills that come after a checkpoint
+ENOUGH = 0.5  # share of the kills asked for that must have met a stage at work
 START_UP = 4.0  # seconds of imports before a stage's own time
 DAMAGES = 40  # bytes changed in each file
 RESULT = Path("results/faults.json")
@@ -57,16 +58,21 @@ class Killer(threading.Thread):
         while not self.over.is_set():
             for process, stage in self._stages():
                 if self.kills.get(stage, 0) < self.each:
-                    if self.rng.random() < AT_WORK:
-                        self._wait_for_checkpoint(process)
-                        time.sleep(self.rng.uniform(0, self.seconds[stage] / 4))
-                    else:
-                        time.sleep(self.rng.uniform(0, START_UP + self.seconds[stage]))
-                    if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                        process.kill()
-                        self.kills[stage] = self.kills.get(stage, 0) + 1
-                        process.wait(10)
+                    with suppress(psutil.Error):  # it has ended by itself
+                        self._kill(process, stage)
             time.sleep(0.05)
+
+    def _kill(self, process: psutil.Process, stage: str) -> None:
+        """Kill the stage at a random moment, if it is still at work then."""
+        if self.rng.random() < AT_WORK:
+            self._wait_for_checkpoint(process)
+            time.sleep(self.rng.uniform(0, self.seconds[stage] / 4))
+        else:
+            time.sleep(self.rng.uniform(0, START_UP + self.seconds[stage]))
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            process.kill()
+            self.kills[stage] = self.kills.get(stage, 0) + 1
+            process.wait(10)
 
     def _wait_for_checkpoint(self, process: psutil.Process) -> None:
         """Until the stage has written one, or has ended."""
@@ -246,6 +252,10 @@ def main() -> None:
         print(f"checkpoints left over: {finished}")
     for folder in (calm, fire):
         shutil.rmtree(folder)
+    wanted = ENOUGH * asked.kills * len([name for name in seconds if name.split("@")[0] in LONG])
+    if kills < wanted or (kills and not resumed):
+        print(f"too few to show anything: wanted are {wanted:g} kills or more, and a resumption")
+        sys.exit(1)
     sys.exit(0 if agree and not finished else 1)
 
 

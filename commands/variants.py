@@ -2,41 +2,49 @@
 
 Each is a `dvc exp run --temp`: a commit of its own beside the branch, with params, models and
 metrics. Its returns, its curve and what it took go into results/variants, from which the stage
-`compare` draws its tables. Stopped, it goes on where it was.
+`compare` draws its tables. Stopped, it goes on where it was. A result of other params, or of other
+settings, is dropped and made anew; whether code has changed since is not looked at, so after a
+change of code that alters results, `rm -r results/variants` first.
 """
 
 import argparse
 import csv
+import hashlib
 import io
+import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from stages.compare import RECORD, VARIANTS
 from worldmodels.errors import UserError
-from worldmodels.params import read_yaml
+from worldmodels.params import PARAMS, read_yaml
 from worldmodels.provenance import RUNS, commit, git
 from worldmodels.storage import read_csv, write_csv
 
-VARIANTS, RESULTS = Path("variants.yaml"), Path("results/variants")
+TABLES = ("returns", "curves", "runs")
 Rows = list[dict[str, Any]]
 
 
 class Variant(NamedTuple):
-    """A variant of the recipe: `settings` by their keys in params.yaml, with ROUND for `round`."""
+    """A variant of `recipe`, which is what params.yaml holds: `settings` by their keys there, with
+    ROUND for `round`."""
 
     name: str
     trial: int
     round: str
     settings: dict[str, Any]
+    recipe: dict[str, Any]
 
     @property
     def experiment(self) -> str:
-        """Its name as DVC takes it."""
+        """Its name as DVC takes it: another one for another recipe or other settings."""
         words = "".join(c if c.isalnum() else " " for c in self.name).split()
-        return "-".join([*words, "trial", str(self.trial)]).lower()
+        content = json.dumps([self.recipe, self.settings], sort_keys=True)
+        mark = hashlib.sha256(content.encode()).hexdigest()[:6]
+        return "-".join([*words, "trial", str(self.trial), mark]).lower()
 
     @property
     def command(self) -> list[str]:
@@ -51,19 +59,19 @@ class Variant(NamedTuple):
         return ["dvc", "exp", "run", *options, *changes, f"evaluate@{self.round}"]
 
 
-def variants(tree: dict[str, Any]) -> Iterator[Variant]:
+def variants(tree: dict[str, Any], recipe: dict[str, Any]) -> Iterator[Variant]:
     """All variants of all groups, the first trials of a group before the others."""
     for group in tree.values():
         for trial in group["trials"]:
             for name, changes in group["variants"].items():
                 settings = group["common"] | changes
                 own_round = settings.pop("round", group["round"])
-                yield Variant(name, trial, own_round, settings)
+                yield Variant(name, trial, own_round, settings, recipe)
 
 
 def rows_of(name: str) -> Rows:
     """The rows collected so far in returns, curves or runs."""
-    path = RESULTS / f"{name}.csv"
+    path = RECORD / f"{name}.csv"
     return list(read_csv(path)) if path.exists() else []
 
 
@@ -93,6 +101,18 @@ def run(variant: Variant) -> str:
     return there
 
 
+def forget(those: Iterable[Variant]) -> None:
+    """Drop what has been collected of some variants."""
+    gone = {(variant.name, str(variant.trial)) for variant in those}
+    for name in TABLES:
+        before = rows_of(name)
+        kept = [row for row in before if (row["variant"], row["trial"]) not in gone]
+        if kept:
+            write_csv(RECORD / f"{name}.csv", kept)
+        elif before:
+            (RECORD / f"{name}.csv").unlink()
+
+
 def collect(variant: Variant, at: str) -> None:
     """Put the results of an experiment, at its commit, beside those of the others."""
     folder, known = f"results/{variant.round}", {"variant": variant.name, "trial": variant.trial}
@@ -112,13 +132,9 @@ def collect(variant: Variant, at: str) -> None:
     ]
     kept = {name: training[name] for name in ("seconds", "processor", "cores")}
     ran = known | {"command": shlex.join(variant.command), "from_commit": commit()} | kept
-    for name, rows in (("returns", returns), ("curves", curve), ("runs", [ran])):
-        before = [
-            row
-            for row in rows_of(name)
-            if (row["variant"], row["trial"]) != (variant.name, str(variant.trial))
-        ]
-        write_csv(RESULTS / f"{name}.csv", before + rows)
+    forget([variant])  # it was stopped before its run was noted
+    for name, rows in zip(TABLES, (returns, curve, [ran]), strict=True):
+        write_csv(RECORD / f"{name}.csv", rows_of(name) + rows)
 
 
 def _table(at: str, path: str) -> list[dict[str, str]]:
@@ -135,9 +151,10 @@ def main() -> None:
         raise UserError(f"{VARIANTS}: no group {arguments.only!r}; there are {list(tree)}")
     chosen = {name: tree[name] for name in ([arguments.only] if arguments.only else tree)}
     failed = []
-    for variant in variants(chosen):
-        if is_done(variant):
-            continue
+    to_do = [one for one in variants(chosen, read_yaml(PARAMS)) if not is_done(one)]
+    if not arguments.list:
+        forget(to_do)
+    for variant in to_do:
         print(shlex.join(variant.command), flush=True)
         if arguments.list:
             continue
@@ -148,7 +165,7 @@ def main() -> None:
         except subprocess.CalledProcessError as error:
             failed.append(f"{variant.experiment}: {shlex.join(error.cmd)}: {error.stderr.strip()}")
     if failed:
-        raise UserError(f"{'; '.join(failed)}; the others are in {RESULTS}")
+        raise UserError(f"{'; '.join(failed)}; the others are in {RECORD}")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,16 @@ def compare(first: dict[str, str], second: dict[str, str]) -> list[str]:
     return sorted(path for path in first | second if first.get(path) != second.get(path))
 
 
+def records() -> dict[str, Any]:
+    """What has been recorded: the machine and its outputs, of each kind of run."""
+    return read_json(RECORD) if RECORD.exists() else {}
+
+
+def kind(portable: bool) -> str:
+    """The name of a kind of run in the record."""
+    return "portable" if portable else "plain"
+
+
 def report(
     first: dict[str, str], second: dict[str, str], how: str, portable: bool = False
 ) -> bool:
@@ -78,12 +88,11 @@ def report(
     print(f"{len(first) - len(differing)} of {len(first)} outputs are the same in {how}")
     for path in differing:
         print(f"  not the same: {path}")
-    record = read_json(RECORD) if RECORD.exists() else {}
-    recorded = record.get("portable" if portable else "outputs")
+    recorded = records().get(kind(portable))
     if recorded is None:
         return not differing
-    elsewhere = compare(first, recorded)
-    print(f"{len(first) - len(elsewhere)} of {len(first)} are the same as on {record['machine']}")
+    elsewhere, machine_then = compare(first, recorded["outputs"]), recorded["machine"]
+    print(f"{len(first) - len(elsewhere)} of {len(first)} are the same as on {machine_then}")
     for path in elsewhere:
         print(f"  not the same: {path}")
     return not differing and not (elsewhere if portable else EVERYWHERE in elsewhere)
@@ -111,9 +120,8 @@ def main() -> None:
         limit_to_avx2()
     second = run(folders[1], 3, changes)
     if asked.record:
-        record = read_json(RECORD) if RECORD.exists() else {}
-        record |= {"machine": machine(), "portable" if asked.portable else "outputs": first}
-        write_json(RECORD, record)
+        ours = {kind(asked.portable): {"machine": machine(), "outputs": first}}
+        write_json(RECORD, records() | ours)
     agree = report(first, second, "two runs, with 2 and with 3 workers", asked.portable)
     for folder in folders:
         shutil.rmtree(folder)

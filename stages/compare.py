@@ -1,4 +1,4 @@
-"""Compare the variants of the recipe that have been run, each with the recipe on the same tracks.
+"""Compare the variants that have been run, each with the one that its group is set beside.
 
 variants.yaml, results/variants -> results/compare
 Seconds. `python -m commands.variants` is what fills results/variants.
@@ -25,10 +25,7 @@ VARIANTS, RECORD, RESULTS = (
     Path("results/variants"),
     Path("results/compare"),
 )
-HEADER = [
-    "| variant | trials | mean | 95 % | less the recipe's, 95 % | std | worst | tracks |",
-    "|---" * 8 + "|",
-]
+HEADER = "| variant | trials | mean | 95 % | less {}, 95 % | std | worst | tracks |"
 
 
 class Resamples(Part):
@@ -160,7 +157,8 @@ def main(params: Params) -> None:
         recipe = next((scores for scores in there if scores.name == beside), None)
         rows = [compare(scores, recipe, params.evaluate.resamples) for scores in there]
         write_csv(RESULTS / f"{group}.csv", rows)
-        table = "\n".join([*HEADER, *(line(row) for row in rows)])
+        header = [HEADER.format(beside), "|---" * 8 + "|"]
+        table = "\n".join([*header, *(line(row) for row in rows)])
         write_bytes(RESULTS / f"{group}.md", f"{table}\n".encode())
         write_bytes(RESULTS / f"{group}.png", draw(there, rows))
 

@@ -194,7 +194,8 @@ def test_v_stopped_and_resumed_is_v_trained_at_once(tmp_path, tiny):
 
     def work(checkpoint):
         torch.manual_seed(1)
-        vae = VAE(VAEConfig(latent_size=32)).to(memory_format=torch.channels_last)
+        config = VAEConfig(latent_size=params.vae.latent_size)
+        vae = VAE(config).to(memory_format=torch.channels_last)
         frames = np.arange(64)
         rows = train_vae.train(
             vae, Drawn(), frames[:48], frames[48:], params, torch.device("cpu"), checkpoint
