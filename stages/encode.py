@@ -1,7 +1,7 @@
 """Encode every recorded frame with V.
 
 data/ROUND/scenes, models/ROUND/vae.safetensors -> data/ROUND/latents.parquet
-Half a minute for 60,000 frames on two cores.
+Half a minute for 150,000 frames on two cores.
 Source: WorldModelsExperiments carracing/series.py, which stores (mu, logvar) as well.
 """
 

@@ -1,8 +1,8 @@
 """Score the agent on Gymnasium's own CarRacing-v3, on test tracks no training has seen.
 
 models/ROUND/agent.safetensors -> results/ROUND/evaluate
-Five to ten seconds a track on two cores: nearly all of it is Gymnasium's picture. Then more tracks
-with our picture, half a second each, to see that it makes no difference.
+Two to three seconds a track on two cores: nearly all of it is Gymnasium's picture. Then more
+tracks with our picture, a tenth of a second each, to see that it makes no difference.
 Paper: section 4.1, table 1 (100 tracks).
 """
 

@@ -2,7 +2,7 @@
 
 models/ROUND, results/ROUND/evaluate -> results/ROUND/render: episode.mp4 and still.png of the
 track with the median return with our picture, lap.gif of that with the highest in Gymnasium's own.
-A minute on one core.
+A third of a minute on one core.
 Source: the figures of worldmodels.github.io.
 """
 

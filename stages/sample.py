@@ -1,7 +1,7 @@
 """Drive CarRacing and record the scenes.
 
 policy of the round -> data/ROUND/scenes, results/ROUND/sample
-A minute for 60,000 frames on two cores.
+A quarter of a minute for 150,000 frames on two cores.
 Paper: section 4.2 step 1, figure 3; the rounds: section 5, "iterative training procedure".
 """
 
@@ -68,6 +68,11 @@ def record(name: str, params: Params, checkpoint: Checkpoint) -> list[Episode]:
         raise UserError(
             f"params.yaml: rounds.{name}.exploration_share is {params.round.exploration_share}, "
             "but its policy is the explorer: make it 1.0"
+        )
+    if policy != EXPLORER and params.round.exploration_share == 1:
+        raise UserError(
+            f"params.yaml: rounds.{name}.exploration_share is 1, so that its policy, {policy}, "
+            "would drive nothing: make it less"
         )
     agent = None if policy in (EXPLORER, RANDOM) else Agent.load(Path(policy))
     recording = checkpoint.resume() or {"explore": Recording(), "drive": Recording()}

@@ -2,7 +2,7 @@
 
 models/ROUND/vae.safetensors, models/ROUND/mdnrnn.safetensors, data/ROUND/latents.parquet
 -> models/ROUND/agent.safetensors, results/ROUND/train_controller
-Five minutes for a million steps on two cores.
+Two minutes for a million steps on two cores.
 Paper: section 2.3 and appendix A.3-A.4; the scaled search space and the learning are ours.
 """
 

@@ -1,7 +1,7 @@
 """Train M, the MDN-RNN, to predict the next latents, the reward and the end.
 
 data/ROUND/latents.parquet -> models/ROUND/mdnrnn.safetensors, results/ROUND/train_mdnrnn
-Five minutes for 5 million steps on two cores.
+A minute for 3 million steps on two cores.
 Paper: appendix A.2; a fresh z in every batch: WorldModelsExperiments carracing/rnn_train.py.
 """
 

@@ -1,7 +1,7 @@
 """Train V, the convolutional VAE.
 
 data/ROUND/scenes -> models/ROUND/vae.safetensors, results/ROUND/train_vae
-Ten minutes for 300,000 frames on two cores.
+Two to four minutes for 128,000 to 256,000 frames on two cores.
 Paper: appendix A.1; loss and KL tolerance: WorldModelsExperiments carracing/vae/vae.py.
 """
 

@@ -98,22 +98,33 @@ def test_a_disk_that_is_full_is_said_and_the_work_goes_on(tmp_path, monkeypatch,
         assert checkpoint.resume() == 1
 
 
-def hold(folder, held, release):
-    with Checkpoint(folder):
+def hold(folder, keep, held, release):
+    with Checkpoint(folder, keep=keep) as checkpoint:
+        checkpoint.save("held")
         held.set()
         release.wait(300)
 
 
-def test_two_at_work_on_the_same_inputs_are_refused(tmp_path):
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_second_at_work_on_the_same_inputs_waits_for_the_first(tmp_path, keep):
     context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    process = context.Process(target=hold, args=(tmp_path / "c", held, release))
-    process.start()
-    assert held.wait(300)
-    with pytest.raises(UserError, match="another process is at work"), Checkpoint(tmp_path / "c"):
-        pass
-    release.set()
-    process.join()
+    events = [(context.Event(), context.Event()) for _ in range(2)]
+    processes = [
+        context.Process(target=hold, args=(tmp_path / "c", keep, held, release))
+        for held, release in events
+    ]
+    processes[0].start()
+    assert events[0][0].wait(300)
+    processes[1].start()
+    assert not events[1][0].wait(10)
+    events[0][1].set()
+    assert events[1][0].wait(300)
+    processes[0].join()
+    assert (tmp_path / "c/state").exists()  # the second's, which the first has not deleted
+    events[1][1].set()
+    processes[1].join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert (tmp_path / "c/state").exists() == keep
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

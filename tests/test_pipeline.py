@@ -17,6 +17,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from stages.sample import RANDOM
 from worldmodels.agent import Agent
 from worldmodels.environment.car_racing import make_official
 from worldmodels.film import count_frames
@@ -212,6 +213,7 @@ WRONG = [
     ),
     ("sample", lambda f: set_param(f, "rounds.first.exploration_share", 1.5), "exploration_share"),
     ("sample", lambda f: set_param(f, "rounds.first.exploration_share", 0.5), "make it 1.0"),
+    ("sample", lambda f: set_param(f, "rounds.first.policy", RANDOM), "would drive nothing"),
     (
         "sample",
         lambda f: set_param(f, "exploration.gas_mean", [1.0, 0.0]),

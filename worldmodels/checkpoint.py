@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,8 +31,9 @@ DIGEST_SIZE = DIGEST().digest_size
 class Checkpoint:
     """The state of one stage in one round, on disk in `folder`; nowhere if that is None.
 
-    Used as a context manager, it holds a lock, and deletes the state once the stage is done:
-    unless `keep`, for stages that can be taken further.
+    Used as a context manager, it holds a lock, for which it waits while another process is at work
+    on the same inputs, and deletes the state once the stage is done: unless `keep`, for stages
+    that can be taken further.
     """
 
     def __init__(self, folder: Path | None, title: str = "", keep: bool = False):
@@ -51,21 +53,33 @@ class Checkpoint:
 
     def __enter__(self) -> "Checkpoint":
         if self.folder is not None:
+            self.lock = self._take_lock(self.folder)
+            self.started = self.saved = time.monotonic()
+        return self
+
+    def _take_lock(self, folder: Path) -> int:
+        """The descriptor of the lock file, held. Raises UserError if there can be none."""
+        while True:
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self.lock = open(self.folder / "lock", "w")
+                folder.mkdir(parents=True, exist_ok=True)
+                lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
+            except FileNotFoundError:  # deleted in between by a process that is done
+                continue
             except OSError as error:
                 raise UserError(
-                    f"{self.folder}: cannot be written: {error.strerror}; set WM_CHECKPOINTS to a "
+                    f"{folder}: cannot be written: {error.strerror}; set WM_CHECKPOINTS to a "
                     "folder for checkpoints that can"
                 ) from None
             try:
-                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UserError(
-                    "another process is at work on the same inputs; wait for it, or stop it"
-                ) from None
-        return self
+                said = "waits for another process that is at work on the same inputs"
+                print(f"{self.title}: {said}", file=sys.stderr, flush=True)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):  # deleted while this one waited
+                if os.path.samestat(os.fstat(lock), os.stat(folder / "lock")):
+                    return lock
+            os.close(lock)
 
     def __exit__(
         self,
@@ -74,9 +88,9 @@ class Checkpoint:
         trace: TracebackType | None,
     ) -> None:
         if self.folder is not None:
-            self.lock.close()
             if kind is None and not self.keep:
                 shutil.rmtree(self.folder, ignore_errors=True)
+            os.close(self.lock)
 
     def resume(self, usable: Callable[[Any], bool] = lambda _: True) -> Any:
         """The state that was saved last if it is `usable`, or None. A damaged one is reported."""

@@ -33,10 +33,9 @@ class Rules(NamedTuple):
     """How a segment of `steps` is driven, and what counts in it, in points of return.
 
     Each `hold` steps, of which `steps` is a multiple, share their noise, whose standard deviation
-    before the squashing is `noise`; `discount` is a step's;
-    an episode ends after `horizon` steps, or `patience` steps without a new tile. So large a share
-    of the episodes as `replay_share` is driven where a car was lost, on one of the latest
-    `replay_tracks` of its group.
+    before the squashing is `noise`; `discount` is a step's. An episode ends after `horizon` steps,
+    or `patience` steps without a new tile. So large a share of the episodes as `replay_share` is
+    driven where a car was lost, in one of the latest `replay_tracks` losses of its group.
     """
 
     steps: int
@@ -64,7 +63,7 @@ class Group:
     foremost: np.ndarray  # the tile that is the farthest touched
     missed: np.ndarray  # tiles left behind
     tracks: np.ndarray
-    lost_on: deque[int]  # tracks, the latest
+    lost_on: deque[int]  # the tracks of the latest losses, one as often as it was lost on
 
 
 class Rollout(NamedTuple):

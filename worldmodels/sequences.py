@@ -46,9 +46,7 @@ class Sequences:
 
     def pairs(self, noise: torch.Generator) -> tuple[Tensor, Tensor]:
         """z [n, Z] at every step that has a next one, and z [n, Z] at that next one."""
-        now = np.concatenate(
-            [np.arange(s, s + n - 1) for s, n in zip(self.starts, self.lengths) if n > 1]
-        )
+        now = np.concatenate([np.arange(s, s + n - 1) for s, n in zip(self.starts, self.lengths)])
         return self._draw(now, noise), self._draw(now + 1, noise)
 
     def _draw(self, frames: np.ndarray, noise: torch.Generator) -> Tensor:

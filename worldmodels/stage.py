@@ -40,7 +40,6 @@ def run_long(
     parser = argparse.ArgumentParser(prog=f"python -m stages.{name}")
     parser.add_argument("round", help="an entry of `rounds` in params.yaml")
     round_name = parser.parse_args().round
-    started = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{name}@{round_name}: terminated"))
     checkpoint = Checkpoint(None)
     try:
@@ -57,7 +56,7 @@ def run_long(
         sys.exit(f"{name}@{round_name}: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{name}@{round_name}: interrupted")
-    seconds = checkpoint.seconds_before + time.monotonic() - started
+    seconds = checkpoint.seconds_before + time.monotonic() - checkpoint.started
     note_run(RUNS, name, round_name, seconds)
 
 
