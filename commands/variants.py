@@ -132,7 +132,7 @@ def collect(variant: Variant, at: str) -> None:
     ]
     kept = {name: training[name] for name in ("seconds", "processor", "cores")}
     ran = known | {"command": shlex.join(variant.command), "from_commit": commit()} | kept
-    forget([variant])  # it was stopped before its run was noted
+    forget([variant])  # if it was stopped in the middle of this
     for name, rows in zip(TABLES, (returns, curve, [ran]), strict=True):
         write_csv(RECORD / f"{name}.csv", rows_of(name) + rows)
 
