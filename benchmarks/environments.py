@@ -25,11 +25,11 @@ def driving(steps: int) -> np.ndarray:
 
 
 def stepping(env: gymnasium.Env, steps: int) -> Work:
-    """Drives `env` for so many steps, from the middle of an episode on."""
+    """Drives `env` for so many steps, from where it stopped before."""
     actions = driving(steps)
+    env.reset(seed=TRACK)
 
     def work() -> float:
-        env.reset(seed=TRACK)
         for action in actions:
             env.step(action)
         return steps
@@ -54,7 +54,7 @@ def stepping_envpool(steps: int) -> Work:
 
 
 def stepping_fleet(steps: int) -> Work:
-    """Drives a worker's cars for so many steps each, from the middle of their episodes on."""
+    """Drives a worker's cars for so many steps each, from where they stopped before."""
     fleet, slots = Fleet(CARS), np.arange(CARS)
     for slot in range(CARS):
         fleet.reset(slot, TRACK + slot)

@@ -14,7 +14,7 @@ from worldmodels.mdnrnn import MDNRNN
 from worldmodels.params import load
 from worldmodels.scenes import Scenes
 from worldmodels.seeds import generator, torch_generator
-from worldmodels.sequences import Sequences
+from worldmodels.sequences import Sequences, with_rewards_ahead
 from worldmodels.training import Training
 from worldmodels.vae import GROUP, VAE, BatchEncoder, VAEConfig, to_input, vae_loss
 
@@ -89,16 +89,19 @@ def training_mdnrnn(latents: Latents, round_name: str, rounds: int) -> float:
     params = load(train_mdnrnn.Params, round_name)
     config = params.mdnrnn
     torch.set_num_threads(params.machine.threads)
+    latents = with_rewards_ahead(latents, config.reward_steps)
     sequences = Sequences(latents, np.ones(len(latents.lengths), dtype=bool))
     model = MDNRNN(config.network(), latents.mu.shape[1])
     learner = Training(model, config.learning_rate, 10**6)
     rng, noise = generator(1, "benchmark"), torch_generator(1, "benchmark")
+    reward_weight = config.reward_weight * config.reward_steps
 
     def work() -> float:
         for _ in range(4):
             windows = sequences.windows(config.batch_size, config.sequence, rng)
             losses = train_mdnrnn.predict(model, windows, noise, torch.device("cpu"))
-            learner.step(losses.nll + losses.reward + losses.end, "", "the benchmark", 1.0)
+            loss = losses.nll + reward_weight * losses.reward + config.end_weight * losses.end
+            learner.step(loss, "mdnrnn.learning_rate", "the benchmark", config.gradient_clip)
         return 4 * config.batch_size * config.sequence
 
     return rates({"mdnrnn": work}, rounds)["mdnrnn"]
