@@ -94,13 +94,12 @@ def training_mdnrnn(latents: Latents, round_name: str, rounds: int) -> float:
     model = MDNRNN(config.network(), latents.mu.shape[1])
     learner = Training(model, config.learning_rate, 10**6)
     rng, noise = generator(1, "benchmark"), torch_generator(1, "benchmark")
-    reward_weight = config.reward_weight * config.reward_steps
 
     def work() -> float:
         for _ in range(4):
             windows = sequences.windows(config.batch_size, config.sequence, rng)
             losses = train_mdnrnn.predict(model, windows, noise, torch.device("cpu"))
-            loss = losses.nll + reward_weight * losses.reward + config.end_weight * losses.end
+            loss = train_mdnrnn.weighted(losses, config)
             learner.step(loss, "mdnrnn.learning_rate", "the benchmark", config.gradient_clip)
         return 4 * config.batch_size * config.sequence
 

@@ -66,8 +66,6 @@ def train(
     """
     config = params.mdnrnn
     size = config.batch_size * config.sequence
-    # The error of a mean of n rewards falls as 1/n: so weighted, n changes nothing in its share.
-    reward_weight = config.reward_weight * config.reward_steps
     batches = max(params.round.mdnrnn_steps // size, 1)
     learner = Training(model, config.learning_rate, batches)
     rng = generator(params.seed, "mdnrnn", "windows")
@@ -85,11 +83,9 @@ def train(
         for batch in range(done + 1, batches + 1):
             windows = training.windows(config.batch_size, config.sequence, rng)
             losses = predict(model, windows, noise, device)
-            loss = losses.nll + reward_weight * losses.reward
-            loss = loss + config.end_weight * losses.end
-            learner.step(
-                loss, "mdnrnn.learning_rate", f"{batch * size} steps", config.gradient_clip
-            )
+            where = f"{batch * size} steps"
+            loss = weighted(losses, config)
+            learner.step(loss, "mdnrnn.learning_rate", where, config.gradient_clip)
 
             recent.append(losses.nll.item())
             progress.advance(size)
@@ -119,6 +115,15 @@ def predict(
     return mdnrnn_losses(
         prediction, z[:, 1:], rest["reward"], rest["terminated"], rest["has_next"], rest["is_step"]
     )
+
+
+def weighted(losses: Losses, config: TrainingConfig) -> Tensor:
+    """The loss that is lowered: the NLL, and the reward's and the end's with their weights.
+
+    The error of a mean of n rewards falls as 1/n: weighted by n, its share stays what it is.
+    """
+    reward_weight = config.reward_weight * config.reward_steps
+    return losses.nll + reward_weight * losses.reward + config.end_weight * losses.end
 
 
 @torch.inference_mode()

@@ -4,14 +4,17 @@ import pytest
 import torch
 from torch import nn
 
+from stages import train_mdnrnn
 from worldmodels.mdnrnn import (
     MDNRNN,
+    Losses,
     MDNRNNConfig,
     Prediction,
     expected_next,
     mdnrnn_losses,
     mixture_nll,
 )
+from worldmodels.params import load
 
 
 def make(latent_size=4, hidden_size=16, mixtures=5, heads=True) -> MDNRNN:
@@ -99,6 +102,14 @@ def test_reward_and_end_losses_in_closed_form():
     losses = mdnrnn_losses(prediction, torch.zeros(1, 1, 1), one, one, one, one)
     assert losses.reward.item() == pytest.approx(2.0)  # half of (3 - 1)^2
     assert losses.end.item() == pytest.approx(math.log(2))
+
+
+def test_the_loss_weighs_the_reward_by_how_many_it_averages():
+    config = load(train_mdnrnn.Params, "first").mdnrnn.model_copy(
+        update={"reward_weight": 0.5, "reward_steps": 4, "end_weight": 0.25}
+    )
+    losses = Losses(torch.tensor(1.0), torch.tensor(3.0), torch.tensor(8.0))
+    assert train_mdnrnn.weighted(losses, config).item() == 1 + 0.5 * 4 * 3 + 0.25 * 8
 
 
 def inverse_problem(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
