@@ -10,14 +10,14 @@ import torch
 from torch.nn import functional
 
 from benchmarks.timing import rates
-from worldmodels import agent as agent_module
-from worldmodels.agent import Agent, AgentDriver
-from worldmodels.environment import fleet
+from worldmodels.agent import agent as agent_module
+from worldmodels.agent.agent import Agent, AgentDriver
+from worldmodels.driving.jobs import CARS, drive_agent
+from worldmodels.environment import vector_env as fleet
 from worldmodels.environment.car_racing import make_official
-from worldmodels.environment.fleet import Fleet
-from worldmodels.rollout import CARS, drive_agent
-from worldmodels.vae import BatchEncoder
-from worldmodels.workers import run_chunks, worker_count
+from worldmodels.environment.vector_env import Fleet
+from worldmodels.runtime.parallel import run_chunks, worker_count
+from worldmodels.vision.vae import BatchEncoder
 
 STEPS = 300  # of each car, in a batch of ours
 USUAL_STEPS = 60

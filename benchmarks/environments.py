@@ -7,11 +7,11 @@ import gymnasium
 import numpy as np
 
 from benchmarks.timing import Work, rates
+from worldmodels.driving.jobs import CARS
 from worldmodels.environment.car_racing import DrawnCarRacing
-from worldmodels.environment.fleet import Fleet
-from worldmodels.environment.track import track_of
-from worldmodels.rollout import CARS
-from worldmodels.scenes import Scenes
+from worldmodels.environment.picture.track import track_of
+from worldmodels.environment.vector_env import Fleet
+from worldmodels.records.scenes import Scenes
 
 TRACK = 7
 ENVPOOL_CARS = 8  # a batch, in one thread

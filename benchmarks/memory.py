@@ -5,9 +5,9 @@ import sys
 
 import psutil
 
-from worldmodels.driving import Cars, Environments
+from worldmodels.driving.episodes import Cars, Environments
 from worldmodels.environment.car_racing import make_official
-from worldmodels.environment.fleet import Fleet
+from worldmodels.environment.vector_env import Fleet
 
 CARS = 64
 KINDS = ("ours", "gymnasium")

@@ -8,15 +8,22 @@ import torch
 
 from benchmarks.timing import rates
 from stages import train_mdnrnn, train_vae
-from worldmodels.agent import Agent
-from worldmodels.latents import Latents
-from worldmodels.mdnrnn import MDNRNN
-from worldmodels.params import load
-from worldmodels.scenes import Scenes
-from worldmodels.seeds import generator, torch_generator
-from worldmodels.sequences import Sequences, with_rewards_ahead
-from worldmodels.training import Training
-from worldmodels.vae import GROUP, VAE, BatchEncoder, VAEConfig, to_input, vae_loss
+from worldmodels.agent.agent import Agent
+from worldmodels.memory.mdnrnn import MDNRNN
+from worldmodels.memory.windows import Sequences, with_rewards_ahead
+from worldmodels.pipeline.params import load
+from worldmodels.records.latents import Latents
+from worldmodels.records.scenes import Scenes
+from worldmodels.runtime.optimiser import Training
+from worldmodels.runtime.seeds import generator, torch_generator
+from worldmodels.vision.vae import (
+    GROUP,
+    VAE,
+    BatchEncoder,
+    VAEConfig,
+    to_input,
+    vae_loss,
+)
 
 FLOP_A_FRAME = 29.5e6  # of the encoder's convolutions and its last layer
 

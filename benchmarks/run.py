@@ -12,10 +12,10 @@ import torch
 
 from benchmarks import agents, environments, memory, networks
 from commands.verify import machine
-from worldmodels.errors import UserError
-from worldmodels.params import PARAMS, read_yaml
-from worldmodels.storage import write_bytes, write_json
-from worldmodels.workers import worker_count
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import PARAMS, read_yaml
+from worldmodels.pipeline.storage import write_bytes, write_json
+from worldmodels.runtime.parallel import worker_count
 
 RESULT, CHART = Path("results/benchmark.json"), Path("results/benchmark.png")
 

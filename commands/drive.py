@@ -14,13 +14,13 @@ import pygame
 import torch
 from gymnasium.envs.box2d.car_racing import FPS, VIDEO_H, VIDEO_W
 
-from worldmodels.agent import Agent
+from worldmodels.agent.agent import Agent
 from worldmodels.environment.car_racing import make_official
-from worldmodels.errors import UserError
-from worldmodels.film import Film
-from worldmodels.params import PARAMS, read_yaml
-from worldmodels.play import play
-from worldmodels.results import read_metrics
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import PARAMS, read_yaml
+from worldmodels.reports.film import Film
+from worldmodels.reports.play import play
+from worldmodels.reports.results import read_metrics
 
 
 def best_agent() -> Path:

@@ -25,16 +25,16 @@ import psutil
 
 from commands import verify
 from commands.quick import dvc, make_copy
-from worldmodels.agent import Agent
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.errors import UserError
-from worldmodels.latents import Latents
-from worldmodels.mdnrnn import load_mdnrnn
-from worldmodels.params import read_yaml, refuse_unknown
-from worldmodels.provenance import RUNS
-from worldmodels.scenes import Scenes
-from worldmodels.storage import read_csv, write_json
-from worldmodels.vae import load_vae
+from worldmodels.agent.agent import Agent
+from worldmodels.memory.mdnrnn import load_mdnrnn
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import read_yaml, refuse_unknown
+from worldmodels.pipeline.provenance import RUNS
+from worldmodels.pipeline.storage import read_csv, write_json
+from worldmodels.records.latents import Latents
+from worldmodels.records.scenes import Scenes
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.vision.vae import load_vae
 
 LONG = ("sample", "train_vae", "train_mdnrnn", "train_controller", "evaluate")
 KILLS = 1  # of each long stage in each round, unless --kills says otherwise

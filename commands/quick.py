@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import yaml
 
-from worldmodels.params import read_yaml
+from worldmodels.pipeline.params import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "tiny.yaml"

@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from worldmodels import paper
-from worldmodels.errors import UserError
-from worldmodels.params import PARAMS, read_yaml
-from worldmodels.provenance import RUNS
-from worldmodels.results import read_metrics
-from worldmodels.storage import read_csv
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import PARAMS, read_yaml
+from worldmodels.pipeline.provenance import RUNS
+from worldmodels.pipeline.storage import read_csv
+from worldmodels.reports import paper
+from worldmodels.reports.results import read_metrics
 
 HEADER = "| | mean | 95 % | std | worst | tracks | minutes | hardware |"
 PAPER = [

@@ -19,10 +19,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from stages.compare import RECORD, VARIANTS
-from worldmodels.errors import UserError
-from worldmodels.params import PARAMS, read_yaml
-from worldmodels.provenance import RUNS, commit, git
-from worldmodels.storage import read_csv, write_csv
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import PARAMS, read_yaml
+from worldmodels.pipeline.provenance import RUNS, commit, git
+from worldmodels.pipeline.storage import read_csv, write_csv
 
 TABLES = ("returns", "curves", "runs")
 Rows = list[dict[str, Any]]

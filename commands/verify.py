@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from commands import quick
-from worldmodels.params import read_yaml
-from worldmodels.portability import SETTINGS
-from worldmodels.provenance import processor, versions
-from worldmodels.storage import read_json, write_json
+from worldmodels.pipeline.params import read_yaml
+from worldmodels.pipeline.portability import SETTINGS
+from worldmodels.pipeline.provenance import processor, versions
+from worldmodels.pipeline.storage import read_json, write_json
 
 RECORD = Path("results/verify.json")
 EVERYWHERE = "data/first/scenes"  # what must be the same on every processor

@@ -14,11 +14,11 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 
-from worldmodels import stage
-from worldmodels.errors import UserError
-from worldmodels.params import Count, Part, read_yaml
-from worldmodels.statistics import summarise
-from worldmodels.storage import read_csv, write_bytes, write_csv
+from worldmodels.pipeline import stage
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import Count, Part, read_yaml
+from worldmodels.pipeline.storage import read_csv, write_bytes, write_csv
+from worldmodels.reports.statistics import summarise
 
 VARIANTS, RECORD, RESULTS = (
     Path("variants.yaml"),
@@ -164,4 +164,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    stage.run_alone("compare", Params, main)
+    stage.run_without_round("compare", Params, main)

@@ -11,12 +11,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from worldmodels import stage
-from worldmodels.latents import Latents, quantise
-from worldmodels.params import Part, Positive, Section
-from worldmodels.progress import Progress
-from worldmodels.scenes import Scenes
-from worldmodels.vae import GROUP, VAE, BatchEncoder, load_vae
+from worldmodels.pipeline import stage
+from worldmodels.pipeline.params import Part, Positive, Section
+from worldmodels.records.latents import Latents, quantise
+from worldmodels.records.scenes import Scenes
+from worldmodels.runtime.progress import Progress
+from worldmodels.vision.vae import GROUP, VAE, BatchEncoder, load_vae
 
 BATCH = 8 * GROUP
 

@@ -14,17 +14,18 @@ import gymnasium
 import numpy as np
 from pydantic import Field
 
-from worldmodels import stage
-from worldmodels.agent import Agent
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.driving import Outcome
-from worldmodels.params import Count, Part, Section, Seed
-from worldmodels.progress import Progress
-from worldmodels.rollout import CARS, Picture, drive_agent
-from worldmodels.seeds import TEST_TRACKS, generator, tracks_for_test
-from worldmodels.statistics import standard_error, summarise
-from worldmodels.storage import write_csv, write_json
-from worldmodels.workers import run_chunks
+from worldmodels.agent.agent import Agent
+from worldmodels.driving.episodes import Outcome
+from worldmodels.driving.jobs import CARS, Picture, drive_agent
+from worldmodels.pipeline import stage
+from worldmodels.pipeline.params import Count, Part, Section, Seed
+from worldmodels.pipeline.storage import write_csv, write_json
+from worldmodels.reports.statistics import standard_error, summarise
+from worldmodels.runtime import resumable
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.parallel import run_chunks
+from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.seeds import TEST_TRACKS, generator, tracks_for_test
 
 TRACKS_A_CHUNK: dict[Picture, int] = {"official": 4, "drawn": CARS}
 
@@ -130,4 +131,4 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
 
 
 if __name__ == "__main__":
-    stage.run_long("evaluate", Params, main)
+    resumable.run("evaluate", Params, main)

@@ -14,10 +14,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from worldmodels import paper, stage
-from worldmodels.params import Part
-from worldmodels.results import read_columns, read_metrics
-from worldmodels.storage import write_bytes
+from worldmodels.pipeline import stage
+from worldmodels.pipeline.params import Part
+from worldmodels.pipeline.storage import write_bytes
+from worldmodels.reports import paper
+from worldmodels.reports.results import read_columns, read_metrics
 
 
 class Params(Part):

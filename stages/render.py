@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from gymnasium.envs.box2d.car_racing import FPS
 
-from worldmodels import stage
-from worldmodels.agent import Agent
+from worldmodels.agent.agent import Agent
 from worldmodels.environment.car_racing import DrawnCarRacing, make_official
-from worldmodels.film import HEIGHT, WIDTH, Film, Shot, compose, write_gif
-from worldmodels.images import to_pictures, write_grid
-from worldmodels.mdnrnn import MDNRNN, expected_next, load_mdnrnn
-from worldmodels.params import Count, Natural, Part, Section, Seed
-from worldmodels.play import play
-from worldmodels.progress import Progress
-from worldmodels.results import read_columns
-from worldmodels.vae import VAE, load_vae, to_input
+from worldmodels.memory.mdnrnn import MDNRNN, expected_next, load_mdnrnn
+from worldmodels.pipeline import stage
+from worldmodels.pipeline.params import Count, Natural, Part, Section, Seed
+from worldmodels.reports.film import HEIGHT, WIDTH, Film, Shot, compose, write_gif
+from worldmodels.reports.play import play
+from worldmodels.reports.results import read_columns
+from worldmodels.runtime.progress import Progress
+from worldmodels.vision.images import to_pictures, write_grid
+from worldmodels.vision.vae import VAE, load_vae, to_input
 
 
 class RenderConfig(Section):

@@ -12,24 +12,38 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodels import stage
-from worldmodels.agent import Agent
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.coverage import coverage
-from worldmodels.driving import Outcome
-from worldmodels.errors import UserError
-from worldmodels.exploration import ExplorationConfig
-from worldmodels.images import write_grid
-from worldmodels.params import Count, Natural, NonNegative, Part, Positive, Section, Seed, Share
-from worldmodels.progress import Progress
-from worldmodels.recording import record_agent, record_exploration, record_random_agents
-from worldmodels.scenes import Episode, Scenes
-from worldmodels.seeds import tracks_for_training
-from worldmodels.storage import write_csv, write_json
-from worldmodels.workers import run_chunks, worker_count
+from worldmodels.agent.agent import Agent
+from worldmodels.driving.episodes import Outcome
+from worldmodels.pipeline import stage
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import (
+    Count,
+    Natural,
+    NonNegative,
+    Part,
+    Positive,
+    Section,
+    Seed,
+    Share,
+)
+from worldmodels.pipeline.storage import write_csv, write_json
+from worldmodels.policies.explorer import ExplorationConfig
+from worldmodels.policies.recording import (
+    record_agent,
+    record_exploration,
+    record_random_agents,
+)
+from worldmodels.records.coverage import coverage
+from worldmodels.records.scenes import Episode, Scenes
+from worldmodels.runtime import resumable
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.parallel import run_chunks, worker_count
+from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.seeds import tracks_for_training
+from worldmodels.vision.images import write_grid
 
 EPISODES_A_CHUNK = 32
-EXPLORER, RANDOM = "worldmodels/exploration.py", "worldmodels/random_networks.py"
+EXPLORER, RANDOM = "worldmodels/policies/explorer.py", "worldmodels/policies/random_networks.py"
 
 
 class SampleConfig(Section):
@@ -180,4 +194,4 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
 
 
 if __name__ == "__main__":
-    stage.run_long("sample", Params, main)
+    resumable.run("sample", Params, main)

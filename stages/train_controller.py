@@ -12,24 +12,44 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from worldmodels import stage
-from worldmodels.agent import Agent, AgentConfig
-from worldmodels.arena import Arena
-from worldmodels.budget import Budget
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.controller import Inputs, parameter_count
-from worldmodels.curve import Row
-from worldmodels.errors import UserError
-from worldmodels.evolution import CMAES, EvolutionStrategy, Optimiser, SimpleES, SimpleESConfig
-from worldmodels.latents import Latents
-from worldmodels.learning import PPOConfig, Setup, learn
-from worldmodels.mdnrnn import MDNRNN, load_mdnrnn
-from worldmodels.params import Count, Natural, Part, Population, Positive, Section, Seed
-from worldmodels.search import Plan, Schedule, search
-from worldmodels.search_space import SearchSpace, hidden_states, raw_space, scaled_space
-from worldmodels.seeds import generator, torch_generator, tracks_for_validation
-from worldmodels.storage import write_csv, write_json
-from worldmodels.vae import load_vae
+from worldmodels.agent.agent import Agent, AgentConfig
+from worldmodels.control.controller import Inputs, parameter_count
+from worldmodels.control.search_space import (
+    SearchSpace,
+    hidden_states,
+    raw_space,
+    scaled_space,
+)
+from worldmodels.evolution.candidates import Arena
+from worldmodels.evolution.search import Plan, Schedule, search
+from worldmodels.evolution.strategies import (
+    CMAES,
+    EvolutionStrategy,
+    Optimiser,
+    SimpleES,
+    SimpleESConfig,
+)
+from worldmodels.memory.mdnrnn import MDNRNN, load_mdnrnn
+from worldmodels.pipeline import stage
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import (
+    Count,
+    Natural,
+    Part,
+    Population,
+    Positive,
+    Section,
+    Seed,
+)
+from worldmodels.pipeline.storage import write_csv, write_json
+from worldmodels.ppo.learning import PPOConfig, Setup, learn
+from worldmodels.records.latents import Latents
+from worldmodels.runtime import resumable
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.seeds import generator, torch_generator, tracks_for_validation
+from worldmodels.training.budget import Budget
+from worldmodels.training.curve import Row
+from worldmodels.vision.vae import load_vae
 
 # Whether a checkpoint by another plan can be gone on from, Search and Training tell themselves.
 PLAN = ("rounds.${key}.generations", "rounds.${key}.env_steps", "evolution.schedule")
@@ -223,4 +243,4 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
 
 
 if __name__ == "__main__":
-    stage.run_long("train_controller", Params, main, apart_from=PLAN)
+    resumable.run("train_controller", Params, main, apart_from=PLAN)

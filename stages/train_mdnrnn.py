@@ -12,18 +12,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodels import stage
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.latents import Latents
-from worldmodels.mdnrnn import MDNRNN, Losses, MDNRNNConfig, mdnrnn_losses, save_mdnrnn
-from worldmodels.params import Count, NonNegative, Part, Positive, Seed, Share
-from worldmodels.progress import Progress
-from worldmodels.seeds import generator, torch_generator
-from worldmodels.sequences import Sequences, with_rewards_ahead
-from worldmodels.storage import write_csv, write_json
-from worldmodels.training import Training, due
-from worldmodels.vae import reparameterise
-from worldmodels.validation import held_out
+from worldmodels.memory.mdnrnn import (
+    MDNRNN,
+    Losses,
+    MDNRNNConfig,
+    mdnrnn_losses,
+    save_mdnrnn,
+)
+from worldmodels.memory.windows import Sequences, with_rewards_ahead
+from worldmodels.pipeline import stage
+from worldmodels.pipeline.params import Count, NonNegative, Part, Positive, Seed, Share
+from worldmodels.pipeline.storage import write_csv, write_json
+from worldmodels.records.latents import Latents
+from worldmodels.records.split import held_out
+from worldmodels.runtime import resumable
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.optimiser import Training, due
+from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.seeds import generator, torch_generator
+from worldmodels.vision.vae import reparameterise
 
 
 class TrainingConfig(MDNRNNConfig):
@@ -184,4 +191,4 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
 
 
 if __name__ == "__main__":
-    stage.run_long("train_mdnrnn", Params, main)
+    resumable.run("train_mdnrnn", Params, main)

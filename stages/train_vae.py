@@ -12,16 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodels import stage
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.images import to_pictures, write_grid
-from worldmodels.params import Count, NonNegative, Part, Positive, Seed, Share
-from worldmodels.progress import Progress
-from worldmodels.scenes import Scenes
-from worldmodels.seeds import generator, torch_generator
-from worldmodels.storage import write_csv, write_json
-from worldmodels.training import Training, due
-from worldmodels.vae import (
+from worldmodels.pipeline import stage
+from worldmodels.pipeline.params import Count, NonNegative, Part, Positive, Seed, Share
+from worldmodels.pipeline.storage import write_csv, write_json
+from worldmodels.records.scenes import Scenes
+from worldmodels.records.split import held_out
+from worldmodels.runtime import resumable
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.optimiser import Training, due
+from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.seeds import generator, torch_generator
+from worldmodels.vision.images import to_pictures, write_grid
+from worldmodels.vision.vae import (
     VAE,
     VAEConfig,
     latents_in_use,
@@ -30,7 +32,6 @@ from worldmodels.vae import (
     to_input,
     vae_loss,
 )
-from worldmodels.validation import held_out
 
 EVALUATION_BATCH = 128
 
@@ -184,4 +185,4 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
 
 
 if __name__ == "__main__":
-    stage.run_long("train_vae", Params, main)
+    resumable.run("train_vae", Params, main)

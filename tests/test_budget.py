@@ -2,7 +2,7 @@
 
 import pytest
 
-from worldmodels.budget import Budget
+from worldmodels.training.budget import Budget
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,18 @@ import yaml
 
 from commands.quick import make_copy
 from stages import sample, train_controller, train_mdnrnn, train_vae
-from worldmodels import checkpoint as module
-from worldmodels.budget import Budget
-from worldmodels.checkpoint import Checkpoint, fingerprint, root
-from worldmodels.driving import Outcome
-from worldmodels.errors import UserError
-from worldmodels.evolution import CMAES, SimpleES, SimpleESConfig
-from worldmodels.latents import Latents
-from worldmodels.mdnrnn import MDNRNN, MDNRNNConfig
-from worldmodels.params import load
-from worldmodels.search import Phase, Plan, search
-from worldmodels.sequences import Sequences
-from worldmodels.vae import VAE, VAEConfig
+from worldmodels.driving.episodes import Outcome
+from worldmodels.evolution.search import Phase, Plan, search
+from worldmodels.evolution.strategies import CMAES, SimpleES, SimpleESConfig
+from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.memory.windows import Sequences
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import load
+from worldmodels.records.latents import Latents
+from worldmodels.runtime import checkpoint as module
+from worldmodels.runtime.checkpoint import Checkpoint, fingerprint, root
+from worldmodels.training.budget import Budget
+from worldmodels.vision.vae import VAE, VAEConfig
 
 
 class Stopped(Exception):
@@ -150,9 +150,16 @@ def test_other_code_params_or_data_have_another_checkpoint(project, monkeypatch)
     seen = [fingerprint("train_mdnrnn", "first")]
     assert fingerprint("train_mdnrnn", "first") == seen[0]
     seen.append(fingerprint("train_mdnrnn", "second"))
+    cached = project / "worldmodels/pipeline/__pycache__/errors.cpython-311.pyc"
+    cached.parent.mkdir(exist_ok=True)
+    cached.write_bytes(b"compiled by Python, in a folder that the stage depends on")
+    assert fingerprint("train_mdnrnn", "first") == seen[0]
     for path, change in [
         ("data/first/latents.parquet", b"latentz"),
-        ("worldmodels/mdnrnn.py", (project / "worldmodels/mdnrnn.py").read_bytes() + b"\n"),
+        (
+            "worldmodels/memory/mdnrnn.py",
+            (project / "worldmodels/memory/mdnrnn.py").read_bytes() + b"\n",
+        ),
         ("params.yaml", (project / "params.yaml").read_bytes().replace(b"seed: 1", b"seed: 2")),
     ]:
         (project / path).write_bytes(change)

@@ -9,8 +9,8 @@ import pytest
 
 SCRIPT = """
 import numpy as np
-from worldmodels.compiled import VERSION
-from worldmodels.controller import act
+from worldmodels.runtime.compiled import VERSION
+from worldmodels.control.controller import act
 act(np.zeros((1, 9)), np.zeros(1, dtype=np.int64), np.zeros((1, 2)), 0)
 print(VERSION, sum(act.stats.cache_hits.values()), act.stats.cache_path)
 """
@@ -23,7 +23,7 @@ def run(root, tmp_path):
         if not folder.exists():
             ignore = shutil.ignore_patterns("__pycache__")
             shutil.copytree(root / "worldmodels", folder / "worldmodels", ignore=ignore)
-        with open(folder / "worldmodels/environment/pose.py", "a") as file:
+        with open(folder / "worldmodels/environment/picture/pose.py", "a") as file:
             file.write(change)
         env = os.environ | {"XDG_CACHE_HOME": str(caches)}
         command = [sys.executable, "-c", SCRIPT]

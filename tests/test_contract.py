@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from worldmodels.params import PARAMS, PIPELINE, Section, declared, leaves, read_yaml
+from worldmodels.pipeline.params import (
+    PARAMS,
+    PIPELINE,
+    Section,
+    declared,
+    leaves,
+    read_yaml,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 TREE = read_yaml(ROOT / PARAMS)
@@ -27,10 +34,18 @@ def imported(path: Path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def has_code(init: Path) -> bool:
+    """Whether a package's `__init__.py` holds more than its docstring."""
+    return len(ast.parse(init.read_text()).body) > 1
+
+
 def closure(path: Path, seen: set[Path]) -> set[Path]:
-    """The file and all local modules that it needs."""
+    """The file and all local modules that it needs, packages that do something included."""
     if path not in seen:
         seen.add(path)
+        for parent in path.parents:
+            if (init := parent / "__init__.py").is_file() and has_code(init):
+                closure(init, seen)
         for name in imported(path):
             module = ROOT.joinpath(*name.split(".")).with_suffix(".py")
             if module.is_file():
@@ -67,11 +82,73 @@ def expand(name: str) -> set[str]:
     return set(leaves(tree, name))
 
 
+def code_in(folder: Path) -> set[str]:
+    """The modules of a folder, without the `__init__.py` that hold no code."""
+    files = [path for path in folder.rglob("*.py") if path.name != "__init__.py" or has_code(path)]
+    return {str(path.relative_to(ROOT)) for path in files}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_code_that_a_stage_imports_is_what_it_depends_on(name):
-    deps = STAGES[name]["deps"]
+    deps = [dep for dep in STAGES[name]["deps"] if dep.startswith(("worldmodels/", "stages/"))]
     assert len(deps) == len(set(deps))
-    assert {dep for dep in deps if dep.endswith(".py")} == modules(name)
+    listed = [code_in(ROOT / dep) if (ROOT / dep).is_dir() else {dep} for dep in deps]
+    assert set().union(*listed) == modules(name)
+    assert sum(map(len, listed)) == len(set().union(*listed)), "declared twice"
+
+
+def test_a_folder_of_code_holds_nothing_but_code():
+    for path in (ROOT / "worldmodels").rglob("*"):
+        assert path.is_dir() or path.suffix == ".py" or "__pycache__" in path.parts, path
+
+
+PACKAGES = [  # each may import those before it
+    "pipeline",
+    "runtime",
+    "environment.picture",
+    "environment.physics",
+    "environment",
+    "vision",
+    "records",
+    "memory",
+    "control",
+    "agent",
+    "driving",
+    "policies",
+    "training",
+    "evolution",
+    "ppo",
+    "reports",
+]
+
+
+def package_of(module: str) -> str | None:
+    """The package that a module of worldmodels belongs to."""
+    inside = [name for name in PACKAGES if f"{module}.".startswith(f"worldmodels.{name}.")]
+    return max(inside, key=len) if inside else None
+
+
+def test_packages_import_only_those_before_them():
+    for path in (ROOT / "worldmodels").glob("*/**/*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        own = package_of(module)
+        assert own is not None, f"{path}: in no package that PACKAGES names"
+        for name in imported(path):
+            if other := package_of(name):
+                assert PACKAGES.index(other) <= PACKAGES.index(own), f"{module} imports {name}"
+
+
+def test_neither_method_of_training_c_imports_the_other():
+    for method, other in (("evolution", "ppo"), ("ppo", "evolution")):
+        for path in (ROOT / "worldmodels" / method).glob("*.py"):
+            assert not any(package_of(name) == other for name in imported(path)), path
+
+
+def test_every_package_says_what_lives_there_and_what_it_may_import():
+    for name in PACKAGES:
+        init = ROOT.joinpath("worldmodels", *name.split("."), "__init__.py")
+        said = ast.get_docstring(ast.parse(init.read_text()))
+        assert said and "import" in said, init
 
 
 @pytest.mark.parametrize("name", NAMES)

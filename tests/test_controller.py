@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from worldmodels.controller import HIDDEN_UNITS, act, parameter_count
-from worldmodels.search_space import raw_space, scaled_space
+from worldmodels.control.controller import HIDDEN_UNITS, act, parameter_count
+from worldmodels.control.search_space import raw_space, scaled_space
 
 
 def test_counts_are_the_papers():

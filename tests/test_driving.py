@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodels.agent import Agent, AgentConfig, AgentDriver
-from worldmodels.controller import parameter_count
-from worldmodels.driving import drive
+from worldmodels.agent.agent import Agent, AgentConfig, AgentDriver
+from worldmodels.control.controller import parameter_count
+from worldmodels.driving.episodes import drive
+from worldmodels.driving.jobs import drive_agent
 from worldmodels.environment.car_racing import DrawnCarRacing
-from worldmodels.environment.fleet import Fleet
-from worldmodels.errors import UserError
-from worldmodels.mdnrnn import MDNRNN, MDNRNNConfig
-from worldmodels.rollout import drive_agent
-from worldmodels.vae import VAE, VAEConfig
-from worldmodels.workers import deal, run_chunks
+from worldmodels.environment.vector_env import Fleet
+from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
+from worldmodels.pipeline.errors import UserError
+from worldmodels.runtime.parallel import deal, run_chunks
+from worldmodels.vision.vae import VAE, VAEConfig
 
 
 def make_agent(

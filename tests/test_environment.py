@@ -10,9 +10,8 @@ from gymnasium.envs.box2d.car_dynamics import Car
 from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
-from worldmodels import rollout
-from worldmodels.driving import Environments
-from worldmodels.environment.canvas import CROP_SHAPE
+from worldmodels.driving import jobs as rollout
+from worldmodels.driving.episodes import Environments
 from worldmodels.environment.car_racing import (
     ENV_ID,
     DrawnCarRacing,
@@ -20,12 +19,13 @@ from worldmodels.environment.car_racing import (
     preprocess,
     register,
 )
-from worldmodels.environment.contact import touching
-from worldmodels.environment.dynamics import agrees_with_box2d
-from worldmodels.environment.fleet import Fleet
-from worldmodels.environment.resize import resize
-from worldmodels.environment.tiles import PART_COUNTS, PARTS
-from worldmodels.environment.track import box2d_shapes, track_of
+from worldmodels.environment.physics.contact import touching
+from worldmodels.environment.physics.dynamics import agrees_with_box2d
+from worldmodels.environment.physics.tiles import PART_COUNTS, PARTS
+from worldmodels.environment.picture.canvas import CROP_SHAPE
+from worldmodels.environment.picture.resize import resize
+from worldmodels.environment.picture.track import box2d_shapes, track_of
+from worldmodels.environment.vector_env import Fleet
 
 
 def actions(kind: str, steps: int, seed: int):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from worldmodels.evolution import CMAES, SimpleES, SimpleESConfig
+from worldmodels.evolution.strategies import CMAES, SimpleES, SimpleESConfig
 
 
 def sphere(x):

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from stages.render import by_return
-from worldmodels.film import write_gif
+from worldmodels.reports.film import write_gif
 
 
 def test_a_gif_has_its_width_its_pace_and_every_picture(tmp_path):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from stages import train_mdnrnn
-from worldmodels.mdnrnn import (
+from worldmodels.memory.mdnrnn import (
     MDNRNN,
     Losses,
     MDNRNNConfig,
@@ -14,7 +14,7 @@ from worldmodels.mdnrnn import (
     mdnrnn_losses,
     mixture_nll,
 )
-from worldmodels.params import load
+from worldmodels.pipeline.params import load
 
 
 def make(latent_size=4, hidden_size=16, mixtures=5, heads=True) -> MDNRNN:

@@ -7,8 +7,8 @@ import yaml
 
 from stages.train_controller import Params as ControllerParams
 from stages.train_vae import Params as VAEParams
-from worldmodels.errors import UserError
-from worldmodels.params import load, read_yaml
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import load, read_yaml
 
 
 @pytest.fixture

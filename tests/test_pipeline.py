@@ -18,12 +18,12 @@ import yaml
 from PIL import Image
 
 from stages.sample import RANDOM
-from worldmodels.agent import Agent
+from worldmodels.agent.agent import Agent
 from worldmodels.environment.car_racing import make_official
-from worldmodels.film import count_frames
-from worldmodels.play import play
-from worldmodels.seeds import tracks_for_test
-from worldmodels.storage import read_csv
+from worldmodels.pipeline.storage import read_csv
+from worldmodels.reports.film import count_frames
+from worldmodels.reports.play import play
+from worldmodels.runtime.seeds import tracks_for_test
 
 STAGES = [
     "sample",

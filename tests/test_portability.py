@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from worldmodels.errors import UserError
-from worldmodels.portability import SETTINGS, make_portable
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.portability import SETTINGS, make_portable
 
 AGAIN = """
 import os
-from worldmodels.portability import SETTINGS, make_portable
+from worldmodels.pipeline.portability import SETTINGS, make_portable
 print("started", flush=True)
 make_portable({"vae": {"precision": "float32"}})
 assert all(os.environ[name] == value for name, value in SETTINGS.items())

@@ -5,16 +5,16 @@ import pytest
 import torch
 
 from tests.test_driving import make_agent
-from worldmodels import learning
-from worldmodels.budget import Budget
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.controller import outputs
-from worldmodels.errors import UserError
-from worldmodels.learning import PPOConfig, Setup, learn, rules_at
-from worldmodels.ppo import Batch, Learner, LearningConfig, advantages, along
-from worldmodels.practice import TERMINATED, TRUNCATED, Rollout
-from worldmodels.search_space import SearchSpace, raw_space
-from worldmodels.workers import run_chunks
+from worldmodels.control.controller import outputs
+from worldmodels.control.search_space import SearchSpace, raw_space
+from worldmodels.pipeline.errors import UserError
+from worldmodels.ppo import learning
+from worldmodels.ppo.algorithm import Batch, Learner, LearningConfig, advantages, along
+from worldmodels.ppo.learning import PPOConfig, Setup, learn, rules_at
+from worldmodels.ppo.practice import TERMINATED, TRUNCATED, Rollout
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.parallel import run_chunks
+from worldmodels.training.budget import Budget
 
 FEATURES = 8 + 16  # of make_agent
 LEARNING = {
@@ -218,7 +218,7 @@ def test_c_stopped_and_resumed_is_c_trained_at_once(tmp_path, monkeypatch):
         return run_chunks(*arguments)
 
     monkeypatch.setattr(learning, "run_chunks", stop_at_third)
-    monkeypatch.setattr("worldmodels.checkpoint.SECONDS_BETWEEN", 0)
+    monkeypatch.setattr("worldmodels.runtime.checkpoint.SECONDS_BETWEEN", 0)
     with pytest.raises(KeyboardInterrupt), Checkpoint(tmp_path) as checkpoint:
         taught(checkpoint=checkpoint)
     with Checkpoint(tmp_path) as checkpoint:

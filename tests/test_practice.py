@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from tests.test_driving import make_agent
-from worldmodels.controller import ACTIONS, squash
-from worldmodels.environment.fleet import Fleet
-from worldmodels.environment.situation import AHEAD, DISTANCE, SITUATION, SPEED, situation
-from worldmodels.practice import (
+from worldmodels.control.controller import ACTIONS, squash
+from worldmodels.control.search_space import raw_space
+from worldmodels.environment.privileged import AHEAD, DISTANCE, SITUATION, SPEED, situation
+from worldmodels.environment.vector_env import Fleet
+from worldmodels.ppo.practice import (
     COAST,
     GOES_ON,
     TERMINATED,
@@ -22,7 +23,6 @@ from worldmodels.practice import (
     practise,
     take_missed,
 )
-from worldmodels.search_space import raw_space
 
 FEATURES = 8 + 16  # of make_agent
 BOTH = 5  # a seed that draws both tracks

@@ -2,8 +2,8 @@
 
 import sys
 
-from worldmodels import progress
-from worldmodels.progress import Progress
+from worldmodels.runtime import progress
+from worldmodels.runtime.progress import Progress
 
 
 def test_a_log_gets_plain_lines_no_more_often_than_due_and_one_at_the_end(capsys, monkeypatch):

@@ -1,8 +1,8 @@
 """README's tables are those that the commands and stages make of the committed results."""
 
 from commands.table import table
-from worldmodels.provenance import RUNS
-from worldmodels.storage import read_csv
+from worldmodels.pipeline.provenance import RUNS
+from worldmodels.pipeline.storage import read_csv
 
 
 def test_readme_shows_the_numbers_of_the_results(root):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from stages import sample
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.params import load
-from worldmodels.random_networks import random_agent
-from worldmodels.recording import record_random_agents
+from worldmodels.pipeline.params import load
+from worldmodels.policies.random_networks import random_agent
+from worldmodels.policies.recording import record_random_agents
+from worldmodels.runtime.checkpoint import Checkpoint
 
 
 def test_random_agents_are_of_the_papers_sizes_and_differ():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from worldmodels.errors import UserError
-from worldmodels.results import read_columns, read_metrics
+from worldmodels.pipeline.errors import UserError
+from worldmodels.reports.results import read_columns, read_metrics
 
 
 @pytest.mark.parametrize(

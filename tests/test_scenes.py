@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from worldmodels.driving import drive
-from worldmodels.environment.canvas import COLOURS, GROUND
+from worldmodels.driving.episodes import drive
 from worldmodels.environment.car_racing import DrawnCarRacing
-from worldmodels.environment.fleet import Fleet
-from worldmodels.errors import UserError
-from worldmodels.exploration import Exploration, ExplorationConfig
-from worldmodels.latents import Latents, quantise
-from worldmodels.recording import Noisy
-from worldmodels.scenes import Scenes
-from worldmodels.seeds import generator
-from worldmodels.sequences import Sequences, with_rewards_ahead
-from worldmodels.tables import read_table, write_table
-from worldmodels.validation import held_out
+from worldmodels.environment.picture.canvas import COLOURS, GROUND
+from worldmodels.environment.vector_env import Fleet
+from worldmodels.memory.windows import Sequences, with_rewards_ahead
+from worldmodels.pipeline.errors import UserError
+from worldmodels.policies.explorer import Exploration, ExplorationConfig
+from worldmodels.policies.recording import Noisy
+from worldmodels.records.latents import Latents, quantise
+from worldmodels.records.scenes import Scenes
+from worldmodels.records.split import held_out
+from worldmodels.records.tables import read_table, write_table
+from worldmodels.runtime.seeds import generator
 
 CONFIG = ExplorationConfig(
     correlation=10,

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from worldmodels.budget import Budget
-from worldmodels.checkpoint import Checkpoint
-from worldmodels.driving import Outcome, refuse_nan
-from worldmodels.errors import UserError
-from worldmodels.evolution import CMAES
-from worldmodels.search import Phase, Plan, search
-from worldmodels.seeds import tracks_for_validation
+from worldmodels.driving.episodes import Outcome, refuse_nan
+from worldmodels.evolution.search import Phase, Plan, search
+from worldmodels.evolution.strategies import CMAES
+from worldmodels.pipeline.errors import UserError
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.seeds import tracks_for_validation
+from worldmodels.training.budget import Budget
 
 SCHEDULE = [Phase(from_generation=0, tracks=2), Phase(from_generation=3, tracks=5)]
 

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 
 from stages.evaluate import pairwise
-from worldmodels.driving import Outcome
-from worldmodels.seeds import (
+from worldmodels.driving.episodes import Outcome
+from worldmodels.reports.statistics import interquartile_mean, summarise
+from worldmodels.runtime.seeds import (
     generator,
     torch_generator,
     tracks_for_test,
     tracks_for_training,
     tracks_for_validation,
 )
-from worldmodels.statistics import interquartile_mean, summarise
 
 
 def test_summary_of_known_returns():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodels.errors import UserError
-from worldmodels.storage import (
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.storage import (
     load_model,
     read_csv,
     read_json,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from worldmodels.vae import (
+from worldmodels.vision.vae import (
     GROUP,
     VAE,
     BatchEncoder,

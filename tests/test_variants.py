@@ -6,9 +6,9 @@ import pytest
 from commands.variants import Variant, forget, is_done, rows_of, variants
 from stages import compare
 from stages.compare import VARIANTS
-from worldmodels.errors import UserError
-from worldmodels.params import PARAMS, leaves, read_yaml
-from worldmodels.storage import read_csv, write_csv
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import PARAMS, leaves, read_yaml
+from worldmodels.pipeline.storage import read_csv, write_csv
 
 
 def test_every_variant_changes_what_is_there_and_has_a_name_of_its_own(root):

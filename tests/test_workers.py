@@ -9,8 +9,8 @@ import time
 import psutil
 import pytest
 
-from worldmodels.errors import UserError
-from worldmodels.workers import deal, run_chunks, worker_count
+from worldmodels.pipeline.errors import UserError
+from worldmodels.runtime.parallel import deal, run_chunks, worker_count
 
 
 def double(x, marker):
@@ -93,7 +93,7 @@ def test_every_item_is_dealt_once():
 SCRIPT = """
 import os, sys, time
 from tests.test_workers import linger
-from worldmodels.workers import run_chunks
+from worldmodels.runtime.parallel import run_chunks
 run_chunks(linger, [(sys.argv[1], i) for i in range(2)], str)
 """
 

@@ -7,10 +7,10 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.box2d.car_racing import CarRacing, FrictionDetector
 
-from worldmodels.environment.canvas import HEIGHT
-from worldmodels.environment.pose import PHASE_UNIT, POSE_DTYPE, draw_pose
-from worldmodels.environment.resize import SIZE
-from worldmodels.environment.track import NEVER, Track
+from worldmodels.environment.picture.canvas import HEIGHT
+from worldmodels.environment.picture.pose import PHASE_UNIT, POSE_DTYPE, draw_pose
+from worldmodels.environment.picture.resize import SIZE
+from worldmodels.environment.picture.track import NEVER, Track
 
 ENV_ID = "WorldModels/CarRacing-v3"
 

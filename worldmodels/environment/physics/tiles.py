@@ -1,0 +1,73 @@
+"""Which tiles the parts of a car touch: Box2D's contacts, and what Gymnasium makes of them."""
+
+import numpy as np
+from Box2D import b2World
+from gymnasium.envs.box2d.car_dynamics import Car
+
+from worldmodels.environment.physics.bodies import COS, LANES, SIN, X, Y
+from worldmodels.environment.physics.contact import apart, touching
+from worldmodels.environment.picture.track import NEVER
+from worldmodels.runtime.compiled import compiled
+
+REACH = np.float32(4.0)  # metres, more than the car's parts stick out from its origin
+SKIN = 0.1  # metres, more than the skins that Box2D puts around shapes
+
+
+def _parts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Corners [5, 8, 2] of a wheel and the four parts of the hull, how many each has [5], and
+    circles [5, 3] that hold them, skins and all: middle and radius."""
+    world = b2World((0, 0))
+    car = Car(world, 0.0, 0.0, 0.0)
+    shapes = [
+        fixture.shape.vertices for body in (car.wheels[0], car.hull) for fixture in body.fixtures
+    ]
+    corners = np.zeros((len(shapes), 8, 2), dtype=np.float32)
+    for part, shape in enumerate(shapes):
+        corners[part, : len(shape)] = shape
+    middles = np.array([np.mean(shape, axis=0) for shape in shapes])
+    radii = [np.linalg.norm(shape - at, axis=1).max() for shape, at in zip(shapes, middles)]
+    circles = np.column_stack([middles, np.array(radii) + SKIN]).astype(np.float32)
+    return corners, np.array([len(shape) for shape in shapes]), circles
+
+
+PARTS, PART_COUNTS, PART_CIRCLES = _parts()
+
+
+@compiled
+def touch(cars, roads, slot, bodies, lane):
+    """Which tiles the wheels and the hull touch; Box2D's contacts, Gymnasium's `_contact`."""
+    on_road, visited, touched_at = cars.on_road[slot], cars.visited[slot], cars.touched_at[slot]
+    shapes, counts, circles = roads.shapes[slot], roads.shape_counts[slot], roads.circles[slot]
+    at_x, at_y = bodies[0, X * LANES + lane], bodies[0, Y * LANES + lane]
+    on_road[:] = False
+    for tile in range(roads.lengths[slot]):
+        dx, dy = circles[tile, 0] - at_x, circles[tile, 1] - at_y
+        far = circles[tile, 2] + REACH
+        if dx * dx + dy * dy > far * far:
+            continue
+        shape, count = shapes[tile], counts[tile]
+        for i in range(5):
+            if i < 4 and on_road[i] and visited[tile]:
+                continue
+            if i == 4 and touched_at[tile] != NEVER:
+                continue
+            body = bodies[i + 1] if i < 4 else bodies[0]
+            x, y = body[X * LANES + lane], body[Y * LANES + lane]
+            sin, cos = body[SIN * LANES + lane], body[COS * LANES + lane]
+            for part in range(0 if i < 4 else 1, 1 if i < 4 else 5):
+                middle_x, middle_y, radius = PART_CIRCLES[part]
+                part_x = x + cos * middle_x - sin * middle_y
+                part_y = y + sin * middle_x + cos * middle_y
+                if apart(shape, count, part_x, part_y, radius):
+                    continue
+                if not touching(shape, count, PARTS[part], PART_COUNTS[part], x, y, sin, cos):
+                    continue
+                if touched_at[tile] == NEVER:
+                    touched_at[tile] = cars.frame[slot]
+                if i < 4:
+                    on_road[i] = True
+                    if not visited[tile]:
+                        visited[tile] = True
+                        cars.visits[slot] += 1
+                        cars.reward[slot, 0] += 1000.0 / roads.lengths[slot]
+                break

@@ -1,0 +1,115 @@
+"""Evolution strategies behind one ask-and-tell interface. Fitness is maximised."""
+
+from typing import Literal, Protocol
+
+import cma
+import numpy as np
+
+from worldmodels.pipeline.params import Positive, Section, Share
+
+Optimiser = Literal["cma-es", "simple-es"]
+NEVER_STOP = {
+    "tolfun": 0,
+    "tolfunhist": 0,
+    "tolfunrel": 0,
+    "tolx": 0,
+    "tolstagnation": np.inf,
+    "tolflatfitness": np.inf,
+    "tolconditioncov": np.inf,
+    "tolfacupx": np.inf,
+    "tolupsigma": np.inf,
+}
+
+
+class SimpleESConfig(Section):
+    elite_share: Share
+    sigma_decay: Positive
+
+
+class EvolutionStrategy(Protocol):
+    """A search distribution with a `mean` [D] and a step size `sigma`."""
+
+    @property
+    def mean(self) -> np.ndarray: ...
+
+    @property
+    def sigma(self) -> float: ...
+
+    def ask(self) -> np.ndarray:
+        """A population [N, D]."""
+
+    def tell(self, population: np.ndarray, fitness: np.ndarray) -> None:
+        """Take in the fitness [N] of the population that was asked for."""
+
+
+class _Draws:
+    """numpy's old `randn`, from a generator; a class, since a checkpoint holds it."""
+
+    def __init__(self, rng: np.random.Generator):
+        self.rng = rng
+
+    def __call__(self, *shape: int) -> np.ndarray:
+        return self.rng.standard_normal(shape)
+
+
+class CMAES:
+    """Covariance matrix adaptation (Hansen 2016), by pycma, which minimises.
+
+    Its criteria for stopping are off: on noisy fitness they fire at random. It draws from a
+    generator of its own instead of numpy's global one.
+    """
+
+    def __init__(self, start: np.ndarray, sigma: float, population: int, rng: np.random.Generator):
+        options = {
+            "popsize": population,
+            "randn": _Draws(rng),
+            "seed": np.nan,
+            "verbose": -9,
+            **NEVER_STOP,
+        }
+        self.strategy = cma.CMAEvolutionStrategy(start, sigma, options)
+
+    @property
+    def mean(self) -> np.ndarray:
+        return np.array(self.strategy.mean)
+
+    @property
+    def sigma(self) -> float:
+        return float(self.strategy.sigma)
+
+    def ask(self) -> np.ndarray:
+        return np.array(self.strategy.ask())
+
+    def tell(self, population: np.ndarray, fitness: np.ndarray) -> None:
+        _refuse_nan(fitness)
+        self.strategy.tell(list(population), list(-fitness))
+
+
+class SimpleES:
+    """A (mu, lambda)-ES: the next mean is the mean of the elite; sigma decays."""
+
+    def __init__(
+        self,
+        start: np.ndarray,
+        sigma: float,
+        population: int,
+        rng: np.random.Generator,
+        config: SimpleESConfig,
+    ):
+        self.mean, self.sigma = start.copy(), sigma
+        self.population, self.rng, self.config = population, rng, config
+
+    def ask(self) -> np.ndarray:
+        noise = self.rng.standard_normal((self.population, len(self.mean)))
+        return self.mean + self.sigma * noise
+
+    def tell(self, population: np.ndarray, fitness: np.ndarray) -> None:
+        _refuse_nan(fitness)
+        elite = max(round(self.config.elite_share * self.population), 1)
+        self.mean = population[np.argsort(-fitness, kind="stable")[:elite]].mean(axis=0)
+        self.sigma *= self.config.sigma_decay
+
+
+def _refuse_nan(fitness: np.ndarray) -> None:
+    if not np.isfinite(fitness).all():
+        raise ValueError(f"fitness {fitness} is not finite: an episode gave no proper return")

@@ -1,0 +1,4 @@
+"""M, the MDN-RNN: its network and loss, and the windows it is trained on.
+
+May import `records` and what that may.
+"""

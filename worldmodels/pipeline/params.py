@@ -1,0 +1,135 @@
+"""Read params.yaml: the values a stage asks for, checked before any work starts."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from worldmodels.pipeline.errors import UserError
+
+PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
+
+Seed = Annotated[int, Field(ge=1)]  # pycma takes 0 for "the clock"
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Population = Annotated[int, Field(ge=2)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+def _rising(values: list[float]) -> list[float]:
+    if values[0] > values[1]:
+        raise ValueError(f"the lower end comes first; it has {values}")
+    return values
+
+
+Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_rising)]
+
+
+class Section(BaseModel):
+    """A whole section of params.yaml; subclasses name its keys and types, without defaults."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Part(Section):
+    """Some of the keys of a section, where other stages read the others."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-05, as DVC writes it after `-S`, as a number: YAML 1.2, where PyYAML is at 1.1."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def load(section: type[SectionType], round_name: str | None) -> SectionType:
+    """The `section` as params.yaml has it; its field `round` is the entry of that round, if any.
+
+    Raises UserError, naming the key, for a missing, unknown, mistyped or impossible value.
+    """
+    tree = read_yaml(PARAMS)
+    refuse_unknown(tree)
+    rounds = tree.get("rounds") or {}
+    if round_name is not None and round_name not in rounds:
+        raise UserError(
+            f"{PARAMS}: no round {round_name!r} under rounds; there are {list(rounds)}"
+        )
+    try:
+        return section.model_validate(tree | {"round": rounds.get(round_name)})
+    except ValidationError as error:
+        problems = [_describe(problem, round_name) for problem in error.errors()]
+        raise UserError("; ".join(problems)) from None
+
+
+def from_file(section: type[SectionType], values: dict[str, Any], path: Path) -> SectionType:
+    """The config that a model file carries. Raises UserError if it is not what `section` asks."""
+    try:
+        return section(**values)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+        raise UserError(f"{path}: made by another version of this code ({problems})") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A mapping read from a YAML file. Raises UserError if it is missing or malformed."""
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run from the root of the repository") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: holds no keys")
+    return tree
+
+
+def leaves(tree: Any, prefix: str = "") -> list[str]:
+    """The dotted names of all values in a tree of mappings."""
+    if not isinstance(tree, dict):
+        return [prefix]
+    return [leaf for key in tree for leaf in leaves(tree[key], f"{prefix}.{key}".strip("."))]
+
+
+def declared(pipeline: dict[str, Any], rounds: list[str]) -> set[str]:
+    """The params that the stages of a dvc.yaml declare, with `${key}` filled in."""
+    names = set()
+    for stage in pipeline["stages"].values():
+        for name in stage.get("do", stage).get("params", []):
+            names |= {name.replace("${key}", round_name) for round_name in rounds}
+    return names
+
+
+def refuse_unknown(tree: dict[str, Any]) -> None:
+    """Raise UserError for a key of params.yaml that no stage of dvc.yaml declares."""
+    known = declared(read_yaml(PIPELINE), list(tree.get("rounds") or {}))
+    for leaf in leaves(tree):
+        parents = {leaf.rsplit(".", cut)[0] for cut in range(leaf.count(".") + 1)}
+        if not parents & known:
+            raise UserError(_unknown(leaf))
+
+
+def _unknown(key: str) -> str:
+    return f"{PARAMS}: unknown key {key!r}: no stage reads it; correct its name or remove it"
+
+
+def _describe(problem: Any, round_name: str | None) -> str:
+    path = [str(part) for part in problem["loc"]]
+    if path[0] == "round":
+        path[:1] = ["rounds", str(round_name)]
+    key = ".".join(path)
+    if problem["type"] == "missing":
+        return f"{PARAMS}: {key} is missing"
+    if problem["type"] == "extra_forbidden":
+        return _unknown(key)
+    return f"{PARAMS}: {key} is {problem['input']!r}: {problem['msg']}"

@@ -1,0 +1,44 @@
+"""Which instructions the libraries may use: the last bits of a sum depend on them.
+
+Left to themselves, oneDNN, MKL, torch, OpenBLAS and numpy take the widest vectors there are, and
+each width adds in an order of its own. Held to what all x86-64 since 2013 have, they give the same
+bits on each. They read their settings as they are loaded, before any params are.
+"""
+
+import os
+import sys
+from typing import Any
+
+from worldmodels.pipeline.errors import UserError
+
+SETTINGS = {
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "COMPATIBLE",  # AVX2 would mean another order on processors not of Intel's
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # what numpy 2.4 has above AVX2
+}
+
+
+def make_portable(params: dict[str, Any]) -> None:
+    """Start this process again, with the same arguments, under `SETTINGS` if it is not yet.
+
+    Raises UserError for a bfloat16 in `params`, since few processors compute it, and not alike.
+    """
+    for key, value in _precisions(params):
+        if value == "bfloat16":
+            raise UserError(
+                f"params.yaml: {key} is bfloat16, which processors do not compute alike: make it "
+                "float32, or machine.portable false"
+            )
+    if any(os.environ.get(name) != value for name, value in SETTINGS.items()):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | SETTINGS)
+
+
+def _precisions(params: Any, path: str = "") -> list[tuple[str, str]]:
+    """The values called `precision` in a tree of params, and their dotted names."""
+    if not isinstance(params, dict):
+        return [(path, params)] if path.endswith("precision") else []
+    return [
+        found for key in params for found in _precisions(params[key], f"{path}.{key}".strip("."))
+    ]

@@ -1,0 +1,86 @@
+"""What every stage does around its work: arguments, params, threads, errors, time taken."""
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import Count, Part, SectionType, load
+from worldmodels.pipeline.portability import make_portable
+from worldmodels.pipeline.provenance import RUNS, note_run
+
+
+class Device(Part):
+    device: str
+    portable: bool
+
+
+class Machine(Device):
+    threads: Count
+
+
+def run(name: str, section: type[SectionType], main: Callable[[str, SectionType], None]) -> None:
+    """Run a stage on the round named on the command line; errors of the user end with code 1."""
+    round_name = parse_round(name)
+    with user_errors(f"{name}@{round_name}"):
+        started = time.monotonic()
+        main(round_name, load_params(section, round_name))
+    note_run(RUNS, name, round_name, time.monotonic() - started)
+
+
+def run_without_round(
+    name: str, section: type[SectionType], main: Callable[[SectionType], None]
+) -> None:
+    """Run a stage that belongs to no round; errors of the user end with code 1."""
+    argparse.ArgumentParser(prog=f"python -m stages.{name}").parse_args()
+    with user_errors(name):
+        main(load(section, None))
+
+
+def parse_round(name: str) -> str:
+    """The round named on the command line of the stage `name`."""
+    parser = argparse.ArgumentParser(prog=f"python -m stages.{name}")
+    parser.add_argument("round", help="an entry of `rounds` in params.yaml")
+    return parser.parse_args().round
+
+
+def load_params(section: type[SectionType], round_name: str) -> SectionType:
+    """The params of a stage; under `machine.portable` the process starts itself again first."""
+    params = load(section, round_name)
+    machine = getattr(params, "machine", None)
+    if isinstance(machine, Device) and machine.portable:
+        make_portable(params.model_dump())
+    return params
+
+
+@contextmanager
+def user_errors(title: str) -> Iterator[None]:
+    """End the process with one line, and code 1, for a UserError, Ctrl-C or a termination."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{title}: terminated"))
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"{title}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{title}: interrupted")
+
+
+def prepare(device: str, threads: int = 1) -> torch.device:
+    """Fix what the bits of a result depend on. Raises UserError if the device is not there."""
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)  # those of numpy and what is built on it
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"params.yaml: machine.device is {device!r}: not usable here: {reason}"
+        ) from None
+    return torch.device(device)

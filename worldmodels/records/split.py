@@ -1,0 +1,22 @@
+"""Which episodes of a record are held out from training: the same for V and for M."""
+
+import numpy as np
+
+from worldmodels.pipeline.errors import UserError
+from worldmodels.runtime.seeds import generator
+
+
+def held_out(lengths: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """bool [episodes]: whole episodes for validation, about `share` of them, at least one.
+
+    Raises UserError if there are too few episodes for both.
+    """
+    count = max(round(share * len(lengths)), 1)
+    if count >= len(lengths):
+        raise UserError(
+            f"{len(lengths)} episode(s) are too few to hold {count} out for validation: "
+            "raise rounds.*.frames or lower validation_share"
+        )
+    chosen = np.zeros(len(lengths), dtype=bool)
+    chosen[generator(seed, "held out").permutation(len(lengths))[:count]] = True
+    return chosen

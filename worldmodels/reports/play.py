@@ -1,0 +1,38 @@
+"""Let an agent drive one track while somebody looks on."""
+
+from collections.abc import Callable
+
+import gymnasium
+import numpy as np
+
+from worldmodels.agent.agent import Agent, AgentDriver
+from worldmodels.driving.episodes import refuse_nan
+
+
+def play(
+    agent: Agent,
+    env: gymnasium.Env,
+    track: int,
+    seed: int,
+    device: str,
+    steps: int,
+    look: Callable[[np.ndarray, np.ndarray, float, int], None],
+) -> tuple[float, int]:
+    """Drive `track` to its end, or `steps`; returns the return and the steps it took.
+
+    `env` gives observations uint8 [64, 64, 3]. Before every step `look` is given what is seen,
+    the action [3], the return so far and the number of the step.
+    """
+    driver = AgentDriver(agent, 1, seed, device)
+    observation, _ = env.reset(seed=track)
+    slot = np.array([0])
+    driver.start(0, 0, track)
+    score, step, over = 0.0, 0, False
+    while step < steps and not over:
+        action = driver.act(slot, observation[None])[0]
+        driver.took(slot, action[None])
+        refuse_nan(action, 0, track, step)
+        look(observation, action, score, step)
+        observation, reward, terminated, truncated, _ = env.step(action)
+        score, step, over = score + float(reward), step + 1, terminated or truncated
+    return score, step

@@ -1,0 +1,42 @@
+"""The numbers that stages leave in results/: columns of a CSV file, values of a JSON file."""
+
+from pathlib import Path
+
+import numpy as np
+
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.storage import read_csv, read_json
+
+
+def read_columns(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """The columns `names` as numbers, NaN where a cell is empty.
+
+    Raises UserError for a damaged file: one that lacks a column, or has a cell that is no number.
+    """
+    try:
+        rows = read_csv(path)
+        if not rows:
+            raise ValueError("no rows")
+        return {name: np.array([_number(row[name]) for row in rows]) for name in names}
+    except (ValueError, KeyError, TypeError) as error:  # ValueError: bytes that are no text, too
+        raise _damaged(path, error) from None
+
+
+def read_metrics(path: Path, *names: str) -> dict[str, float]:
+    """The values `names` of a file of metrics.
+
+    Raises UserError for a damaged file: one that lacks a value, or has one that is no number.
+    """
+    metrics = read_json(path)
+    try:
+        return {name: float(metrics[name]) for name in names}
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: damaged ({error}); `git restore` it or `dvc repro`")
+
+
+def _number(cell: str) -> float:
+    return float("nan") if cell == "" else float(cell)  # None, of a row cut short, is refused

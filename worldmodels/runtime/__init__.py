@@ -1,0 +1,4 @@
+"""What long computations need: checkpoints, progress, seeds, workers, compiled code, Adam.
+
+May import `pipeline`.
+"""

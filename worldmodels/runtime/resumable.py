@@ -1,0 +1,29 @@
+"""Run a long stage, which continues from its checkpoint if it was stopped."""
+
+import time
+from collections.abc import Callable
+
+from worldmodels.pipeline.params import SectionType
+from worldmodels.pipeline.provenance import RUNS, note_run
+from worldmodels.pipeline.stage import load_params, parse_round, user_errors
+from worldmodels.runtime.checkpoint import Checkpoint
+
+
+def run(
+    name: str,
+    section: type[SectionType],
+    main: Callable[[str, SectionType, Checkpoint], None],
+    apart_from: tuple[str, ...] = (),
+) -> None:
+    """Run the stage `name` on the round named on the command line; see `Checkpoint.of`.
+
+    The seconds noted in results/runs.csv include those of the processes before this one.
+    """
+    round_name = parse_round(name)
+    with user_errors(f"{name}@{round_name}"):
+        params = load_params(section, round_name)
+        named = tuple(key.replace("${key}", round_name) for key in apart_from)
+        with Checkpoint.of(name, round_name, named) as checkpoint:
+            main(round_name, params, checkpoint)
+    seconds = checkpoint.seconds_before + time.monotonic() - checkpoint.started
+    note_run(RUNS, name, round_name, seconds)

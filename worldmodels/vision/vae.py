@@ -1,0 +1,236 @@
+"""V: the convolutional VAE of the paper (Ha & Schmidhuber 2018, appendix A.1)."""
+
+import copy
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldmodels.pipeline.params import Count, Section, from_file
+from worldmodels.pipeline.storage import DTYPES, load_model, restore, save_model
+
+KIND = "vae"
+# Networks always run on this many cars, padded if need be: a matrix kernel may sum in another
+# order for another shape, and a score must not depend on who else is in the batch.
+GROUP = 32
+
+
+class VAEConfig(Section):
+    latent_size: Count
+
+
+class Unfold(nn.Module):
+    """The transposed convolution of a 1x1 map: a matrix product, and run as one.
+
+    Equal to `nn.ConvTranspose2d(inputs, outputs, size)` on [B, inputs, 1, 1], with its weights
+    laid out [inputs, outputs * size * size]; oneDNN takes ten times as long over the latter.
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: int):
+        super().__init__()
+        like = nn.ConvTranspose2d(inputs, outputs, size)
+        assert like.bias is not None
+        self.weight = nn.Parameter(like.weight.detach().flatten(1))
+        self.bias = nn.Parameter(like.bias.detach())
+        self.shape = (outputs, size, size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs] to [B, outputs, size, size]."""
+        return (x @ self.weight).view(-1, *self.shape) + self.bias.view(1, -1, 1, 1)
+
+
+class Fold(nn.Module):
+    """The convolution of a 6x6 map to 2x2 (kernel 4, stride 2) as a matrix product.
+
+    Equal to `nn.Conv2d(inputs, outputs, 4, stride=2)` on [B, inputs, 6, 6], with its weights laid
+    out [4 * 4 * inputs, outputs]; oneDNN takes three times as long over so small a map.
+    """
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        like = nn.Conv2d(inputs, outputs, 4, stride=2)
+        assert like.bias is not None
+        self.weight = nn.Parameter(like.weight.detach().permute(2, 3, 1, 0).flatten(0, 2))
+        self.bias = nn.Parameter(like.bias.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, 6, 6] to [B, 4 * outputs]: the four places, one after the other."""
+        rows = x.permute(0, 2, 3, 1)
+        corners = ((0, 0), (0, 2), (2, 0), (2, 2))
+        windows = [rows[:, top : top + 4, left : left + 4].flatten(1) for top, left in corners]
+        places = torch.stack(windows, dim=1).flatten(0, 1)
+        return torch.addmm(self.bias, places, self.weight).view(len(x), -1)
+
+
+class ImageEncoder(nn.Module):
+    """x [B, 3, 64, 64] in [0, 1] to (mu, logvar), both [B, Z]."""
+
+    def __init__(self, config: VAEConfig):
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(3, 32, 4, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 4, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(64, 128, 4, stride=2),
+            nn.ReLU(),
+        )
+        self.fold = Fold(128, 256)
+        self.statistics = nn.Linear(1024, 2 * config.latent_size)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.fold(self.convolutions(x)).relu()
+        mu, logvar = self.statistics(features).chunk(2, dim=1)
+        return mu, logvar
+
+
+class VAE(nn.Module):
+    """x [B, 3, 64, 64] in [0, 1]; z, mu, logvar [B, Z]. 4,348,547 parameters at Z = 32.
+
+    The three passes of the method: `encode` compresses, `forward` reconstructs, `decode`
+    generates.
+    """
+
+    def __init__(self, config: VAEConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = ImageEncoder(config)
+        self.expand = nn.Linear(config.latent_size, 1024)
+        self.decoder = nn.Sequential(
+            Unfold(1024, 128, 5),
+            nn.ReLU(),
+            nn.ConvTranspose2d(128, 64, 5, stride=2),
+            nn.ReLU(),
+            nn.ConvTranspose2d(64, 32, 6, stride=2),
+            nn.ReLU(),
+            nn.ConvTranspose2d(32, 3, 6, stride=2),
+            nn.Sigmoid(),
+        )
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Compress x to (mu, logvar)."""
+        return self.encoder(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Generate x from z."""
+        return self.decoder(self.expand(z))
+
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruct x with z = mu + sigma * noise; `noise` [B, Z]. Returns (x', mu, logvar)."""
+        mu, logvar = self.encode(x)
+        return self.decode(reparameterise(mu, logvar, noise)), mu, logvar
+
+
+def reparameterise(mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
+    """A draw from N(mu, exp(logvar)) that gradients pass through (Kingma & Welling 2014)."""
+    return mu + (0.5 * logvar).exp() * noise
+
+
+def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL [B] in nats of N(mu, exp(logvar)) [B, Z] from the standard normal."""
+    return -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum(dim=1)
+
+
+def vae_loss(
+    x: Tensor, reconstruction: Tensor, mu: Tensor, logvar: Tensor, kl_tolerance: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(loss, squared error, KL), each a mean over the batch of a sum over pixels or latents.
+
+    The KL of an image counts only above `kl_tolerance` nats per latent (the released code: 0.5).
+    """
+    squared_error = (x - reconstruction).square().sum(dim=(1, 2, 3))
+    kl = kl_divergence(mu, logvar)
+    counted = kl.clamp(min=kl_tolerance * mu.shape[1])
+    return (squared_error + counted).mean(), squared_error.mean(), kl.mean()
+
+
+class BatchEncoder:
+    """V's encoder, ready to act: in the precision asked for, channels last.
+
+    On a CPU the convolutions run with their weights laid out once for oneDNN's kernels and with
+    the ReLU inside them: the same bits as module by module, in less time.
+    """
+
+    def __init__(self, encoder: ImageEncoder, precision: str, device: str):
+        self.dtype, self.device = DTYPES[precision], device
+        encoder = copy.deepcopy(encoder).requires_grad_(False).to(device)
+        self.statistics = encoder.statistics
+        self.fold = encoder.fold.to(self.dtype)
+        convolutions = encoder.convolutions.to(self.dtype)
+        self.convolutions: nn.Module = convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if device == "cpu" and runs_packed(self.dtype):
+            self.convolutions = PackedConvolutions(convolutions)
+
+    def __call__(self, observations: np.ndarray) -> tuple[Tensor, Tensor]:
+        """(mu, logvar) [n, Z] float32 of uint8 [n, 64, 64, 3], n a multiple of GROUP."""
+        outputs = []
+        for start in range(0, len(observations), GROUP):
+            frames = torch.from_numpy(observations[start : start + GROUP]).to(self.device)
+            pixels = frames.permute(0, 3, 1, 2).to(self.dtype).div_(255)
+            features = self.fold(self.convolutions(pixels)).relu_()
+            outputs.append(self.statistics(features.float()))
+        mu, logvar = torch.cat(outputs).cpu().chunk(2, dim=1)
+        return mu, logvar
+
+
+def runs_packed(dtype: torch.dtype) -> bool:
+    """Whether oneDNN has kernels for `dtype` here; warns where bfloat16 has to go without."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if dtype is not torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return True
+    warnings.warn(
+        "this processor computes no bfloat16 of its own: V is slow, and the last bits may differ; "
+        "`precision: float32` in params.yaml is faster here",
+        stacklevel=2,
+    )
+    return False
+
+
+class PackedConvolutions(nn.Module):
+    """A Sequential of Conv2d and ReLU in turn, as oneDNN runs it best on GROUP images of 64x64."""
+
+    def __init__(self, convolutions: nn.Sequential):
+        super().__init__()
+        self.run = torch.ops.mkldnn._convolution_pointwise
+        self.layers: list[tuple] = []
+        x = torch.zeros(GROUP, 3, 64, 64, dtype=next(convolutions.parameters()).dtype)
+        x = x.contiguous(memory_format=torch.channels_last)
+        for layer in convolutions:
+            if isinstance(layer, nn.Conv2d):
+                geometry = (layer.padding, layer.stride, layer.dilation, layer.groups)
+                weight = torch.ops.mkldnn._reorder_convolution_weight(
+                    layer.weight, *geometry, list(x.shape)
+                )
+                self.layers.append((weight, layer.bias, *geometry, "relu", [], None))
+            x = layer(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = self.run(x, *layer)
+        return x
+
+
+def to_input(frames: Tensor) -> Tensor:
+    """uint8 [B, 64, 64, 3] to float32 [B, 3, 64, 64] in [0, 1], laid out channels last."""
+    return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def latents_in_use(variance_of_mu: Tensor, threshold: float) -> int:
+    """How many latents carry something: Var(mu) over the data above `threshold` (Burda 2016)."""
+    return int((variance_of_mu > threshold).sum())
+
+
+def save_vae(path: Path, vae: VAE, weights_dtype: str) -> None:
+    """Save V with its weights rounded to `weights_dtype`."""
+    dtype = DTYPES[weights_dtype]
+    tensors = {name: tensor.to(dtype) for name, tensor in vae.state_dict().items()}
+    save_model(path, KIND, vae.config.model_dump(), tensors)
+
+
+def load_vae(path: Path) -> VAE:
+    """V in float32. Raises UserError if the file does not hold one."""
+    config, tensors = load_model(path, KIND)
+    return restore(VAE(from_file(VAEConfig, config, path)), tensors, path)
