@@ -92,7 +92,7 @@ def test_every_item_is_dealt_once():
 
 SCRIPT = """
 import os, sys, time
-from tests.test_workers import linger
+from tests.runtime.test_parallel import linger
 from worldmodels.runtime.parallel import run_chunks
 run_chunks(linger, [(sys.argv[1], i) for i in range(2)], str)
 """

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.test_driving import make_agent
+from tests.agents import make_agent
 from worldmodels.control.controller import outputs
 from worldmodels.control.search_space import SearchSpace, raw_space
 from worldmodels.pipeline.errors import UserError

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.test_driving import make_agent
+from tests.agents import make_agent
 from worldmodels.control.controller import ACTIONS, squash
 from worldmodels.control.search_space import raw_space
 from worldmodels.environment.privileged import AHEAD, DISTANCE, SITUATION, SPEED, situation

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.agents import make_agent
 from worldmodels.agent.agent import Agent, AgentConfig, AgentDriver
-from worldmodels.control.controller import parameter_count
 from worldmodels.driving.episodes import drive
 from worldmodels.driving.jobs import drive_agent
 from worldmodels.environment.car_racing import DrawnCarRacing
@@ -14,25 +14,6 @@ from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.pipeline.errors import UserError
 from worldmodels.runtime.parallel import deal, run_chunks
 from worldmodels.vision.vae import VAE, VAEConfig
-
-
-def make_agent(
-    candidates=5, inputs="z+h", latent="mu", precision="float32", latent_size=8, hidden_size=16
-) -> Agent:
-    torch.manual_seed(1)
-    vae = VAE(VAEConfig(latent_size=latent_size)).requires_grad_(False)
-    sizes = MDNRNNConfig(hidden_size=hidden_size, mixtures=2, reward_and_end=False, reward_steps=1)
-    memory = MDNRNN(sizes, latent_size).requires_grad_(False)
-    config = AgentConfig(
-        inputs=inputs,
-        latent=latent,
-        precision=precision,
-        latent_size=latent_size,
-        hidden_size=hidden_size,
-    )
-    count = parameter_count(inputs, latent_size, hidden_size)
-    parameters = np.random.default_rng(1).normal(size=(candidates, count))
-    return Agent.of(config, vae, memory, parameters)
 
 
 class Traced:
