@@ -27,7 +27,7 @@ class Driver(Protocol):
 
 
 class Cars(Protocol):
-    """Cars in slots, as `environment.fleet.Fleet` has them.
+    """Cars in slots, as `environment.vector_env.VectorCarRacing` has them.
 
     `observations` uint8 [slots, 64, 64, 3] and `poses` [slots] of POSE_DTYPE are those after the
     last reset or step of a slot.

@@ -10,7 +10,7 @@ from worldmodels.agent.agent import Agent, AgentDriver
 from worldmodels.driving.episodes import Cars, Environments, Outcome, drive
 from worldmodels.environment.car_racing import DrawnCarRacing, make_official
 from worldmodels.environment.physics.dynamics import agrees_with_box2d
-from worldmodels.environment.vector_env import Fleet
+from worldmodels.environment.vector_env import VectorCarRacing
 
 Picture = Literal["drawn", "official"]
 CARS = 128  # that a worker drives at once; no result depends on it
@@ -20,7 +20,7 @@ def make_cars(picture: Picture, slots: int) -> Cars:
     """`slots` cars with our picture or Gymnasium's."""
     if picture == "official":
         return Environments(make_official, slots)
-    return Fleet(slots) if agrees_with_box2d() else Environments(DrawnCarRacing, slots)
+    return VectorCarRacing(slots) if agrees_with_box2d() else Environments(DrawnCarRacing, slots)
 
 
 def drive_agent(
