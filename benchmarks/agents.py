@@ -13,9 +13,9 @@ from benchmarks.timing import rates
 from worldmodels.agent import agent as agent_module
 from worldmodels.agent.agent import Agent, AgentDriver
 from worldmodels.driving.jobs import CARS, drive_agent
-from worldmodels.environment import vector_env as fleet
+from worldmodels.environment import vector_env
 from worldmodels.environment.car_racing import make_official
-from worldmodels.environment.vector_env import Fleet
+from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.runtime.parallel import run_chunks, worker_count
 from worldmodels.vision.vae import BatchEncoder
 
@@ -166,10 +166,10 @@ def time_parts(agent: Agent) -> dict[str, float]:
     arguments = our_chunks(agent, CARS, STEPS, 1)[0]
     drive_agent(*arguments)
     places = {
-        "physics": (fleet, "advance"),
-        "picture": (fleet, "draw_all"),
-        "environment": (Fleet, "step"),
-        "reset": (Fleet, "reset"),
+        "physics": (vector_env, "advance"),
+        "picture": (vector_env, "draw_all"),
+        "environment": (VectorCarRacing, "step"),
+        "reset": (VectorCarRacing, "reset"),
         "V": (BatchEncoder, "__call__"),
         "C": (agent_module, "act"),
         "M": (AgentDriver, "took"),

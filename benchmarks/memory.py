@@ -7,7 +7,7 @@ import psutil
 
 from worldmodels.driving.episodes import Cars, Environments
 from worldmodels.environment.car_racing import make_official
-from worldmodels.environment.vector_env import Fleet
+from worldmodels.environment.vector_env import VectorCarRacing
 
 CARS = 64
 KINDS = ("ours", "gymnasium")
@@ -16,7 +16,7 @@ KINDS = ("ours", "gymnasium")
 def make(kind: str, slots: int) -> Cars:
     """Cars of ours or of Gymnasium's."""
     if kind == "ours":
-        return Fleet(slots)
+        return VectorCarRacing(slots)
     return Environments(make_official, slots)
 
 

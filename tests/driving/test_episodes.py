@@ -9,7 +9,7 @@ from worldmodels.agent.agent import Agent, AgentConfig, AgentDriver
 from worldmodels.driving.episodes import drive
 from worldmodels.driving.jobs import drive_agent
 from worldmodels.environment.car_racing import DrawnCarRacing
-from worldmodels.environment.vector_env import Fleet
+from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.pipeline.errors import UserError
 from worldmodels.runtime.parallel import deal, run_chunks
@@ -39,13 +39,13 @@ class Traced:
 def traces(agent, jobs, slots=64, horizon=40):
     """The bytes of all actions of each job."""
     driver = Traced(AgentDriver(agent, slots, 1, "cpu"))
-    drive(driver, Fleet(slots), jobs, horizon, 0)
+    drive(driver, VectorCarRacing(slots), jobs, horizon, 0)
     return [driver.actions[job] for job in jobs]
 
 
 def scores(agent, jobs, slots=64, horizon=60, patience=0):
     driver = AgentDriver(agent, slots, 1, "cpu")
-    outcomes = drive(driver, Fleet(slots), jobs, horizon, patience)
+    outcomes = drive(driver, VectorCarRacing(slots), jobs, horizon, patience)
     assert [(o.candidate, o.track) for o in outcomes] == jobs
     return [outcome.score for outcome in outcomes]
 
@@ -116,7 +116,7 @@ def test_a_hopeless_episode_costs_what_its_missing_frames_would():
     (cut,) = scores(agent, [(0, 1)], horizon=200, patience=20)
     assert cut == pytest.approx(full)
     driver = AgentDriver(agent, 1, 1, "cpu")
-    (outcome,) = drive(driver, Fleet(1), [(0, 1)], 200, 20)
+    (outcome,) = drive(driver, VectorCarRacing(1), [(0, 1)], 200, 20)
     assert outcome.steps < 60
 
 

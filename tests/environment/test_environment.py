@@ -25,7 +25,7 @@ from worldmodels.environment.physics.tiles import PART_COUNTS, PARTS
 from worldmodels.environment.picture.canvas import CROP_SHAPE
 from worldmodels.environment.picture.resize import resize
 from worldmodels.environment.picture.track import box2d_shapes, track_of
-from worldmodels.environment.vector_env import Fleet
+from worldmodels.environment.vector_env import VectorCarRacing
 
 
 def actions(kind: str, steps: int, seed: int):
@@ -80,10 +80,10 @@ def follow(env, speed: float) -> np.ndarray:
 
 def test_a_fleet_drives_whole_episodes_as_gymnasiums_environment():
     kinds = ["follow", "spin", "stop", "follow"] * 5  # 20 cars: more than a block
-    fleet = Fleet(len(kinds))
+    vector_env = VectorCarRacing(len(kinds))
     envs = [blind(gymnasium.make("CarRacing-v3").unwrapped) for _ in kinds]
     for slot, env in enumerate(envs):
-        fleet.reset(slot, slot)
+        vector_env.reset(slot, slot)
         env.reset(seed=slot)
     spins = list(actions("spin", 1000, 1))
     going, laps = list(range(len(kinds))), 0
@@ -94,14 +94,14 @@ def test_a_fleet_drives_whole_episodes_as_gymnasiums_environment():
                 chosen[n] = spins[step]
             elif kinds[slot] == "stop" and 200 < step < 300:
                 chosen[n] = [0, 0, 1]  # long enough to fall asleep
-        rewards, ended = fleet.step(np.array(going), chosen)
+        rewards, ended = vector_env.step(np.array(going), chosen)
         for n, slot in enumerate(going.copy()):
             _, reward, terminated, _, _ = envs[slot].step(chosen[n])
             assert (rewards[n], ended[n]) == (reward, terminated), (step, slot)
             car = envs[slot].car
-            assert tuple(fleet.poses["hull"][slot]) == (*car.hull.position, car.hull.angle)
+            assert tuple(vector_env.poses["hull"][slot]) == (*car.hull.position, car.hull.angle)
             if step % 50 == 49:
-                assert fleet.motion(slot).tolist() == motion(car)
+                assert vector_env.motion(slot).tolist() == motion(car)
             if terminated:
                 going.remove(slot)
                 laps += envs[slot].tile_visited_count == len(envs[slot].track)
@@ -110,23 +110,23 @@ def test_a_fleet_drives_whole_episodes_as_gymnasiums_environment():
 
 def test_a_fleets_pictures_and_poses_are_those_of_its_environments_one_by_one():
     seeds = [11, 12, 13]
-    fleet, envs = Fleet(3), Environments(DrawnCarRacing, 3)
+    vector_env, envs = VectorCarRacing(3), Environments(DrawnCarRacing, 3)
     slots = np.arange(3)
-    for cars in (fleet, envs):
+    for cars in (vector_env, envs):
         for slot, seed in enumerate(seeds):
             cars.reset(slot, seed)
     plans = [list(actions(kind, 300, 11)) for kind in ("spin", "drive", "spin")]
     for step in range(300):
         if step == 150:  # another episode in one slot leaves the others alone
-            for cars in (fleet, envs):
+            for cars in (vector_env, envs):
                 cars.reset(1, 14)
         chosen = np.stack([plan[step] for plan in plans])
-        for a, b in zip(fleet.step(slots, chosen), envs.step(slots, chosen)):
+        for a, b in zip(vector_env.step(slots, chosen), envs.step(slots, chosen)):
             np.testing.assert_array_equal(a, b)
-        np.testing.assert_array_equal(fleet.observations, envs.observations)
-        np.testing.assert_array_equal(fleet.poses, envs.poses)
+        np.testing.assert_array_equal(vector_env.observations, envs.observations)
+        np.testing.assert_array_equal(vector_env.poses, envs.poses)
     for slot in slots:
-        np.testing.assert_array_equal(fleet.touched_at(slot), envs.touched_at(slot))
+        np.testing.assert_array_equal(vector_env.touched_at(slot), envs.touched_at(slot))
 
 
 def test_tiles_and_parts_of_the_car_touch_when_box2d_says_so():
@@ -164,7 +164,7 @@ def test_box2ds_sums_are_those_of_the_fleet():
 
 
 def test_where_box2d_sums_in_another_way_its_own_physics_drives(monkeypatch):
-    assert type(rollout.make_cars("drawn", 2)) is Fleet
+    assert type(rollout.make_cars("drawn", 2)) is VectorCarRacing
     monkeypatch.setattr(rollout, "agrees_with_box2d", lambda: False)
     cars = rollout.make_cars("drawn", 2)
     cars.reset(1, 3)
@@ -172,9 +172,9 @@ def test_where_box2d_sums_in_another_way_its_own_physics_drives(monkeypatch):
 
 
 def test_an_action_for_the_fleet_that_is_no_number_is_refused():
-    fleet = Fleet(2)
+    vector_env = VectorCarRacing(2)
     with pytest.raises(ValueError, match="not finite"):
-        fleet.step(np.arange(2), np.array([[0, 0, 0], [0, np.nan, 0]]))
+        vector_env.step(np.arange(2), np.array([[0, 0, 0], [0, np.nan, 0]]))
 
 
 def test_resets_without_a_seed_go_on_as_gymnasiums():

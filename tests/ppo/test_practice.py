@@ -10,7 +10,7 @@ from tests.agents import make_agent
 from worldmodels.control.controller import ACTIONS, squash
 from worldmodels.control.search_space import raw_space
 from worldmodels.environment.privileged import AHEAD, DISTANCE, SITUATION, SPEED, situation
-from worldmodels.environment.vector_env import Fleet
+from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.ppo.practice import (
     COAST,
     GOES_ON,
@@ -56,7 +56,7 @@ def drive(agent, rules, group=None, seed=BOTH):
 def test_without_noise_and_costs_the_rewards_are_the_environments():
     agent = make_agent(candidates=1)
     rollout, _ = drive(agent, STILL)
-    fleet, rng = Fleet(2), np.random.default_rng(BOTH)
+    fleet, rng = VectorCarRacing(2), np.random.default_rng(BOTH)
     rng.integers(1 << 31)
     tracks = [[3, 4][rng.integers(2)] for _ in range(2)]
     assert len(set(tracks)) == 2
@@ -144,7 +144,7 @@ class OneCar:
         self.touched = np.isin(np.arange(100), touched)
         self.reward, self.ended, self.at = reward, ended, 0.0
         circles = np.stack([np.arange(100), np.zeros(100), np.ones(100)], axis=1)[None]
-        self.roads = SimpleNamespace(circles=circles, lengths=[100])
+        self.tracks = SimpleNamespace(circles=circles, lengths=[100])
 
     def motion(self, slot):
         return np.array([self.at, 0.0])
@@ -260,7 +260,7 @@ def test_each_car_draws_latents_of_its_own():
 
 
 def test_the_critic_is_told_speed_and_road():
-    fleet, slots = Fleet(2), np.arange(2)
+    fleet, slots = VectorCarRacing(2), np.arange(2)
     for slot, track in enumerate((3, 4)):
         fleet.reset(slot, track)
     still = situation(fleet, np.zeros(2, dtype=np.int64))
@@ -278,19 +278,19 @@ def test_the_critic_is_told_speed_and_road():
 
 
 def test_every_number_the_critic_is_told_is_in_its_column():
-    fleet = Fleet(1)
+    fleet = VectorCarRacing(1)
     fleet.reset(0, 3)
     for _ in range(40):
         fleet.step(np.zeros(1, dtype=np.int64), np.float32([[0.3, 1, 0]]))
     x, y, angle, vx, vy, spin = fleet.motion(0)[:6].astype(np.float64)
     right = np.array([np.cos(angle), np.sin(angle)])
     ahead = np.array([-np.sin(angle), np.cos(angle)])
-    tiles = (290 + AHEAD) % fleet.roads.lengths[0]
-    roads = [fleet.roads.shapes[0, tile, : fleet.roads.shape_counts[0, tile]] for tile in tiles]
+    tiles = (290 + AHEAD) % fleet.tracks.lengths[0]
+    roads = [fleet.tracks.shapes[0, tile, : fleet.tracks.shape_counts[0, tile]] for tile in tiles]
     away = np.array([road.mean(axis=0) - (x, y) for road in roads]) / DISTANCE
     speed = np.array([vx, vy]) / SPEED
-    expected = [speed @ right, speed @ ahead, spin, *fleet.cars.omega[0] / 100]
-    expected += [*fleet.poses["wheel_angle"][0], *fleet.cars.on_road[0]]
+    expected = [speed @ right, speed @ ahead, spin, *fleet.state.omega[0] / 100]
+    expected += [*fleet.poses["wheel_angle"][0], *fleet.state.on_road[0]]
     expected += [*np.clip(away @ right, -4, 4), *np.clip(away @ ahead, -4, 4)]
     np.testing.assert_allclose(situation(fleet, np.array([290]))[0], expected, atol=1e-4)
     assert abs(spin) > 0.1 and speed @ ahead > 0.2 and np.abs(away).max() > 1

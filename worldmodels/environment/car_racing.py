@@ -31,7 +31,7 @@ class _Listener(FrictionDetector):
 class DrawnCarRacing(CarRacing):
     """Gymnasium's CarRacing-v3: its tracks, physics, rewards and ends, its picture drawn anew.
 
-    `fleet.Fleet` is the same for many cars at once, and much faster.
+    `vector_env.VectorCarRacing` is the same for many cars at once, and much faster.
 
     ## Observation
     uint8 [64, 64, 3]: rows 0:84 of the picture, resized as Pillow's BILINEAR.

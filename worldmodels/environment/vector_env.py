@@ -32,8 +32,8 @@ from worldmodels.environment.picture.track import NEVER, track_of
 from worldmodels.runtime.compiled import compiled
 
 
-class Cars(NamedTuple):
-    """What changes at each step, by block and lane or by slot."""
+class CarState(NamedTuple):
+    """What a step changes, indexed by block and lane or by slot."""
 
     bodies: np.ndarray  # float32 [blocks, 5, BODY_ROWS * LANES]: see `bodies`
     joints: np.ndarray  # float32 [blocks, 4, JOINT_ROWS * LANES]
@@ -48,7 +48,7 @@ class Cars(NamedTuple):
     reward: np.ndarray  # float64 [slots, 2]: so far, and before this step
 
 
-class Roads(NamedTuple):
+class TrackGeometry(NamedTuple):
     """The track of each slot."""
 
     shapes: np.ndarray  # float32 [slots, tiles, 4, 2]: corners as Box2D has them
@@ -61,8 +61,8 @@ class Roads(NamedTuple):
     polygons: np.ndarray  # int64 [slots]
 
 
-class Fleet:
-    """`slots` cars, their state in `cars` and their tracks in `roads`.
+class VectorCarRacing:
+    """`slots` independent cars: their simulation in `state`, their tracks in `tracks`.
 
     `observations` uint8 [slots, 64, 64, 3] and `poses` [slots] of POSE_DTYPE are those after the
     last reset or step of a slot.
@@ -73,7 +73,7 @@ class Fleet:
         self.observations = np.zeros((slots, SIZE, SIZE, 3), dtype=np.uint8)
         self.poses = np.zeros(slots, dtype=POSE_DTYPE)
         self._angles = np.zeros((slots, 4))
-        self.cars = Cars(
+        self.state = CarState(
             bodies=np.zeros((blocks + 1, 5, BODY_ROWS * LANES), dtype=np.float32),
             joints=np.zeros((blocks + 1, 4, JOINT_ROWS * LANES), dtype=np.float32),
             omega=np.zeros((slots, 4)),
@@ -86,7 +86,7 @@ class Fleet:
             visits=np.zeros(slots, dtype=np.int64),
             reward=np.zeros((slots, 2)),
         )
-        self.roads = Roads(
+        self.tracks = TrackGeometry(
             shapes=np.zeros((slots, 0, 4, 2), dtype=np.float32),
             shape_counts=np.zeros((slots, 0), dtype=np.int64),
             circles=np.zeros((slots, 0, 3), dtype=np.float32),
@@ -101,19 +101,19 @@ class Fleet:
         """Begin an episode on the track of `seed`."""
         track = track_of(seed)
         self._make_room(track.length, len(track.tiles))
-        cars, roads = self.cars, self.roads
-        roads.lengths[slot], roads.polygons[slot] = track.length, len(track.tiles)
+        state, tracks = self.state, self.tracks
+        tracks.lengths[slot], tracks.polygons[slot] = track.length, len(track.tiles)
         for name in ("shapes", "shape_counts", "circles"):
-            getattr(roads, name)[slot, : track.length] = getattr(track, name)
+            getattr(tracks, name)[slot, : track.length] = getattr(track, name)
         for name in ("corners", "places", "tiles"):
-            getattr(roads, name)[slot, : len(track.tiles)] = getattr(track, name)
-        for array in (cars.omega, cars.phase, cars.controls, cars.on_road, cars.visited):
+            getattr(tracks, name)[slot, : len(track.tiles)] = getattr(track, name)
+        for array in (state.omega, state.phase, state.controls, state.on_road, state.visited):
             array[slot] = 0
-        cars.touched_at[slot] = NEVER
-        cars.frame[slot], cars.visits[slot], cars.reward[slot] = -1, 0, 0.0
+        state.touched_at[slot] = NEVER
+        state.frame[slot], state.visits[slot], state.reward[slot] = -1, 0, 0.0
         block, lane = divmod(slot, LANES)
-        place(cars.bodies[block], cars.joints[block], lane, *track.start)
-        begin(cars, roads, slot)
+        place(state.bodies[block], state.joints[block], lane, *track.start)
+        begin(state, tracks, slot)
         self._show(np.array([slot]))
 
     def step(self, slots: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -124,33 +124,33 @@ class Fleet:
         if not np.isfinite(actions).all():
             raise ValueError(f"an action is not finite: {actions}")
         rewards, ended = np.empty(len(slots)), np.empty(len(slots), dtype=bool)
-        advance(self.cars, self.roads, slots, actions.astype(np.float64), rewards, ended)
+        advance(self.state, self.tracks, slots, actions.astype(np.float64), rewards, ended)
         self._show(slots)
         return rewards, ended
 
     def touched_at(self, slot: int) -> np.ndarray:
         """The frame [N] from which each tile looks touched, NEVER if it does not."""
-        return self.cars.touched_at[slot, : self.roads.lengths[slot]].copy()
+        return self.state.touched_at[slot, : self.tracks.lengths[slot]].copy()
 
     def visited(self, slot: int) -> np.ndarray:
         """Which tiles the car has touched, bool [N]."""
-        return self.cars.visited[slot, : self.roads.lengths[slot]].copy()
+        return self.state.visited[slot, : self.tracks.lengths[slot]].copy()
 
     def motion(self, slot: int) -> np.ndarray:
         """x, y, angle and their speeds, of hull and wheels: float32 [30]; metres, radians."""
-        bodies = self.cars.bodies[slot // LANES].reshape(5, BODY_ROWS, LANES)
+        bodies = self.state.bodies[slot // LANES].reshape(5, BODY_ROWS, LANES)
         return bodies[:, [X, Y, ANGLE, VX, VY, SPIN], slot % LANES].flatten()
 
     def _show(self, slots: np.ndarray) -> None:
         """Take down the poses and draw what is seen."""
-        poses, cars = self.poses, self.cars
-        read_poses(cars, slots, poses["hull"], self._angles)
+        poses, state = self.poses, self.state
+        read_poses(state, slots, poses["hull"], self._angles)
         poses["wheel_angle"][slots] = self._angles[slots]
-        poses["wheel_phase"][slots] = (cars.phase[slots] / PHASE_UNIT).astype(np.int64) & 255
-        poses["on_road"][slots] = cars.on_road[slots].sum(axis=1)
+        poses["wheel_phase"][slots] = (state.phase[slots] / PHASE_UNIT).astype(np.int64) & 255
+        poses["on_road"][slots] = state.on_road[slots].sum(axis=1)
         draw_all(
-            cars,
-            self.roads,
+            state,
+            self.tracks,
             slots,
             poses["hull"],
             poses["wheel_angle"].astype(np.float32),
@@ -164,7 +164,7 @@ class Fleet:
 
         def longer(name: str, array: np.ndarray) -> np.ndarray:
             wanted = {"tiles": polygons, "corners": polygons, "places": polygons}.get(name, tiles)
-            per_slot = name in ("visited", "touched_at", *Roads._fields) and array.ndim > 1
+            per_slot = name in ("visited", "touched_at", *TrackGeometry._fields) and array.ndim > 1
             if not per_slot or array.shape[1] >= wanted:
                 return array
             padding = np.zeros(
@@ -172,51 +172,51 @@ class Fleet:
             )
             return np.concatenate([array, padding], axis=1)
 
-        self.cars = Cars(**{k: longer(k, v) for k, v in self.cars._asdict().items()})
-        self.roads = Roads(**{k: longer(k, v) for k, v in self.roads._asdict().items()})
+        self.state = CarState(**{k: longer(k, v) for k, v in self.state._asdict().items()})
+        self.tracks = TrackGeometry(**{k: longer(k, v) for k, v in self.tracks._asdict().items()})
 
 
 @compiled
-def advance(cars, roads, slots, actions, rewards, ended):
+def advance(state, tracks, slots, actions, rewards, ended):
     """One step of the environment for `slots`; Gymnasium's `CarRacing.step`."""
-    moved = np.zeros(len(cars.bodies), dtype=np.bool_)
+    moved = np.zeros(len(state.bodies), dtype=np.bool_)
     for n in range(len(slots)):
         slot = slots[n]
-        controls = cars.controls[slot]
+        controls = state.controls[slot]
         gas = min(max(actions[n, 1], 0.0), 1.0)
         controls[0], controls[2] = -actions[n, 0], actions[n, 2]
         controls[1] += min(gas - controls[1], 0.1)
-        _prepare(cars, roads, slot)
+        _prepare(state, tracks, slot)
         moved[slot // LANES] = True
     for block in range(len(moved)):
         if moved[block]:
-            move(cars.bodies[block], cars.joints[block])
+            move(state.bodies[block], state.joints[block])
     for n in range(len(slots)):
         slot = slots[n]
-        reward = cars.reward[slot]
+        reward = state.reward[slot]
         reward[0] -= 0.1
         rewards[n] = reward[0] - reward[1]
         reward[1] = reward[0]
-        hull = cars.bodies[slot // LANES, 0]
+        hull = state.bodies[slot // LANES, 0]
         x, y = hull[X * LANES + slot % LANES], hull[Y * LANES + slot % LANES]
         outside = abs(x) > PLAYFIELD or abs(y) > PLAYFIELD
         if outside:
             rewards[n] = -100.0
-        ended[n] = outside or cars.visits[slot] == roads.lengths[slot]
+        ended[n] = outside or state.visits[slot] == tracks.lengths[slot]
 
 
 @compiled
-def begin(cars, roads, slot):
+def begin(state, tracks, slot):
     """The step without an action at the end of Gymnasium's `reset`: the others stand still."""
     block, lane = slot // LANES, slot % LANES
-    _prepare(cars, roads, slot)
-    bodies = cars.bodies.reshape(-1, 5, BODY_ROWS, LANES)
-    joints = cars.joints.reshape(-1, 4, JOINT_ROWS, LANES)
+    _prepare(state, tracks, slot)
+    bodies = state.bodies.reshape(-1, 5, BODY_ROWS, LANES)
+    joints = state.joints.reshape(-1, 4, JOINT_ROWS, LANES)
     bodies[-1, :, :, lane], joints[-1, :, :, lane] = (
         bodies[block, :, :, lane],
         joints[block, :, :, lane],
     )
-    move(cars.bodies[-1], cars.joints[-1])
+    move(state.bodies[-1], state.joints[-1])
     bodies[block, :, :, lane], joints[block, :, :, lane] = (
         bodies[-1, :, :, lane],
         joints[-1, :, :, lane],
@@ -224,29 +224,29 @@ def begin(cars, roads, slot):
 
 
 @compiled
-def _prepare(cars, roads, slot):
+def _prepare(state, tracks, slot):
     """What comes before the motion of a step: forces, then contacts."""
     block, lane = slot // LANES, slot % LANES
-    bodies, joints = cars.bodies[block], cars.joints[block]
+    bodies, joints = state.bodies[block], state.joints[block]
     drive_wheels(
         bodies,
         joints,
         lane,
-        cars.omega[slot],
-        cars.phase[slot],
-        cars.controls[slot],
-        cars.on_road[slot],
+        state.omega[slot],
+        state.phase[slot],
+        state.controls[slot],
+        state.on_road[slot],
     )
-    cars.frame[slot] += 1
-    touch(cars, roads, slot, bodies, lane)
+    state.frame[slot] += 1
+    touch(state, tracks, slot, bodies, lane)
 
 
 @compiled
-def read_poses(cars, slots, hulls, angles):
+def read_poses(state, slots, hulls, angles):
     """x, y and angle of the hull into `hulls` [slots, 3], the wheels' angles against it into
     `angles` [slots, 4]."""
     for slot in slots:
-        bodies, lane = cars.bodies[slot // LANES], slot % LANES
+        bodies, lane = state.bodies[slot // LANES], slot % LANES
         hull_angle = bodies[0, ANGLE * LANES + lane]
         hulls[slot, 0] = bodies[0, X * LANES + lane]
         hulls[slot, 1] = bodies[0, Y * LANES + lane]
@@ -257,16 +257,16 @@ def read_poses(cars, slots, hulls, angles):
 
 
 @compiled
-def draw_all(cars, roads, slots, hulls, wheel_angles, wheel_phases, palette, observations):
+def draw_all(state, tracks, slots, hulls, wheel_angles, wheel_phases, palette, observations):
     """Draw what the cars in `slots` see into `observations` [slots, 64, 64, 3]."""
     for slot in slots:
-        count = roads.polygons[slot]
+        count = tracks.polygons[slot]
         draw(
-            roads.corners[slot, :count],
-            roads.places[slot, :count],
-            roads.tiles[slot, :count],
-            cars.touched_at[slot],
-            cars.frame[slot],
+            tracks.corners[slot, :count],
+            tracks.places[slot, :count],
+            tracks.tiles[slot, :count],
+            state.touched_at[slot],
+            state.frame[slot],
             hulls[slot],
             wheel_angles[slot],
             wheel_phases[slot],

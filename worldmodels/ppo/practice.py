@@ -19,7 +19,7 @@ from worldmodels.control.controller import ACTIONS, outputs, squash
 from worldmodels.control.search_space import SearchSpace
 from worldmodels.driving.episodes import STEP_COST
 from worldmodels.environment.privileged import SITUATION, nearest_tile, situation
-from worldmodels.environment.vector_env import Fleet
+from worldmodels.environment.vector_env import VectorCarRacing
 
 NEAR = 60  # tiles: one farther ahead is touched across the grass, from the road beside it
 LATE = 5  # tiles behind the foremost, after which one that is not touched is left behind
@@ -54,7 +54,7 @@ class Rules(NamedTuple):
 class Group:
     """N cars between two segments: M's state [N, H], and of each its episode so far [N]."""
 
-    fleet: Fleet
+    fleet: VectorCarRacing
     hidden: torch.Tensor
     cell: torch.Tensor
     steps: np.ndarray
@@ -148,7 +148,7 @@ def _new_group(
     """Cars at the start of their first episodes."""
     cars = len(driver.hidden)
     group = Group(
-        fleet=Fleet(cars),
+        fleet=VectorCarRacing(cars),
         hidden=driver.hidden,
         cell=driver.cell,
         steps=np.zeros(cars, dtype=np.int64),

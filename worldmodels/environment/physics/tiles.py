@@ -34,13 +34,13 @@ PARTS, PART_COUNTS, PART_CIRCLES = _parts()
 
 
 @compiled
-def touch(cars, roads, slot, bodies, lane):
+def touch(state, tracks, slot, bodies, lane):
     """Which tiles the wheels and the hull touch; Box2D's contacts, Gymnasium's `_contact`."""
-    on_road, visited, touched_at = cars.on_road[slot], cars.visited[slot], cars.touched_at[slot]
-    shapes, counts, circles = roads.shapes[slot], roads.shape_counts[slot], roads.circles[slot]
+    on_road, visited, touched_at = state.on_road[slot], state.visited[slot], state.touched_at[slot]
+    shapes, counts, circles = tracks.shapes[slot], tracks.shape_counts[slot], tracks.circles[slot]
     at_x, at_y = bodies[0, X * LANES + lane], bodies[0, Y * LANES + lane]
     on_road[:] = False
-    for tile in range(roads.lengths[slot]):
+    for tile in range(tracks.lengths[slot]):
         dx, dy = circles[tile, 0] - at_x, circles[tile, 1] - at_y
         far = circles[tile, 2] + REACH
         if dx * dx + dy * dy > far * far:
@@ -63,11 +63,11 @@ def touch(cars, roads, slot, bodies, lane):
                 if not touching(shape, count, PARTS[part], PART_COUNTS[part], x, y, sin, cos):
                     continue
                 if touched_at[tile] == NEVER:
-                    touched_at[tile] = cars.frame[slot]
+                    touched_at[tile] = state.frame[slot]
                 if i < 4:
                     on_road[i] = True
                     if not visited[tile]:
                         visited[tile] = True
-                        cars.visits[slot] += 1
-                        cars.reward[slot, 0] += 1000.0 / roads.lengths[slot]
+                        state.visits[slot] += 1
+                        state.reward[slot, 0] += 1000.0 / tracks.lengths[slot]
                 break
