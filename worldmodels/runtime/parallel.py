@@ -16,23 +16,11 @@ from loky.process_executor import BrokenProcessPool
 from threadpoolctl import threadpool_limits
 
 from worldmodels.pipeline.errors import UserError
+from worldmodels.runtime.cores import worker_count
 
 Result = TypeVar("Result")
 ATTEMPTS = 3
 HANGS_AFTER = float(os.environ.get("WM_HANGS_AFTER", "1800"))  # seconds
-
-
-def worker_count() -> int:
-    """One a core this process may use, or as many as the environment variable WM_WORKERS says.
-
-    No result depends on it. Raises UserError if WM_WORKERS is no number from 1 on.
-    """
-    wanted = os.environ.get("WM_WORKERS", "")
-    if not wanted:
-        return len(os.sched_getaffinity(0))
-    if not wanted.isdigit() or int(wanted) < 1:
-        raise UserError(f"WM_WORKERS is {wanted!r}: give a number of processes, 1 or more")
-    return int(wanted)
 
 
 def deal(items: Sequence[Any], hands: int) -> list[list[int]]:
