@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from worldmodels.pipeline.errors import UserError
-from worldmodels.runtime.parallel import deal, run_chunks, worker_count
+from worldmodels.runtime.cores import worker_count
+from worldmodels.runtime.parallel import deal, run_chunks
 
 
 def double(x, marker):
@@ -71,17 +72,6 @@ def test_it_gives_up_after_three_attempts(tmp_path):
 def test_what_a_worker_raises_is_raised_here(tmp_path):
     with pytest.raises(ValueError, match="episode 0 is broken"):
         run_chunks(fail, chunks(tmp_path)[:1], name)
-
-
-def test_number_of_workers_can_be_set_and_must_be_a_number(monkeypatch):
-    monkeypatch.setenv("WM_WORKERS", "3")
-    assert worker_count() == 3
-    monkeypatch.delenv("WM_WORKERS")
-    assert worker_count() == len(os.sched_getaffinity(0))
-    for wrong in ("0", "two", "-1"):
-        monkeypatch.setenv("WM_WORKERS", wrong)
-        with pytest.raises(UserError, match="WM_WORKERS"):
-            worker_count()
 
 
 def test_every_item_is_dealt_once():

@@ -20,6 +20,7 @@ from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 from threadpoolctl import threadpool_limits
 
 from worldmodels.pipeline.errors import UserError
+from worldmodels.runtime.cores import worker_count
 
 Result = TypeVar("Result", covariant=True)
 ATTEMPTS = 3
@@ -34,19 +35,6 @@ class Job(Protocol[Result]):
     """
 
     def run(self) -> Result: ...
-
-
-def worker_count() -> int:
-    """One a core this process may use, or as many as the environment variable WM_WORKERS says.
-
-    No result depends on it. Raises UserError if WM_WORKERS is no number from 1 on.
-    """
-    wanted = os.environ.get("WM_WORKERS", "")
-    if not wanted:
-        return len(os.sched_getaffinity(0))
-    if not wanted.isdigit() or int(wanted) < 1:
-        raise UserError(f"WM_WORKERS is {wanted!r}: give a number of processes, 1 or more")
-    return int(wanted)
 
 
 def split_evenly(items: Sequence[Any], parts: int) -> list[list[int]]:
@@ -101,7 +89,7 @@ def _run(job: Job[Result]) -> Result:
 def _workers(jobs: int) -> ProcessPoolExecutor:
     """The pool of worker processes, which stays for the next call; no more than there are jobs."""
     return get_reusable_executor(
-        max_workers=max(min(worker_count(), jobs), 1),
+        max_workers=worker_count(jobs),
         timeout=IDLE_SECONDS,
         initializer=_start_worker,
         initargs=(os.getpid(),),
