@@ -57,7 +57,7 @@ def plot_mdnrnn(axes: Axes, curve: dict[str, np.ndarray], metrics: dict[str, flo
 
 def plot_controller(axes: Axes, curve: dict[str, np.ndarray]) -> None:
     """C as it is trained: the spread of what was driven, and how it drives validation tracks."""
-    x, mean, std = curve["env_steps"] / 1e6, curve["population_mean"], curve["population_std"]
+    x, mean, std = curve["env_steps"] / 1e6, curve["return_mean"], curve["return_std"]
     axes.fill_between(
         x, mean - std, mean + std, alpha=0.2, label="candidates, or drives with noise, +- std"
     )
@@ -108,8 +108,8 @@ def main(name: str, params: Params) -> None:
     controller = read_columns(
         results / "train_controller/curve.csv",
         "env_steps",
-        "population_mean",
-        "population_std",
+        "return_mean",
+        "return_std",
         "validation",
     )
     names = ("baseline_same_nll", "baseline_gaussian_nll")

@@ -234,10 +234,10 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
         "validation_mean": float(scores.mean()),
         "validation_std": float(scores.std(ddof=1)) if len(scores) > 1 else 0.0,
         "validation_tracks": len(scores),
-        "generations": len(found.rows),
+        "iterations": len(found.rows),
         "env_steps": found.env_steps,
-        "searched_numbers": space.dimensions,
-        "controller_numbers": blank.shape[1],
+        "trained_parameters": space.dimensions,
+        "controller_parameters": blank.shape[1],
     }
     write_json(results / "metrics.json", metrics)
 

@@ -61,11 +61,11 @@ def test_the_mean_of_the_distribution_is_what_is_validated():
 
 def test_a_row_a_generation_counts_steps_of_training_only_and_the_search_improves():
     rows, seconds, _, strategy = run(generations=60)
-    assert [row["generation"] for row in rows] == list(range(60)) and len(seconds) == 60
+    assert [row["iteration"] for row in rows] == list(range(60)) and len(seconds) == 60
     assert [row["tracks"] for row in rows[:4]] == [2, 2, 2, 5]
     assert rows[0]["env_steps"] == 8 * 2 * 10 and rows[3]["env_steps"] == 480 + 400
     assert ((strategy.mean - 1) ** 2).sum() < 1e-3
-    assert rows[-1]["population_best"] >= rows[-1]["population_mean"] > rows[0]["population_best"]
+    assert rows[-1]["return_best"] >= rows[-1]["return_mean"] > rows[0]["return_best"]
 
 
 def test_the_budget_in_steps_ends_the_search():

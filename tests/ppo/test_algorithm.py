@@ -270,13 +270,13 @@ def test_noise_and_costs_go_their_way(monkeypatch):
 
     monkeypatch.setattr(learning, "run_chunks", listen)
     rows = taught(updates=2).rows
-    assert [row["sigma"] for row in rows] == [rule.noise for rule in rules] == [0.4, 0.1]
+    assert [row["exploration_std"] for row in rows] == [rule.noise for rule in rules] == [0.4, 0.1]
     assert [rule.lost_cost for rule in rules] == pytest.approx([10, 20])
     assert [rule.missed_cost for rule in rules] == pytest.approx([1, 2])
 
 
 def test_they_go_it_within_the_environment_steps_there_are():
-    assert [row["sigma"] for row in taught(updates=100, env_steps=72).rows] == [0.4, 0.2]
+    assert [row["exploration_std"] for row in taught(updates=100, env_steps=72).rows] == [0.4, 0.2]
 
 
 def test_fewer_tracks_than_groups_are_refused():

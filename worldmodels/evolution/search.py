@@ -150,7 +150,7 @@ def search(
             validation = float(returns[len(jobs) :].mean()) if validate else ""
             run.tell(scores, validation)
             gone = round(checkpoint.seconds_before + progress.seconds(), 1)
-            run.seconds.append({"generation": run.generation - 1, "seconds": gone})
+            run.seconds.append({"iteration": run.generation - 1, "seconds": gone})
             note = f"population {scores.mean():.0f}"
             if validate:
                 note += f", validation {validation:.0f}"

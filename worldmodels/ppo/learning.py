@@ -76,7 +76,7 @@ class Training:
     def report(self) -> str:
         """The last row in words."""
         row = self.rows[-1]
-        scores = {"with noise": row["population_mean"], "validation": row["validation"]}
+        scores = {"with noise": row["return_mean"], "validation": row["validation"]}
         said = [f"{name} {score:.0f}" for name, score in scores.items() if score != ""]
         return ", ".join([*said, f"{self.env_steps} steps"])
 
@@ -182,7 +182,7 @@ def learn(
             so_far = done, training.env_steps, len(scores)
             training.rows.append(curve_row(*so_far, scores, rules.noise, validation))
             gone = round(checkpoint.seconds_before + progress.seconds(), 1)
-            training.seconds.append({"generation": done, "seconds": gone})
+            training.seconds.append({"iteration": done, "seconds": gone})
             progress.advance(1, f"{training.report()}, value explains {explained:.2f}")
             if checkpoint.due():
                 checkpoint.save(training)
