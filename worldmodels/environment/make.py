@@ -11,6 +11,7 @@ from worldmodels.environment.interface import VectorEnv
 from worldmodels.environment.physics.dynamics import agrees_with_box2d
 from worldmodels.environment.picture.pose import POSE_DTYPE
 from worldmodels.environment.picture.resize import SIZE
+from worldmodels.environment.privileged import Privileged, PrivilegedConfig
 from worldmodels.environment.vector_env import VectorCarRacing
 
 Picture = Literal["drawn", "official"]
@@ -63,3 +64,8 @@ def make_vector_env(picture: Picture, slots: int) -> VectorEnv:
     if picture == "official":
         return OneByOne(make_official, slots)
     return VectorCarRacing(slots) if agrees_with_box2d() else OneByOne(DrawnCarRacing, slots)
+
+
+def make_privileged(slots: int, config: PrivilegedConfig) -> Privileged:
+    """`slots` environments with our picture, `.env` of it, and what may be told of them."""
+    return Privileged(VectorCarRacing(slots), config)
