@@ -14,8 +14,10 @@ from worldmodels.memory.mdnrnn import ACTION_SIZE, MDNRNN
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, Section, from_file
 from worldmodels.pipeline.storage import load_model, restore, save_model
+from worldmodels.runtime.batch import FIXED_BATCH
 from worldmodels.runtime.seeds import generator
-from worldmodels.vision.vae import GROUP, VAE, BatchEncoder, ImageEncoder, VAEConfig
+from worldmodels.vision.encoder import BatchEncoder
+from worldmodels.vision.vae import VAE, ImageEncoder, VAEConfig
 
 KIND = "agent"
 
@@ -123,7 +125,9 @@ class AgentDriver:
     def features(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
         """What C is given, float64 [n, Z] or [n, Z + H], of the cars in `slots` [n]."""
         count = len(slots)
-        padded = np.zeros((-(-count // GROUP) * GROUP, *observations.shape[1:]), dtype=np.uint8)
+        padded = np.zeros(
+            (-(-count // FIXED_BATCH) * FIXED_BATCH, *observations.shape[1:]), dtype=np.uint8
+        )
         padded[:count] = observations
         mu, logvar = self.encoder(padded)
         self.seen = mu if self.agent.config.latent == "mu" else self._sample(mu, logvar, slots)
@@ -149,10 +153,10 @@ class AgentDriver:
     def _remember(self, slots: np.ndarray, z: Tensor, actions: Tensor) -> None:
         """M's LSTM takes in (z, a): paper, figure 4; one group of cars at a time."""
         count = len(slots)
-        for start in range(0, count, GROUP):
-            part = slots[start : start + GROUP]
-            inputs = torch.zeros(GROUP, self.agent.gates.shape[0])
-            cell = torch.zeros(GROUP, self.cell.shape[1])
+        for start in range(0, count, FIXED_BATCH):
+            part = slots[start : start + FIXED_BATCH]
+            inputs = torch.zeros(FIXED_BATCH, self.agent.gates.shape[0])
+            cell = torch.zeros(FIXED_BATCH, self.cell.shape[1])
             n, size = len(part), z.shape[1]
             inputs[:n, :size] = z[start : start + n]
             inputs[:n, size : size + ACTION_SIZE] = actions[start : start + n]

@@ -20,13 +20,13 @@ from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, Share
 from worldmodels.ppo.algorithm import FromTo, Learner, LearningConfig, along
 from worldmodels.ppo.practice import Group, Rollout, Rules, practise
+from worldmodels.runtime.batch import FIXED_BATCH
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.parallel import run_chunks
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import generator, tracks_for_training
 from worldmodels.training.budget import Budget
 from worldmodels.training.curve import Row, curve_row
-from worldmodels.vision.vae import GROUP
 
 Shares = Annotated[list[Share], Field(min_length=2, max_length=2)]
 
@@ -116,7 +116,7 @@ class Setup(NamedTuple):
     def group_sizes(self) -> list[int]:
         """Cars of each group: as many groups on every machine, one to a worker at a time."""
         cars = np.arange(self.config.cars)
-        return [len(hand) for hand in np.array_split(cars, -(-len(cars) // GROUP))]
+        return [len(hand) for hand in np.array_split(cars, -(-len(cars) // FIXED_BATCH))]
 
     def practise(
         self, point: np.ndarray, groups: list[Group | None], update: int, rules: Rules
