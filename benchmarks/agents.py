@@ -17,7 +17,7 @@ from worldmodels.environment import vector_env
 from worldmodels.environment.car_racing import make_official
 from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.runtime.parallel import run_chunks, worker_count
-from worldmodels.vision.vae import BatchEncoder
+from worldmodels.vision.encoder import BatchEncoder
 
 STEPS = 300  # of each car, in a batch of ours
 USUAL_STEPS = 60

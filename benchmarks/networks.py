@@ -14,12 +14,12 @@ from worldmodels.memory.windows import Sequences, with_rewards_ahead
 from worldmodels.pipeline.params import load
 from worldmodels.records.latents import Latents
 from worldmodels.records.scenes import Scenes
+from worldmodels.runtime.batch import FIXED_BATCH
 from worldmodels.runtime.optimiser import Training
 from worldmodels.runtime.seeds import generator, torch_generator
+from worldmodels.vision.encoder import BatchEncoder
 from worldmodels.vision.vae import (
-    GROUP,
     VAE,
-    BatchEncoder,
     VAEConfig,
     to_input,
     vae_loss,
@@ -43,7 +43,9 @@ def matrix_speed(dtype: torch.dtype) -> float:
 def encoding(agent: Agent, rounds: int) -> dict[str, float]:
     """Frames a second that V encodes on one core, in groups of 32 and one at a time."""
     torch.set_num_threads(1)
-    frames = np.random.default_rng(1).integers(0, 256, (8 * GROUP, 64, 64, 3), dtype=np.uint8)
+    frames = np.random.default_rng(1).integers(
+        0, 256, (8 * FIXED_BATCH, 64, 64, 3), dtype=np.uint8
+    )
     single = to_input(torch.from_numpy(frames[:1]))
 
     def one_by_one() -> float:

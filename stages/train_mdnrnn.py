@@ -30,7 +30,7 @@ from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.optimiser import Training, due
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import generator, torch_generator
-from worldmodels.vision.vae import reparameterise
+from worldmodels.vision.sampling import reparameterise
 
 
 class TrainingConfig(MDNRNNConfig):
