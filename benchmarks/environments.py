@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 
 from benchmarks.timing import Work, rates
-from worldmodels.driving.jobs import CARS
+from worldmodels.driving.jobs import ENVS_PER_WORKER
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.environment.picture.track import track_of
 from worldmodels.environment.vector_env import VectorCarRacing
@@ -55,15 +55,15 @@ def stepping_envpool(steps: int) -> Work:
 
 def stepping_vector_env(steps: int) -> Work:
     """Drives a worker's cars for so many steps each, from where they stopped before."""
-    env, slots = VectorCarRacing(CARS), np.arange(CARS)
-    for slot in range(CARS):
+    env, slots = VectorCarRacing(ENVS_PER_WORKER), np.arange(ENVS_PER_WORKER)
+    for slot in range(ENVS_PER_WORKER):
         env.reset(slot, TRACK + slot)
-    actions = np.repeat(driving(steps)[:, None], CARS, axis=1)
+    actions = np.repeat(driving(steps)[:, None], ENVS_PER_WORKER, axis=1)
 
     def work() -> float:
         for action in actions:
             env.step(slots, action)
-        return steps * CARS
+        return steps * ENVS_PER_WORKER
 
     return work
 

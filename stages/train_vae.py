@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodels.networks.trainer import Training, due
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Count, NonNegative, Part, Positive, Seed, Share
 from worldmodels.pipeline.storage import write_csv, write_json
 from worldmodels.records.scenes import Scenes
 from worldmodels.records.split import held_out
+from worldmodels.reports.images import to_pictures, write_grid
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.runtime.optimiser import Training, due
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import generator, torch_generator
-from worldmodels.vision.images import to_pictures, write_grid
 from worldmodels.vision.vae import (
     VAE,
     VAEConfig,

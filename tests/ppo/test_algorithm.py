@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from worldmodels.ppo.learning import PPOConfig, Setup, learn, rules_at
 
 from tests.agents import make_agent
 from worldmodels.control.controller import outputs
@@ -10,7 +11,6 @@ from worldmodels.control.search_space import SearchSpace, raw_space
 from worldmodels.pipeline.errors import UserError
 from worldmodels.ppo import learning
 from worldmodels.ppo.algorithm import Batch, Learner, LearningConfig, advantages, along
-from worldmodels.ppo.learning import PPOConfig, Setup, learn, rules_at
 from worldmodels.ppo.practice import TERMINATED, TRUNCATED, Rollout
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.parallel import run_chunks

@@ -20,7 +20,7 @@ KIND = "agent"
 
 
 class AgentConfig(Section):
-    """What C is given (`inputs`), z as mu or a sample (`latent`), and V's precision when acting."""
+    """`inputs` of C; `latent`: z is mu or a sample; `precision` of V when it acts."""
 
     inputs: Inputs
     latent: Literal["mu", "sample"]
@@ -86,7 +86,7 @@ class Agent:
         raw_config, tensors = load_model(path, KIND)
         config = from_file(AgentConfig, raw_config, path)
         try:
-            memory = MemoryStep(**_part(tensors, "memory."))
+            memory = MemoryStep.from_tensors(_part(tensors, "memory."))
             encoder = ImageEncoder(VAEConfig(latent_size=config.latent_size))
             encoder = restore(encoder, _part(tensors, "encoder."), path)
             agent = cls(config, encoder, memory, tensors["controller"].numpy()[None])

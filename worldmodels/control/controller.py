@@ -36,7 +36,9 @@ def hidden_units_of(inputs: Inputs, features: int, parameters: int) -> int:
     if inputs == "z+hidden":
         units = max((parameters - ACTION_SIZE) // (features + 1 + ACTION_SIZE), 1)
     if parameters != parameter_count(features, units):
-        raise ValueError(f"{parameters} parameters fit no controller {inputs} on {features} features")
+        raise ValueError(
+            f"{parameters} parameters fit no controller {inputs} on {features} features"
+        )
     return units
 
 
@@ -60,8 +62,8 @@ def outputs(parameters, candidates, features, hidden_units):
     """C's outputs before the action map, [n, A] float64, for features [n, F] float64.
 
     `parameters` [C, P] float64, of which `candidates` [n] picks the row of each environment;
-    `hidden_units` is 0 for a linear controller. Plain loops, so that each environment's sum runs in
-    the same order whatever else is in the batch.
+    `hidden_units` is 0 for a linear controller. Plain loops: each environment's sum runs in the
+    same order whatever else is in the batch.
     """
     raw, hidden = np.empty((features.shape[0], ACTION_SIZE)), np.empty(hidden_units)
     for env in range(features.shape[0]):

@@ -26,7 +26,7 @@ class Drive(NamedTuple):
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """The result of a drive: its score (see `Limits.score`) and, if it was recorded, the episode."""
+    """The result of a drive: its score (see `Limits.score`), and the episode if recorded."""
 
     candidate: int
     track: int
@@ -75,9 +75,7 @@ class _Log:
 
     def cut_off(self, slots: np.ndarray) -> np.ndarray:
         """True where an episode ends here though its environment would go on, [n]."""
-        return self.limits.hopeless(self.idle[slots]) | (
-            self.steps[slots] == self.limits.horizon
-        )
+        return self.limits.hopeless(self.idle[slots]) | (self.steps[slots] == self.limits.horizon)
 
     def result(self, slot: int, drive: Drive, terminated: bool, env: VectorEnv) -> EpisodeResult:
         """The result of the episode in a slot, which ends here."""
@@ -107,7 +105,7 @@ def drive_all(
 ) -> list[EpisodeResult]:
     """Drive all `drives`; returns their results in order.
 
-    As many episodes run at once as there are slots; a slot whose episode ends takes the next drive.
+    As many episodes run at once as there are slots; when one ends, its slot takes the next drive.
     An episode ends with the environment's or at the `limits`. `record_as` names the driver in the
     recorded episodes; None: no record. Raises UserError for an action that is not finite.
     """

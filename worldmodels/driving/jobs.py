@@ -1,4 +1,4 @@
-"""The jobs that workers run to drive: values without shared state, so that any engine can run them."""
+"""The jobs that workers run to drive: values without shared state, for any engine to run."""
 
 from dataclasses import dataclass
 

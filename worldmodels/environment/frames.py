@@ -11,7 +11,16 @@ from worldmodels.environment.picture.pose import POSE_DTYPE, draw_pose
 from worldmodels.environment.picture.resize import SIZE
 from worldmodels.environment.picture.track import track_of
 
-__all__ = ["COLOURS", "HEIGHT", "PALETTE", "POSE_DTYPE", "SIZE", "WIDTH", "draw_frame", "pack_palette"]
+__all__ = [
+    "COLOURS",
+    "HEIGHT",
+    "PALETTE",
+    "POSE_DTYPE",
+    "SIZE",
+    "WIDTH",
+    "draw_frame",
+    "pack_palette",
+]
 
 
 def draw_frame(

@@ -44,7 +44,7 @@ class Privileged:
         self.foremost[slot] = self.missed[slot] = 0
 
     def newly_missed(self, slot: int) -> int:
-        """The number of tiles left behind since the last call, for a car that has just touched one.
+        """Count the tiles left behind since the last call, by a car that has just touched one.
 
         The foremost tile moves on only to one within `reach`: one farther ahead is touched across
         the grass, from the road next to it.
@@ -80,8 +80,8 @@ class Privileged:
     def situation(self) -> np.ndarray:
         """What the critic is told of each car, [slots, size] in numbers of about one.
 
-        The speed aside and ahead, the turning rate (rad/s), the wheels' speeds, their angles (rad),
-        which of them are on the road, and how far aside, then how far ahead, the road lies
+        The speed aside and ahead, the turning rate (rad/s), the wheels' speeds, their angles
+        (rad), which of them are on the road, and how far aside, then how far ahead, the road lies
         `road_ahead` tiles from the foremost one touched.
         """
         env, config, count = self.env, self.config, len(self.foremost)
@@ -90,7 +90,9 @@ class Privileged:
             hulls[:, row].reshape(-1)[:count].astype(np.float64)
             for row in (X, Y, ANGLE, VX, VY, SPIN)
         )
-        tiles = (self.foremost[:, None] + np.array(config.road_ahead)) % env.tracks.lengths[:, None]
+        tiles = (self.foremost[:, None] + np.array(config.road_ahead)) % env.tracks.lengths[
+            :, None
+        ]
         middles = env.tracks.circles[np.arange(count)[:, None], tiles, :2]
         dx, dy = middles[:, :, 0].T - x, middles[:, :, 1].T - y
         cos, sin = np.cos(angle), np.sin(angle)

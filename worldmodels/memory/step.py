@@ -25,11 +25,11 @@ class MemoryStep:
     """M's LSTM (paper, figure 4), without its heads.
 
     `gates` [Z + A + H, 4H] and `bias` [4H] are the LSTM's, in torch's order of gates: input,
-    forget, candidate, output.
+    forget, candidate, output. It computes `batch` rows at a time, padded with zeros.
     """
 
-    def __init__(self, gates: Tensor, bias: Tensor):
-        self.gates, self.bias = gates, bias
+    def __init__(self, gates: Tensor, bias: Tensor, batch: int = FIXED_BATCH):
+        self.gates, self.bias, self.batch = gates, bias, batch
         self.feature_size = len(bias) // 4
         self.latent_size = len(gates) - ACTION_SIZE - self.feature_size
 
@@ -41,8 +41,13 @@ class MemoryStep:
         bias = lstm["bias_ih_l0"] + lstm["bias_hh_l0"]
         return cls(gates.detach(), bias.detach())
 
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor]) -> "MemoryStep":
+        """The step that `tensors` was taken from. Raises KeyError if one is missing."""
+        return cls(tensors["gates"], tensors["bias"])
+
     def tensors(self) -> dict[str, Tensor]:
-        """What a file of it holds, by name; `MemoryStep(**tensors)` is the same again."""
+        """What a file of it holds, by name."""
         return {"gates": self.gates, "bias": self.bias}
 
     def fits(self, latent_size: int, feature_size: int) -> bool:
@@ -63,24 +68,21 @@ class MemoryStep:
         return state.hidden[slots]
 
     def step(self, state: MemoryState, slots: np.ndarray, z: Tensor, actions: Tensor) -> None:
-        """Add what was seen, z [n, Z] or more rows, and done, `actions` [n, A], to the memories.
-
-        One group of FIXED_BATCH at a time, padded with zeros.
-        """
-        for start in range(0, len(slots), FIXED_BATCH):
-            part = slots[start : start + FIXED_BATCH]
+        """Add what was seen, z [n or more, Z], and done, `actions` [n, A], to the memories."""
+        for start in range(0, len(slots), self.batch):
+            part = slots[start : start + self.batch]
             n, Z = len(part), z.shape[1]
-            inputs = torch.zeros(FIXED_BATCH, len(self.gates))
+            inputs = torch.zeros(self.batch, len(self.gates))
             inputs[:n, :Z] = z[start : start + n]
             inputs[:n, Z : Z + ACTION_SIZE] = actions[start : start + n]
             inputs[:n, Z + ACTION_SIZE :] = state.hidden[part]
-            cell = torch.zeros(FIXED_BATCH, self.feature_size)
+            cell = torch.zeros(self.batch, self.feature_size)
             cell[:n] = state.cell[part]
 
             # Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000
-            write, forget, candidate, output = torch.addmm(
-                self.bias, inputs, self.gates
-            ).chunk(4, dim=1)
+            write, forget, candidate, output = torch.addmm(self.bias, inputs, self.gates).chunk(
+                4, dim=1
+            )
             cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
             state.cell[part] = cell[:n]
             state.hidden[part] = (output.sigmoid() * cell.tanh())[:n]

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -10,6 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from worldmodels.pipeline.errors import UserError
 
 PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
+
+# The methods of training C: each is a package of worldmodels, a script of stages and a section of
+# params.yaml. A round names one of them; the sections of the others stand by.
+Trainer = Literal["ppo", "evolution"]
 
 Seed = Annotated[int, Field(ge=1)]  # pycma takes 0 for "the clock"
 Count = Annotated[int, Field(ge=1)]
@@ -101,18 +105,28 @@ def leaves(tree: Any, prefix: str = "") -> list[str]:
     return [leaf for key in tree for leaf in leaves(tree[key], f"{prefix}.{key}".strip("."))]
 
 
-def declared(pipeline: dict[str, Any], rounds: list[str]) -> set[str]:
-    """The params that the stages of a dvc.yaml declare, with `${key}` filled in."""
+def fill_in(text: str, key: str, item: Any) -> str:
+    """A text of dvc.yaml with `${key}` and `${item.…}` as DVC fills them in for an entry of
+    foreach, `item` under the name `key`."""
+    text = text.replace("${key}", key)
+    if isinstance(item, dict):
+        for name, value in item.items():
+            text = text.replace("${item." + str(name) + "}", str(value))
+    return text
+
+
+def declared(pipeline: dict[str, Any], rounds: dict[str, Any]) -> set[str]:
+    """The params that the stages of a dvc.yaml declare for the `rounds` of params.yaml."""
     names = set()
     for stage in pipeline["stages"].values():
         for name in stage.get("do", stage).get("params", []):
-            names |= {name.replace("${key}", round_name) for round_name in rounds}
+            names |= {fill_in(name, key, item) for key, item in rounds.items()} or {name}
     return names
 
 
 def refuse_unknown(tree: dict[str, Any]) -> None:
     """Raise UserError for a key of params.yaml that no stage of dvc.yaml declares."""
-    known = declared(read_yaml(PIPELINE), list(tree.get("rounds") or {}))
+    known = declared(read_yaml(PIPELINE), tree.get("rounds") or {}) | set(get_args(Trainer))
     for leaf in leaves(tree):
         parents = {leaf.rsplit(".", cut)[0] for cut in range(leaf.count(".") + 1)}
         if not parents & known:

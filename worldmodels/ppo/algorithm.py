@@ -186,13 +186,17 @@ class Learner:
         features, raw, inputs, advantage, target = (np.concatenate(part) for part in zip(*parts))
         explained = 1 - advantage.var() / max(target.var(), 1e-12)
         advantage = (advantage - advantage.mean()) / max(advantage.std(), 1e-12)
-        columns = [
-            torch.from_numpy(column.astype(np.float32))
-            for column in (features, raw, inputs, advantage, target / scale)
-        ]
+        columns = {
+            "features": features,
+            "raw": raw,
+            "critic_inputs": inputs,
+            "advantage": advantage,
+            "target": target / scale,
+        }
+        tensors = {name: torch.from_numpy(c.astype(np.float32)) for name, c in columns.items()}
         with torch.no_grad():
-            log_density = self._log_density(columns[0], columns[1], noise)
-        return Batch(*columns, log_density), float(explained)
+            log_density = self._log_density(tensors["features"], tensors["raw"], noise)
+        return Batch(log_density=log_density, **tensors), float(explained)
 
     def minibatches(self, batch: Batch) -> Iterator[Batch]:
         """One epoch: all decisions in a new order, `batch_size` at a time."""

@@ -70,7 +70,7 @@ class Rules(NamedTuple):
     """The rules of a segment of `steps` steps; prices in points of return.
 
     Each `hold` steps, of which `steps` is a multiple, share their noise, whose standard deviation
-    before the action map is `noise`; `discount` is per step. A share `replay_share` of the episodes
+    before the action map is `noise`; `discount` is per step. The share `replay_share` of episodes
     is driven where a car was lost, in one of the latest `replay_tracks` losses of its group.
     """
 

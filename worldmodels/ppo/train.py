@@ -40,7 +40,7 @@ class PPOConfig(AlgorithmConfig, PracticeConfig):
 class Setup(NamedTuple):
     """What does not change while C is trained.
 
-    The critic is given features as `space` scales them, the actor the first `actor_inputs` of them.
+    The critic is given features as `space` scales them, the actor the first `actor_inputs`.
     """
 
     config: PPOConfig
@@ -134,8 +134,8 @@ def train_by_ppo(
 ) -> PPOState:
     """Practise, judge and improve until the budget is used up.
 
-    `validate` scores a point of the actor's space, every `validate_every` updates. Raises UserError
-    for params that do not fit together, or if a loss or a weight is no longer finite.
+    `validate` scores a point of the actor's space, every `validate_every` updates. Raises
+    UserError for params that do not fit together, or if a loss or weight is no longer finite.
     """
     config = setup.config
     _refuse_misfits(config, groups=len(setup.group_sizes()))

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import PARAMS, PIPELINE, read_yaml
+from worldmodels.pipeline.params import PARAMS, PIPELINE, fill_in, leaves, read_yaml
 from worldmodels.pipeline.provenance import versions
 from worldmodels.pipeline.storage import write_bytes
 
@@ -145,11 +145,19 @@ def fingerprint(stage: str, round_name: str, apart_from: tuple[str, ...] = ()) -
     """
     tree = read_yaml(PARAMS)
     described = read_yaml(PIPELINE)["stages"][stage]["do"]
-    filled = json.loads(_fill_in(json.dumps(described), round_name, tree))
-    params = {name: _value(tree, name) for name in filled.get("params", [])}
-    if not set(apart_from) <= set(params):
-        raise ValueError(f"{PIPELINE}: {stage} declares {list(params)}, not all of {apart_from}")
-    kept = {name: value for name, value in params.items() if name not in apart_from}
+    item = tree["rounds"][round_name]
+    filled = json.loads(fill_in(json.dumps(described), round_name, item))
+    names = [
+        leaf for name in filled.get("params", []) for leaf in leaves(_value(tree, name), name)
+    ]
+    for name in apart_from:
+        if not any(leaf == name or leaf.startswith(f"{name}.") for leaf in names):
+            raise ValueError(f"{PIPELINE}: {stage} declares {names}, and not {name}")
+    kept = {
+        name: _value(tree, name)
+        for name in names
+        if not any(name == other or name.startswith(f"{other}.") for other in apart_from)
+    }
     total = DIGEST(json.dumps([filled["cmd"], kept, versions()], sort_keys=True).encode())
     for dependency in filled["deps"]:
         path = Path(dependency)
@@ -159,14 +167,6 @@ def fingerprint(stage: str, round_name: str, apart_from: tuple[str, ...] = ()) -
                 total.update(f"{file.as_posix()} {file.stat().st_size}\n".encode())
                 total.update(file.read_bytes())
     return total.hexdigest()[:32]
-
-
-def _fill_in(text: str, round_name: str, tree: dict[str, Any]) -> str:
-    """The text of a stage of dvc.yaml with `${key}` and `${item.…}` as in a round."""
-    text = text.replace("${key}", round_name)
-    for name, value in tree["rounds"][round_name].items():
-        text = text.replace("${item." + name + "}", str(value))
-    return text
 
 
 def _value(tree: dict[str, Any], name: str) -> Any:

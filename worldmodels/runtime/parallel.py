@@ -1,7 +1,7 @@
-"""Run jobs in worker processes, one per core; notice workers that die or hang and repeat their work.
+"""Run jobs in worker processes; notice workers that die or hang, and run their jobs again.
 
-Whatever drives hands its jobs to `run_jobs`. All that it asks of what is behind it is the interface
-of `concurrent.futures`: an executor that takes a picklable job and returns a future.
+Whatever drives hands its jobs to `run_jobs`. All that it asks of what is behind it is the
+interface of `concurrent.futures`: an executor that takes a picklable job and returns a future.
 """
 
 import ctypes
@@ -22,23 +22,24 @@ from threadpoolctl import threadpool_limits
 from worldmodels.pipeline.errors import UserError
 from worldmodels.runtime.cores import worker_count
 
-Result = TypeVar("Result", covariant=True)
+Result = TypeVar("Result")
+ResultOut = TypeVar("ResultOut", covariant=True)
 ATTEMPTS = 3
 IDLE_SECONDS = 600  # after which a worker without a job ends
 HANGS_AFTER = float(os.environ.get("WM_HANGS_AFTER", "1800"))  # seconds
 
 
-class Job(Protocol[Result]):
+class Job(Protocol[ResultOut]):
     """A piece of work for a worker: a picklable value that holds all it needs.
 
     `str(job)` names it in messages. What it returns depends on the job alone.
     """
 
-    def run(self) -> Result: ...
+    def run(self) -> ResultOut: ...
 
 
 def split_evenly(items: Sequence[Any], parts: int) -> list[list[int]]:
-    """The indices of `items` in at most `parts` lists, every parts-th in the same; none is empty."""
+    """Deal the indices of `items` to at most `parts` lists in turn; none is empty."""
     return [list(range(part, len(items), parts)) for part in range(min(parts, len(items)))]
 
 
@@ -114,7 +115,7 @@ def _start_worker(parent: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process when its parent ends: one that is killed outright cannot tell its workers."""
+    """End this process when its parent ends: one that is killed cannot tell its workers."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 
 class Budget(NamedTuple):
-    """Stop after `iterations` (generations of a search or updates of PPO) or `env_steps`, whichever
-    comes first; 0 steps means no limit."""
+    """Stop after `iterations` or `env_steps`, whichever comes first; 0 steps means no limit.
+
+    An iteration is a generation of a search or an update of PPO.
+    """
 
     iterations: int
     env_steps: int
@@ -15,7 +17,7 @@ class Budget(NamedTuple):
         return iterations >= self.iterations or 0 < self.env_steps <= env_steps
 
     def share(self, iterations: int, env_steps: int) -> float:
-        """The share of the budget used when an iteration begins: 0 for the first, 1 for the last."""
+        """The share used up when an iteration begins: 0 for the first, 1 for the last."""
         shares = [iterations / max(self.iterations - 1, 1)]
         if self.env_steps:
             shares.append(env_steps / self.env_steps)
