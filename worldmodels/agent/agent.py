@@ -125,9 +125,8 @@ class AgentDriver:
     def features(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
         """What C is given, float64 [n, Z] or [n, Z + H], of the cars in `slots` [n]."""
         count = len(slots)
-        padded = np.zeros(
-            (-(-count // FIXED_BATCH) * FIXED_BATCH, *observations.shape[1:]), dtype=np.uint8
-        )
+        rows = -(-count // FIXED_BATCH) * FIXED_BATCH
+        padded = np.zeros((rows, *observations.shape[1:]), dtype=np.uint8)
         padded[:count] = observations
         mu, logvar = self.encoder(padded)
         self.seen = mu if self.agent.config.latent == "mu" else self._sample(mu, logvar, slots)
