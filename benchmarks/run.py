@@ -45,7 +45,7 @@ def measure(round_name: str) -> dict[str, Any]:
     }
     found["matrix_gigaflop_per_s_per_core"] = {name: s / 1e9 for name, s in speed.items()}
     found["encoder_microseconds_at_best"] = {
-        name: networks.FLOP_A_FRAME / s * 1e6 for name, s in speed.items()
+        name: networks.FLOP_PER_FRAME / s * 1e6 for name, s in speed.items()
     }
     steps, whole = found["env_steps_per_s_per_core"], found["agent_steps_per_s"]
     spent = found["microseconds_an_agent_step"]

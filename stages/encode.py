@@ -39,9 +39,8 @@ def encode(vae: VAE, scenes: Scenes, params: Params) -> Latents:
     config, machine = params.encode, params.machine
     encoder = BatchEncoder(vae.encoder, config.precision, machine.device)
     frames = len(scenes)
-    order = np.resize(
-        np.arange(frames), -(-frames // FIXED_BATCH) * FIXED_BATCH
-    )  # filled up to whole groups
+    padded = -(-frames // FIXED_BATCH) * FIXED_BATCH
+    order = np.resize(np.arange(frames), padded)  # begins again from frame 0; cut off below
     parts = []
     with Progress("encode", frames, "frames") as progress:
         for pictures in scenes.batches(order, BATCH, machine.threads):

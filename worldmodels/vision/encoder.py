@@ -56,7 +56,7 @@ def runs_packed(dtype: torch.dtype) -> bool:
 
 
 class PackedConvolutions(nn.Module):
-    """A Sequential of Conv2d and ReLU in turn, as oneDNN runs it best on FIXED_BATCH images of 64x64."""
+    """A Sequential of Conv2d and ReLU in turn, packed for FIXED_BATCH images of 64x64."""
 
     def __init__(self, convolutions: nn.Sequential):
         super().__init__()
