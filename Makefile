@@ -40,7 +40,7 @@ verify: .venv/ready  ## the tiny pipeline twice: are all outputs the same, and t
 faults: .venv/ready  ## the tiny pipeline, its stages killed at random and its files damaged
 	$(WITH) python -m commands.faults
 
-benchmark: .venv/benchmark  ## steps per second compared with Gymnasium and EnvPool; where time goes
+benchmark: .venv/benchmark  ## steps per second, next to Gymnasium's and EnvPool's
 	$(WITH) python -m benchmarks.run
 
 variants: remote  ## run the variants of variants.yaml that have no result yet: hours
