@@ -376,7 +376,7 @@ def test_a_damaged_object_of_the_cache_is_refused_when_it_is_read(tracked):
 
 def test_variants_are_run_as_experiments_and_collected_once(tracked):
     settings = {"rounds.ROUND.optimiser": "simple-es"}
-    group = {"round": "first", "beside": "recipe", "trials": [1], "common": {}}
+    group = {"round": "first", "baseline": "recipe", "trials": [1], "common": {}}
     group["variants"] = {"recipe": {}, "simple ES": settings, "not possible": {"seed": 0}}
     (tracked / "variants.yaml").write_text(yaml.safe_dump({"ablations": group}))
     config = tracked / ".dvc/config"
