@@ -11,11 +11,11 @@ from stages import train_mdnrnn, train_vae
 from worldmodels.agent.agent import Agent
 from worldmodels.memory.mdnrnn import MDNRNN
 from worldmodels.memory.windows import Sequences, with_rewards_ahead
+from worldmodels.networks.trainer import Trainer
 from worldmodels.pipeline.params import load
 from worldmodels.records.latents import Latents
 from worldmodels.records.scenes import Scenes
 from worldmodels.runtime.batch import FIXED_BATCH
-from worldmodels.networks.trainer import Trainer
 from worldmodels.runtime.seeds import generator, torch_generator
 from worldmodels.vision.encoder import BatchEncoder
 from worldmodels.vision.vae import (

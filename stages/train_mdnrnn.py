@@ -20,6 +20,7 @@ from worldmodels.memory.mdnrnn import (
     save_mdnrnn,
 )
 from worldmodels.memory.windows import Sequences, with_rewards_ahead
+from worldmodels.networks.trainer import Trainer, due
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Count, NonNegative, Part, Positive, Seed, Share
 from worldmodels.pipeline.storage import write_csv, write_json
@@ -27,7 +28,6 @@ from worldmodels.records.latents import Latents
 from worldmodels.records.split import held_out
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.networks.trainer import Trainer, due
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import generator, torch_generator
 from worldmodels.vision.sampling import reparameterise

@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodels.networks.trainer import Trainer, due
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Count, NonNegative, Part, Positive, Seed, Share
 from worldmodels.pipeline.storage import write_csv, write_json
 from worldmodels.records.scenes import Scenes
 from worldmodels.records.split import held_out
+from worldmodels.reports.examples import write_examples
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.networks.trainer import Trainer, due
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import generator, torch_generator
-from worldmodels.reports.examples import write_examples
 from worldmodels.vision.vae import (
     VAE,
     VAEConfig,
