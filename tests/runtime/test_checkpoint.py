@@ -9,9 +9,9 @@ import torch
 import yaml
 
 from commands.quick import make_copy
-from stages import sample, train_controller, train_mdnrnn, train_vae
-from worldmodels.driving.episodes import Outcome
-from worldmodels.evolution.search import Phase, Plan, search
+from stages import sample, train_controller_by_evolution, train_mdnrnn, train_vae
+from worldmodels.driving.episodes import EpisodeResult
+from worldmodels.evolution.search import Phase, Plan, search_by_es
 from worldmodels.evolution.strategies import CMAES, SimpleES, SimpleESConfig
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.memory.windows import Sequences
@@ -173,10 +173,10 @@ def test_other_code_params_or_data_have_another_checkpoint(project, monkeypatch)
 
 def test_how_far_to_go_does_not_change_a_searchs_checkpoint(project, monkeypatch):
     monkeypatch.chdir(project)
-    apart = tuple(name.replace("${key}", "first") for name in train_controller.PLAN)
+    apart = tuple(name.replace("${key}", "first") for name in train_controller_by_evolution.PLAN)
     before = fingerprint("train_controller", "first", apart)
     tree = yaml.safe_load((project / "params.yaml").read_text())
-    tree["rounds"]["first"]["generations"] += 5
+    tree["rounds"]["first"]["iterations"] += 5
     tree["rounds"]["first"]["env_steps"] += 5
     tree["evolution"]["schedule"] = [{"from_generation": 0, "tracks": 77}]
     (project / "params.yaml").write_text(yaml.safe_dump(tree))
@@ -248,43 +248,41 @@ def test_m_stopped_and_resumed_is_m_trained_at_once(tmp_path, tiny):
     assert stop_and_go_on(tmp_path / "c", work, [0, 2, 3]) == work(Checkpoint(None))
 
 
-class FakeArena:
-    """Scores a point by its distance from (1, 1, 1), in two portions of jobs."""
+class FakeCandidates:
+    """Scores a point by its distance from (1, 1, 1), in two parts."""
 
     seed = 1
 
-    def drive(self, points, jobs, outcomes, on_done):
-        for part in (jobs[::2], jobs[1::2]):
+    def drive(self, points, drives, results, on_done):
+        for part in (drives[::2], drives[1::2]):
             for c, t in part:
-                if jobs.index((c, t)) not in outcomes:
+                if drives.index((c, t)) not in results:
                     score = -float(((points[c] - 1) ** 2).sum()) - t % 10
-                    outcomes[jobs.index((c, t))] = Outcome(c, t, score, 10, None)
+                    results[drives.index((c, t))] = EpisodeResult(c, t, score, 10, None)
             on_done()
-        return [outcomes[job] for job in range(len(jobs))]
+        return [results[drive] for drive in range(len(drives))]
 
 
-def search_for(checkpoint, generations, optimiser, later=3):
+def search_for(checkpoint, generations, method, later=3):
     """`later`: how many tracks a candidate drives from generation 4 on."""
     phases = [Phase(from_generation=0, tracks=2), Phase(from_generation=4, tracks=later)]
     plan = Plan(Budget(generations, 0), phases)
     rng = np.random.default_rng(1)
-    if optimiser == "cma-es":
+    if method == "cma-es":
         strategy = CMAES(np.zeros(3), 0.5, 8, rng)
     else:
         strategy = SimpleES(
             np.zeros(3), 0.5, 8, rng, SimpleESConfig(elite_share=0.25, sigma_decay=0.99)
         )
-    run = search(strategy, FakeArena(), "first", plan, [5, 6], 2, checkpoint)
+    run = search_by_es(strategy, FakeCandidates(), "first", plan, [5, 6], 2, checkpoint)
     return run.rows, run.strategy.mean.tobytes(), run.strategy.sigma
 
 
-@pytest.mark.parametrize("optimiser", ["cma-es", "simple-es"])
-def test_a_search_stopped_within_and_between_generations_is_one_search(tmp_path, optimiser):
-    expected = search_for(Checkpoint(None), 9, optimiser)
+@pytest.mark.parametrize("method", ["cma-es", "simple-es"])
+def test_a_search_stopped_within_and_between_generations_is_one_search(tmp_path, method):
+    expected = search_for(Checkpoint(None), 9, method)
     np.random.seed(123)  # the global generator must play no part
-    stopped = stop_and_go_on(
-        tmp_path / "c", lambda c: search_for(c, 9, optimiser), [0, 1, 4, 5, 2]
-    )
+    stopped = stop_and_go_on(tmp_path / "c", lambda c: search_for(c, 9, method), [0, 1, 4, 5, 2])
     assert stopped == expected
 
 
@@ -313,7 +311,7 @@ def test_a_schedule_may_change_where_the_search_has_not_come_yet(tmp_path, gener
 
 def test_a_record_stopped_and_resumed_is_one_record(tmp_path, tiny, monkeypatch):
     params = tiny(sample)
-    monkeypatch.setattr(sample, "EPISODES_A_CHUNK", 2)
+    monkeypatch.setattr(sample, "EPISODES_PER_JOB", 2)
     monkeypatch.setenv("WM_WORKERS", "2")
 
     def work(checkpoint):

@@ -20,13 +20,14 @@ from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 from threadpoolctl import threadpool_limits
 
 from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.machine import number_from_environment
 from worldmodels.runtime.cores import worker_count
 
 Result = TypeVar("Result")
 ResultOut = TypeVar("ResultOut", covariant=True)
 ATTEMPTS = 3
 IDLE_SECONDS = 600  # after which a worker without a job ends
-HANGS_AFTER = float(os.environ.get("WM_HANGS_AFTER", "1800"))  # seconds
+HANGS_AFTER = 1800.0  # seconds, unless WM_HANGS_AFTER says otherwise
 
 
 class Job(Protocol[ResultOut]):
@@ -46,7 +47,7 @@ def split_evenly(items: Sequence[Any], parts: int) -> list[list[int]]:
 def run_jobs(
     jobs: Sequence[Job[Result]],
     on_done: Callable[[int, Result], None] = lambda index, result: None,
-    hangs_after: float = HANGS_AFTER,
+    hangs_after: float | None = None,
 ) -> list[Result]:
     """Run all `jobs` in worker processes; returns their results in the order of the jobs.
 
@@ -55,6 +56,8 @@ def run_jobs(
     that were lost, and these are run again. Raises UserError after three attempts, and whatever a
     job raises.
     """
+    if hangs_after is None:
+        hangs_after = number_from_environment("WM_HANGS_AFTER", HANGS_AFTER)
     results: dict[int, Result] = {}
     for attempt in range(1, ATTEMPTS + 1):
         remaining = [index for index in range(len(jobs)) if index not in results]
