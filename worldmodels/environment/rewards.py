@@ -1,9 +1,9 @@
-"""CarRacing's rewards: STEP_COST is taken off in every step, and LAP_REWARD is shared out among
-the N tiles of the track, each paid when it is first visited.
+"""CarRacing's reward: -STEP_COST per step, and LAP_REWARD / N for each of a track's N tiles.
 
-All N tiles in 732 steps give 1000 - 73.2 = 926.8. Leaving the playfield costs 100 and ends the
-episode. Source: Gymnasium 1.4.0 `envs/box2d/car_racing.py`.
+A car that visits all tiles in 732 steps has a return of 1000 - 0.1 * 732 = 926.8. Leaving the
+playfield ends the episode with a reward of -100. Source: Gymnasium 1.4.0
+`envs/box2d/car_racing.py`.
 """
 
-STEP_COST = 0.1  # points per step
-LAP_REWARD = 1000.0  # points for all tiles
+STEP_COST = 0.1
+LAP_REWARD = 1000.0
