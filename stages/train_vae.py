@@ -151,6 +151,7 @@ def measure(
 
 def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     device = stage.prepare(params.machine.device, params.machine.threads)
+    stage.warn_of_slow_precision(params.vae.precision, "vae.precision", device)
     scenes = Scenes.load(Path("data") / name / "scenes")
     rng = generator(params.seed, "vae", "held out")
     held = held_out(scenes.lengths, params.validation_share, params.seed)[scenes.episode_of]

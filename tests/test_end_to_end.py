@@ -341,7 +341,7 @@ def test_ctrl_c_ends_a_stage_and_its_workers_with_one_line_and_it_goes_on(copy):
     assert said.splitlines()[-1] == "train_controller@first: interrupted"
     until(lambda: not workers_of(running.pid))
     again = say(copy, *command)
-    assert again.returncode == 0 and "goes on from its checkpoint" in again.stderr
+    assert again.returncode == 0 and "continues from its checkpoint" in again.stderr
 
 
 def until(condition, seconds: float = 60) -> None:

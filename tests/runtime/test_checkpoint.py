@@ -1,7 +1,10 @@
 """Checkpoints: for one set of inputs, whole or not used, and the same bytes in the end."""
 
+import errno
 import multiprocessing
+import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,11 +28,11 @@ from worldmodels.vision.vae import VAE, VAEConfig
 
 
 class Stopped(Exception):
-    """Stands for the end of the process."""
+    """The end of the process."""
 
 
 class Stopping(Checkpoint):
-    """Saves at every chance, and ends the work after `after` of them."""
+    """Saves at every chance, and stops the work after `after` of them."""
 
     def __init__(self, folder, after):
         super().__init__(folder, "test", keep=True)
@@ -45,7 +48,7 @@ class Stopping(Checkpoint):
             raise Stopped
 
 
-def stop_and_go_on(folder, work, stops):
+def stop_and_resume(folder, work, stops):
     """The result of `work(checkpoint)`, stopped after so many chances to save each time."""
     for after in stops:
         with pytest.raises(Stopped), Stopping(folder, after) as checkpoint:
@@ -54,7 +57,7 @@ def stop_and_go_on(folder, work, stops):
         return work(checkpoint)
 
 
-def test_state_comes_back_and_goes_when_the_stage_is_done(tmp_path):
+def test_state_comes_back_and_is_deleted_when_the_stage_is_done(tmp_path):
     folder = tmp_path / "c"
     with pytest.raises(Stopped), Checkpoint(folder) as checkpoint:
         assert checkpoint.resume() is None
@@ -70,7 +73,7 @@ def test_state_comes_back_and_goes_when_the_stage_is_done(tmp_path):
         assert checkpoint.resume() == 7
 
 
-def test_a_damaged_or_cut_state_is_said_and_not_used(tmp_path, capsys):
+def test_a_damaged_or_cut_state_is_reported_and_not_used(tmp_path, capsys):
     with Checkpoint(tmp_path / "c", "train_vae@first", keep=True) as checkpoint:
         checkpoint.save(list(range(50)))
         path = tmp_path / "c/state"
@@ -86,7 +89,7 @@ def test_a_damaged_or_cut_state_is_said_and_not_used(tmp_path, capsys):
         assert checkpoint.resume() == list(range(50))
 
 
-def test_a_disk_that_is_full_is_said_and_the_work_goes_on(tmp_path, monkeypatch, capsys):
+def test_a_full_disk_is_reported_and_the_work_continues(tmp_path, monkeypatch, capsys):
     def full(path, content):
         raise UserError(f"{path}: cannot be written: No space left on device")
 
@@ -98,6 +101,33 @@ def test_a_disk_that_is_full_is_said_and_the_work_goes_on(tmp_path, monkeypatch,
         assert checkpoint.resume() == 1
 
 
+def test_where_locks_are_refused_the_work_is_done_with_a_warning(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(module.fcntl, "flock", refuse)
+    for expected in (None, 7):
+        with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
+            assert checkpoint.resume() == expected
+            checkpoint.save(7)
+    (said, *_) = capsys.readouterr().err.splitlines()
+    assert "cannot be locked (No locks available)" in said and "WM_CHECKPOINTS" in said
+
+
+def test_seconds_between_checkpoints_can_be_set_and_must_be_a_number(tmp_path, monkeypatch):
+    for text, due in (("0", True), ("", False), ("1e3", False)):
+        monkeypatch.setenv("WM_CHECKPOINT_SECONDS", text)
+        with Checkpoint(tmp_path / "c") as checkpoint:
+            assert checkpoint.due() == due
+    for wrong in ("soon", "-1", "nan"):
+        monkeypatch.setenv("WM_CHECKPOINT_SECONDS", wrong)
+        with (
+            pytest.raises(UserError, match=rf"WM_CHECKPOINT_SECONDS is '{wrong}'"),
+            Checkpoint(tmp_path / "c"),
+        ):
+            pass
+
+
 def hold(folder, keep, held, release):
     with Checkpoint(folder, keep=keep) as checkpoint:
         checkpoint.save("held")
@@ -106,7 +136,7 @@ def hold(folder, keep, held, release):
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_the_second_at_work_on_the_same_inputs_waits_for_the_first(tmp_path, keep):
+def test_a_second_process_on_the_same_inputs_waits_for_the_first(tmp_path, keep):
     context = multiprocessing.get_context("spawn")
     events = [(context.Event(), context.Event()) for _ in range(2)]
     processes = [
@@ -191,6 +221,10 @@ def test_experiments_in_dvcs_temporary_folders_share_the_checkpoints(tmp_path, m
     assert root() == tmp_path / ".checkpoints"
     monkeypatch.setenv("WM_CHECKPOINTS", str(tmp_path / "elsewhere"))
     assert root() == tmp_path / "elsewhere"
+    monkeypatch.setenv("WM_CHECKPOINTS", "~/elsewhere")
+    assert root() == Path.home() / "elsewhere"
+    monkeypatch.setenv("WM_CHECKPOINTS", "")
+    assert root() == tmp_path / ".checkpoints"
 
 
 @pytest.fixture
@@ -220,7 +254,7 @@ def test_v_stopped_and_resumed_is_v_trained_at_once(tmp_path, tiny):
         )
         return rows, pickle.dumps({n: t.numpy() for n, t in vae.state_dict().items()})
 
-    assert stop_and_go_on(tmp_path / "c", work, [0, 3, 2]) == work(Checkpoint(None))
+    assert stop_and_resume(tmp_path / "c", work, [0, 3, 2]) == work(Checkpoint(None))
 
 
 def test_m_stopped_and_resumed_is_m_trained_at_once(tmp_path, tiny):
@@ -245,7 +279,7 @@ def test_m_stopped_and_resumed_is_m_trained_at_once(tmp_path, tiny):
         rows = train_mdnrnn.train(model, *parts, params, torch.device("cpu"), checkpoint)
         return rows, pickle.dumps({n: t.numpy() for n, t in model.state_dict().items()})
 
-    assert stop_and_go_on(tmp_path / "c", work, [0, 2, 3]) == work(Checkpoint(None))
+    assert stop_and_resume(tmp_path / "c", work, [0, 2, 3]) == work(Checkpoint(None))
 
 
 class FakeCandidates:
@@ -282,7 +316,7 @@ def search_for(checkpoint, generations, method, later=3):
 def test_a_search_stopped_within_and_between_generations_is_one_search(tmp_path, method):
     expected = search_for(Checkpoint(None), 9, method)
     np.random.seed(123)  # the global generator must play no part
-    stopped = stop_and_go_on(tmp_path / "c", lambda c: search_for(c, 9, method), [0, 1, 4, 5, 2])
+    stopped = stop_and_resume(tmp_path / "c", lambda c: search_for(c, 9, method), [0, 1, 4, 5, 2])
     assert stopped == expected
 
 
@@ -322,5 +356,5 @@ def test_a_record_stopped_and_resumed_is_one_record(tmp_path, tiny, monkeypatch)
 
     expected = work(Checkpoint(None))
     monkeypatch.setenv("WM_WORKERS", "1")
-    assert stop_and_go_on(tmp_path / "c", work, [0, 1]) == expected
+    assert stop_and_resume(tmp_path / "c", work, [0, 1]) == expected
     assert len(expected) > 8

@@ -1,4 +1,4 @@
-"""Read params.yaml: the values a stage asks for, checked before any work starts."""
+"""The values that a stage asks for in params.yaml, checked before any work starts."""
 
 import re
 from pathlib import Path
@@ -47,6 +47,8 @@ class Part(Section):
 
 SectionType = TypeVar("SectionType", bound=Section)
 
+_ROUND_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
 
 class _Loader(yaml.SafeLoader):
     """Reads 1e-05, as DVC writes it after `-S`, as a number: YAML 1.2, where PyYAML is at 1.1."""
@@ -62,9 +64,9 @@ def load(section: type[SectionType], round_name: str | None) -> SectionType:
 
     Raises UserError, naming the key, for a missing, unknown, mistyped or impossible value.
     """
-    tree = read_yaml(PARAMS)
+    tree = read_params()
     refuse_unknown(tree)
-    rounds = tree.get("rounds") or {}
+    rounds = tree["rounds"]
     if round_name is not None and round_name not in rounds:
         raise UserError(
             f"{PARAMS}: no round {round_name!r} under rounds; there are {list(rounds)}"
@@ -74,6 +76,22 @@ def load(section: type[SectionType], round_name: str | None) -> SectionType:
     except ValidationError as error:
         problems = [_describe(problem, round_name) for problem in error.errors()]
         raise UserError("; ".join(problems)) from None
+
+
+def read_params() -> dict[str, Any]:
+    """All of params.yaml, its rounds a mapping. Raises UserError for a round that no command line,
+    path or dotted name of a param could name."""
+    tree = read_yaml(PARAMS)
+    tree["rounds"] = tree.get("rounds") or {}
+    if not isinstance(tree["rounds"], dict):
+        raise UserError(f"{PARAMS}: rounds is not a mapping from names to rounds")
+    for name in tree["rounds"]:
+        if not isinstance(name, str) or not _ROUND_NAME.fullmatch(name):
+            raise UserError(
+                f"{PARAMS}: a round is called {name!r}: rename it to a letter, then letters, "
+                "digits, - and _"
+            )
+    return tree
 
 
 def from_file(section: type[SectionType], values: dict[str, Any], path: Path) -> SectionType:
