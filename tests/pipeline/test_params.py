@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 import yaml
-
 from stages.train_controller import Params as ControllerParams
+
 from stages.train_vae import Params as VAEParams
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import load, read_params, read_yaml
