@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 import yaml
-from stages.train_controller import Params as ControllerParams
+from stages.train_controller_by_evolution import Params as EvolutionParams
+from stages.train_controller_by_ppo import Params as PPOParams
 
 from stages.train_vae import Params as VAEParams
 from worldmodels.pipeline.errors import UserError
@@ -34,7 +35,7 @@ def change(root, tmp_path, monkeypatch):
 
 
 def test_the_committed_params_are_accepted(change):
-    assert load(ControllerParams, "second").evolution.population >= 2
+    assert load(EvolutionParams, "second").evolution.population >= 2
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,8 @@ def test_the_committed_params_are_accepted(change):
         ("evolution.sigma", "big", "evolution.sigma is 'big'"),
         ("evolution.sigma", float("nan"), "evolution.sigma is nan"),
         ("controller.inputs", "h", "controller.inputs is 'h'"),
-        ("rounds.first.optimiser", "adam", "rounds.first.optimiser is 'adam'"),
+        ("rounds.first.trainer", "adam", "rounds.first.trainer is 'adam'"),
+        ("evolution.strategy", "adam", "evolution.strategy is 'adam'"),
         ("ppo.noise", [0.3], "ppo.noise is [0.3]"),
         ("ppo.noise", [0.3, 0.0], "ppo.noise.1 is 0.0"),
         ("evolution.sigma", None, "evolution.sigma is missing"),
@@ -56,8 +58,8 @@ def test_the_committed_params_are_accepted(change):
         ("evolution.simple_es.elite_share", 1.5, "elite_share is 1.5"),
         ("seed", 0, "seed is 0"),
         ("machine.threads", 2.5, "machine.threads is 2.5"),
-        ("rounds.first.generations", None, "rounds.first.generations is missing"),
-        ("rounds.first.generations", -1, "rounds.first.generations is -1"),
+        ("rounds.first.iterations", None, "rounds.first.iterations is missing"),
+        ("rounds.first.iterations", -1, "rounds.first.iterations is -1"),
         ("evolution.sigmaa", 1.0, "unknown key 'evolution.sigmaa'"),
         ("rounds.first.frame", 1, "unknown key 'rounds.first.frame'"),
         ("extra", 1, "unknown key 'extra'"),
@@ -66,7 +68,7 @@ def test_the_committed_params_are_accepted(change):
 def test_a_wrong_value_is_named(change, key, value, said):
     change(key, value)
     with pytest.raises(UserError) as error:
-        load(ControllerParams, "first")
+        load(PPOParams if key.startswith("ppo") else EvolutionParams, "first")
     assert said in str(error.value) and "params.yaml" in str(error.value)
 
 
