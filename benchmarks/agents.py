@@ -1,4 +1,4 @@
-"""Whole agent steps, environment and V and M and C: the usual loop, EnvPool in batches, ours."""
+"""Whole agent steps (environment, V, M and C): the usual loop, EnvPool in batches, ours."""
 
 import time
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.runtime.parallel import run_chunks, worker_count
 from worldmodels.vision.encoder import BatchEncoder
 
-STEPS = 300  # of each car, in a batch of ours
+STEPS = 300  # per environment of ours
 USUAL_STEPS = 60
 ENVPOOL_STEPS = 15
-TRACK = 3_000_000
+TRACK = 3_000_000  # the first track seed: of no other use, see `seeds`
 
 
 def usual_loop(agent: Agent, steps: int, track: int) -> int:
-    """One Gymnasium environment, one frame at a time through torch in float32."""
+    """Drive one Gymnasium environment, one frame at a time through torch in float32."""
     torch.set_num_threads(1)
     env = make_official()
     observation, _ = env.reset(seed=track)
@@ -54,7 +54,7 @@ def usual_loop(agent: Agent, steps: int, track: int) -> int:
 
 
 class EnvPoolLoop:
-    """As many of EnvPool's cars, a thread a core, V and M in batches over all cores."""
+    """As many environments of EnvPool's, one thread per core, V and M batched over all cores."""
 
     def __init__(self, agent: Agent):
         cores = worker_count()
@@ -66,6 +66,7 @@ class EnvPoolLoop:
         self.observations, _ = self.pool.reset()
 
     def run(self) -> float:
+        """Take ENVPOOL_STEPS in every environment; return the agent steps taken."""
         slots = np.arange(CARS)
         for _ in range(ENVPOOL_STEPS):
             crop = torch.from_numpy(self.observations[:, :84]).permute(0, 3, 1, 2).float()
@@ -77,60 +78,60 @@ class EnvPoolLoop:
         return CARS * ENVPOOL_STEPS
 
 
-def our_chunks(agent: Agent, cars: int, steps: int, chunks: int) -> list[tuple]:
-    """One chunk of `cars` cars for each worker."""
+def our_jobs(agent: Agent, envs: int, steps: int, workers: int) -> list[tuple]:
+    """Return the arguments of `drive_agent` for each worker: `envs` episodes of `steps` steps."""
     return [
         (
             agent,
-            [(0, TRACK + chunk * cars + car) for car in range(cars)],
-            *("drawn", steps, 0, 1, "cpu", cars),
+            [(0, TRACK + worker * envs + env) for env in range(envs)],
+            *("drawn", steps, 0, 1, "cpu", envs),
         )
-        for chunk in range(chunks)
+        for worker in range(workers)
     ]
 
 
-def drive_chunks(chunks: list[tuple]) -> float:
-    """Steps driven by all workers."""
-    results = run_chunks(drive_agent, chunks, str)
+def drive_jobs(jobs: list[tuple]) -> float:
+    """Run all jobs, one per worker; return the agent steps taken."""
+    results = run_chunks(drive_agent, jobs, str)
     return sum(outcome.steps for outcomes in results for outcome in outcomes)
 
 
-def steps_a_second(agent: Agent, rounds: int) -> dict[str, float]:
-    """Whole agent steps a second on all cores."""
+def steps_per_second(agent: Agent, rounds: int) -> dict[str, float]:
+    """Return whole agent steps per second on all cores."""
     cores = worker_count()
     usual = [(agent, USUAL_STEPS, TRACK + core) for core in range(cores)]
-    ours = our_chunks(agent, CARS, STEPS, cores)
+    ours = our_jobs(agent, CARS, STEPS, cores)
     pool = EnvPoolLoop(agent)
     return rates(
         {
             "gymnasium": lambda: sum(run_chunks(usual_loop, usual, str)),
             "envpool": pool.run,
-            "ours": lambda: drive_chunks(ours),
+            "ours": lambda: drive_jobs(ours),
         },
         rounds,
     )
 
 
-def growth_with_cars(agent: Agent, rounds: int) -> dict[str, float]:
-    """Agent steps a second of one worker that drives so many cars."""
+def rates_by_environments(agent: Agent, rounds: int) -> dict[str, float]:
+    """Return agent steps per second of one worker, by the number of environments it drives."""
     works: dict[str, Callable[[], float]] = {}
-    for cars in (1, 2, 4, 8, 16, 32, 64, 128, 256):
-        chunks = our_chunks(agent, cars, min(STEPS, 40 + 4000 // cars), 1)
-        works[str(cars)] = lambda chunks=chunks: drive_chunks(chunks)  # type: ignore[misc]
+    for envs in (1, 2, 4, 8, 16, 32, 64, 128, 256):
+        jobs = our_jobs(agent, envs, min(STEPS, 40 + 4000 // envs), 1)
+        works[str(envs)] = lambda jobs=jobs: drive_jobs(jobs)  # type: ignore[misc]
     return rates(works, rounds)
 
 
-def growth_with_workers(agent: Agent, rounds: int) -> dict[str, float]:
-    """Agent steps a second of so many workers of `CARS` cars each."""
+def rates_by_workers(agent: Agent, rounds: int) -> dict[str, float]:
+    """Return agent steps per second of all workers, by their number; each drives `CARS`."""
     works: dict[str, Callable[[], float]] = {}
     for workers in range(1, worker_count() + 1):
-        chunks = our_chunks(agent, CARS, STEPS, workers)
-        works[str(workers)] = lambda chunks=chunks: drive_chunks(chunks)  # type: ignore[misc]
+        jobs = our_jobs(agent, CARS, STEPS, workers)
+        works[str(workers)] = lambda jobs=jobs: drive_jobs(jobs)  # type: ignore[misc]
     return rates(works, rounds)
 
 
 class Stopwatch:
-    """Adds up the seconds spent in some functions while it is held."""
+    """Adds up the seconds spent in some functions while entered: replaces them by timed ones."""
 
     def __init__(self, places: dict[str, tuple[Any, str]]):
         self.places, self.seconds = places, dict.fromkeys(places, 0.0)
@@ -156,15 +157,15 @@ class Stopwatch:
 
 
 def where_time_goes(agent: Agent) -> dict[str, float]:
-    """Microseconds an agent step of one worker, by what they are spent on."""
+    """Return microseconds per agent step of one worker, by what they are spent on."""
     return run_chunks(time_parts, [(agent,)], str)[0]
 
 
 def time_parts(agent: Agent) -> dict[str, float]:
-    """Microseconds an agent step, by what they are spent on, in this process."""
+    """Return microseconds per agent step, by what they are spent on, in this process."""
     torch.set_num_threads(1)
-    arguments = our_chunks(agent, CARS, STEPS, 1)[0]
-    drive_agent(*arguments)
+    arguments = our_jobs(agent, CARS, STEPS, 1)[0]
+    drive_agent(*arguments)  # once before, so that nothing is compiled while it is timed
     places = {
         "physics": (vector_env, "advance"),
         "picture": (vector_env, "draw_all"),

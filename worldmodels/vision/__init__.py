@@ -1,4 +1,4 @@
-"""V, the convolutional VAE: its network and loss, the encoder that acts, pictures for people.
+"""V, the convolutional VAE: its network and loss, the batched encoder, pictures to look at.
 
 May import `environment` and what that may.
 """
