@@ -1,1 +1,1 @@
-"""What is timed, side by side with what it is compared to: `make benchmark`."""
+"""Speed measurements, each next to what it is compared with: `make benchmark`."""

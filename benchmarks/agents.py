@@ -130,7 +130,7 @@ def steps_per_second(agent: Agent, rounds: int) -> dict[str, float]:
     )
 
 
-def growth_with_environments(agent: Agent, rounds: int) -> dict[str, float]:
+def rates_by_environments(agent: Agent, rounds: int) -> dict[str, float]:
     """Agent steps per second of one worker, by the number of its environments."""
     works: dict[str, Callable[[], float]] = {}
     for envs in (1, 2, 4, 8, 16, 32, 64, 128, 256):
@@ -139,7 +139,7 @@ def growth_with_environments(agent: Agent, rounds: int) -> dict[str, float]:
     return rates(works, rounds)
 
 
-def growth_with_workers(agent: Agent, rounds: int) -> dict[str, float]:
+def rates_by_workers(agent: Agent, rounds: int) -> dict[str, float]:
     """Agent steps per second, by the number of workers of `ENVS_PER_WORKER` environments each."""
     works: dict[str, Callable[[], float]] = {}
     for workers in range(1, worker_count() + 1):

@@ -1,4 +1,4 @@
-"""Steps of the environment alone: Gymnasium's, EnvPool's, ours, on one core."""
+"""Steps per second of the environment alone on one core: Gymnasium's, EnvPool's, ours."""
 
 from collections.abc import Callable
 
@@ -14,18 +14,18 @@ from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.records.scenes import Scenes
 
 TRACK = 7
-ENVPOOL_CARS = 8  # a batch, in one thread
+ENVPOOL_ENVS = 8  # per batch, in one thread
 
 
 def driving(steps: int) -> np.ndarray:
-    """Actions [steps, 3] that accelerate, steer to and fro, and brake now and then."""
+    """Return actions [steps, 3] that accelerate, steer left and right, and brake at times."""
     time = np.arange(steps)
     steer, brake = 0.4 * np.sin(time / 15), np.where(time % 40 > 36, 0.6, 0.0)
     return np.stack([steer, np.full(steps, 0.3), brake], axis=1).astype(np.float32)
 
 
 def stepping(env: gymnasium.Env, steps: int) -> Work:
-    """Drives `env` for so many steps, from where it stopped before."""
+    """Make work that drives `env` for `steps` steps, from where it stopped before."""
     actions = driving(steps)
     env.reset(seed=TRACK)
 
@@ -38,23 +38,23 @@ def stepping(env: gymnasium.Env, steps: int) -> Work:
 
 
 def stepping_envpool(steps: int) -> Work:
-    """Drives `ENVPOOL_CARS` of EnvPool's for so many steps each."""
+    """Make work that drives `ENVPOOL_ENVS` environments of EnvPool's for `steps` steps each."""
     pool = envpool.make_gymnasium(
-        "CarRacing-v3", num_envs=ENVPOOL_CARS, num_threads=1, max_episode_steps=10**6
+        "CarRacing-v3", num_envs=ENVPOOL_ENVS, num_threads=1, max_episode_steps=10**6
     )
     pool.reset()
-    actions = np.repeat(driving(steps)[:, None], ENVPOOL_CARS, axis=1)
+    actions = np.repeat(driving(steps)[:, None], ENVPOOL_ENVS, axis=1)
 
     def work() -> float:
         for action in actions:
             pool.step(action)
-        return steps * ENVPOOL_CARS
+        return steps * ENVPOOL_ENVS
 
     return work
 
 
 def stepping_vector_env(steps: int) -> Work:
-    """Drives a worker's cars for so many steps each, from where they stopped before."""
+    """Make work that drives a worker's environments for `steps` steps each, likewise."""
     env, slots = VectorCarRacing(ENVS_PER_WORKER), np.arange(ENVS_PER_WORKER)
     for slot in range(ENVS_PER_WORKER):
         env.reset(slot, TRACK + slot)
@@ -68,8 +68,8 @@ def stepping_vector_env(steps: int) -> Work:
     return work
 
 
-def steps_a_second(rounds: int) -> dict[str, float]:
-    """Environment steps a second on one core, picture and all."""
+def steps_per_second(rounds: int) -> dict[str, float]:
+    """Return environment steps per second on one core, drawing included."""
     return rates(
         {
             "gymnasium": stepping(gymnasium.make("CarRacing-v3").unwrapped, 60),
@@ -81,8 +81,8 @@ def steps_a_second(rounds: int) -> dict[str, float]:
     )
 
 
-def resets_a_second(rounds: int) -> dict[str, float]:
-    """Resets a second: Gymnasium's with its first picture, ours on new and on known tracks."""
+def resets_per_second(rounds: int) -> dict[str, float]:
+    """Return resets per second, first picture included; ours on new and on cached tracks."""
     gym, ours = gymnasium.make("CarRacing-v3").unwrapped, VectorCarRacing(1)
 
     def resetting(reset: Callable[[int], object], known: bool) -> Work:
@@ -104,7 +104,7 @@ def resets_a_second(rounds: int) -> dict[str, float]:
 
 
 def drawing(scenes: Scenes, rounds: int) -> dict[str, float]:
-    """Recorded scenes drawn to 64x64, frames a second on one core, in order and at random."""
+    """Return recorded frames drawn per second on one core, in order and at random."""
     frames = np.random.default_rng(1).integers(0, len(scenes), 3000)
 
     def work(order: np.ndarray) -> Work:

@@ -1,4 +1,4 @@
-"""What an environment takes: `python -m benchmarks.memory KIND` prints MB a car, by itself."""
+"""Memory of an environment: `python -m benchmarks.memory KIND` prints MB per environment."""
 
 import subprocess
 import sys
@@ -10,19 +10,19 @@ from worldmodels.environment.interface import VectorEnv
 from worldmodels.environment.make import OneByOne
 from worldmodels.environment.vector_env import VectorCarRacing
 
-CARS = 64
+ENVS = 64
 KINDS = ("ours", "gymnasium")
 
 
 def make(kind: str, slots: int) -> VectorEnv:
-    """Cars of ours or of Gymnasium's."""
+    """Make `slots` environments: ours, in one vector environment, or Gymnasium's."""
     if kind == "ours":
         return VectorCarRacing(slots)
     return OneByOne(make_official, slots)
 
 
 def measured() -> dict[str, float]:
-    """MB a car of each kind, each in a process of its own."""
+    """Return MB per environment of each kind, each measured in a process of its own."""
     commands = {kind: [sys.executable, "-m", "benchmarks.memory", kind] for kind in KINDS}
     return {
         kind: float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -30,15 +30,15 @@ def measured() -> dict[str, float]:
     }
 
 
-def megabytes_a_car(kind: str) -> float:
-    """What `CARS` environments take, each on a track of its own, over their number."""
+def megabytes_per_environment(kind: str) -> float:
+    """Return the memory of ENVS environments, each on its own track, over their number."""
     make(kind, 1).reset(0, 1)  # compiles, and loads what all share
     before = psutil.Process().memory_info().rss
-    cars = make(kind, CARS)
-    for slot in range(CARS):
-        cars.reset(slot, 50_000 + slot)
-    return (psutil.Process().memory_info().rss - before) / CARS / 2**20
+    envs = make(kind, ENVS)
+    for slot in range(ENVS):
+        envs.reset(slot, 50_000 + slot)
+    return (psutil.Process().memory_info().rss - before) / ENVS / 2**20
 
 
 if __name__ == "__main__":
-    print(megabytes_a_car(sys.argv[1]))
+    print(megabytes_per_environment(sys.argv[1]))

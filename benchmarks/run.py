@@ -1,4 +1,4 @@
-"""Measure all, in one run, and write `results/benchmark.json` and `results/benchmark.png`."""
+"""Measure everything in one run; write `results/benchmark.json` and `results/benchmark.png`."""
 
 import io
 import sys
@@ -21,19 +21,22 @@ RESULT, CHART = Path("results/benchmark.json"), Path("results/benchmark.png")
 
 
 def measure(round_name: str) -> dict[str, Any]:
-    """All figures: rates a second, shares, microseconds; one dictionary, as it is written."""
+    """Return everything that is written, in one dictionary.
+
+    Raises UserError if the round has not been trained.
+    """
     agent, scenes, latents = networks.load_round(round_name)
     torch.set_num_threads(1)
     found: dict[str, Any] = {
         "machine": machine() | {"cores": worker_count()},
         "round": round_name,
-        "env_steps_per_s_per_core": environments.steps_a_second(5),
+        "env_steps_per_s_per_core": environments.steps_per_second(5),
         "agent_steps_per_s": agents.steps_per_second(agent, 5),
-        "agent_steps_per_s_of_one_worker_by_cars": agents.growth_with_environments(agent, 2),
-        "agent_steps_per_s_by_workers": agents.growth_with_workers(agent, 3),
-        "microseconds_an_agent_step": agents.where_time_goes(agent),
-        "resets_per_s": environments.resets_a_second(3),
-        "megabytes_a_car": memory.measured(),
+        "agent_steps_per_s_of_one_worker_by_environments": agents.rates_by_environments(agent, 2),
+        "agent_steps_per_s_by_workers": agents.rates_by_workers(agent, 3),
+        "microseconds_per_agent_step": agents.where_time_goes(agent),
+        "resets_per_s": environments.resets_per_second(3),
+        "megabytes_per_environment": memory.measured(),
         "scenes_drawn_per_s_per_core": environments.drawing(scenes, 5),
         "encoded_frames_per_s_per_core": networks.encoding(agent, 5),
         "vae_training_frames_per_s": networks.training_vae(scenes, round_name, 3),
@@ -48,7 +51,7 @@ def measure(round_name: str) -> dict[str, Any]:
         name: networks.FLOP_PER_FRAME / s * 1e6 for name, s in speed.items()
     }
     steps, whole = found["env_steps_per_s_per_core"], found["agent_steps_per_s"]
-    spent = found["microseconds_an_agent_step"]
+    spent = found["microseconds_per_agent_step"]
     found["ratios"] = {
         "env_step_to_gymnasium": steps["ours"] / steps["gymnasium"],
         "env_step_to_envpool": steps["ours"] / steps["envpool"],
@@ -60,39 +63,39 @@ def measure(round_name: str) -> dict[str, Any]:
 
 
 def rounded(value: Any) -> Any:
-    """Numbers to four digits."""
+    """Round every float to four significant digits."""
     if isinstance(value, dict):
         return {key: rounded(inner) for key, inner in value.items()}
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def chart(found: dict[str, Any]) -> bytes:
-    """A PNG: who takes how many steps a second, how ours grows, where its time goes."""
+    """Draw a PNG from the written numbers: speeds compared, the effect of batching, time spent."""
     matplotlib.use("Agg")
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
     systems = ("gymnasium", "envpool", "ours")
     for offset, (key, label) in enumerate(
         [
-            ("env_steps_per_s_per_core", "environment, a core"),
+            ("env_steps_per_s_per_core", "environment, one core"),
             ("agent_steps_per_s", f"agent, {found['machine']['cores']} cores"),
         ]
     ):
         places = [place + 0.4 * offset for place in range(3)]
         bars = left.bar(places, [found[key][name] for name in systems], 0.4, label=label)
         left.bar_label(bars, fmt="{:,.0f}", fontsize=8)
-    left.set(yscale="log", ylabel="steps a second", title="Side by side")
+    left.set(yscale="log", ylabel="steps per s", title="Speed compared")
     left.set_ylim(top=3 * max(found["env_steps_per_s_per_core"].values()))  # room for a number
     left.set_xticks([0.2, 1.2, 2.2], systems)
-    left.legend()
-    cars = found["agent_steps_per_s_of_one_worker_by_cars"]
-    middle.plot([int(name) for name in cars], list(cars.values()), "o-")
-    middle.set(xlabel="cars of one worker", ylabel="agent steps a second", xscale="log")
-    middle.set(title="The batch", ylim=(0, None))
-    spent = found["microseconds_an_agent_step"]
+    left.legend(loc="upper left", fontsize=8)
+    batches = found["agent_steps_per_s_of_one_worker_by_environments"]
+    middle.plot([int(envs) for envs in batches], list(batches.values()), "o-")
+    middle.set(xlabel="environments of one worker", ylabel="agent steps per s", xscale="log")
+    middle.set(title="Effect of batching", ylim=(0, None))
+    spent = found["microseconds_per_agent_step"]
     right.barh(list(spent)[::-1], list(spent.values())[::-1])
     at_best = found["encoder_microseconds_at_best"]["bfloat16"]
-    right.axvline(at_best, ls="--", color="0.4", label="V, at the speed of matrix products")
-    right.set(xlabel="microseconds an agent step, one core", title="Where the time goes")
+    right.axvline(at_best, ls="--", color="0.4", label="V at the speed of matrix products")
+    right.set(xlabel="µs per agent step, one core", title="Where the time goes")
     right.legend(fontsize=8)
     content = io.BytesIO()
     figure.savefig(content, dpi=110, metadata={"Software": None})

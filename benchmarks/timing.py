@@ -1,16 +1,16 @@
-"""Time things side by side: the same machine, the same minutes, one after the other in turn."""
+"""Compare speeds fairly: on the same machine, in the same minutes, taking turns."""
 
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
 
-Work = Callable[[], float]  # does some work and says how many units it was
+Work = Callable[[], float]  # does some work and returns how many units it was
 
 
 def rates(works: Mapping[str, Work], rounds: int) -> dict[str, float]:
-    """Units a second of each kind of work: the median over `rounds`, taken in turn.
+    """Return units per second of each kind of work: the median over `rounds`, taken in turn.
 
-    Each is run once before, so that nothing is compiled or allocated while it is timed.
+    Each runs once untimed first, so that nothing is compiled or allocated while it is timed.
     """
     measured: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():

@@ -20,7 +20,7 @@ from worldmodels.runtime.progress import Progress
 from worldmodels.vision.encoder import BatchEncoder
 from worldmodels.vision.vae import VAE, load_vae
 
-BATCH = 8 * FIXED_BATCH
+BATCH = 8 * FIXED_BATCH  # frames drawn at a time; no result depends on it
 
 
 class EncodeConfig(Section):
@@ -35,7 +35,7 @@ class Params(Part):
 
 @torch.inference_mode()
 def encode(vae: VAE, scenes: Scenes, params: Params) -> Latents:
-    """(mu, logvar) of every frame, rounded to the resolution, with what else was recorded."""
+    """Encode every frame; round (mu, logvar) to the resolution, keep what else M needs."""
     config, machine = params.encode, params.machine
     encoder = BatchEncoder(vae.encoder, config.precision, machine.device)
     frames = len(scenes)

@@ -12,13 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodels.memory.mdnrnn import (
-    MDNRNN,
-    Losses,
-    MDNRNNConfig,
-    mdnrnn_losses,
-    save_mdnrnn,
-)
+from worldmodels.memory.mdnrnn import MDNRNN, Losses, MDNRNNConfig, mdnrnn_losses, save_mdnrnn
 from worldmodels.memory.windows import Sequences, with_rewards_ahead
 from worldmodels.networks.trainer import Trainer, due
 from worldmodels.pipeline import stage
@@ -43,7 +37,7 @@ class TrainingConfig(MDNRNNConfig):
     validations: Count
 
     def network(self) -> MDNRNNConfig:
-        """What of it the file of the trained M carries."""
+        """Return the part that M's model file carries."""
         return MDNRNNConfig(**self.model_dump(include=set(MDNRNNConfig.model_fields)))
 
 
@@ -67,9 +61,10 @@ def train(
     device: torch.device,
     checkpoint: Checkpoint,
 ) -> list[dict[str, float]]:
-    """Train on windows of `training`, measure on `validation`; returns the rows of a curve.
+    """Train on windows of `training`, measure on `validation`; return the rows of a curve.
 
-    Raises UserError if the loss stops being a number.
+    Continues from a state of `checkpoint`, if it holds one, to the same bytes as without a stop.
+    Raises UserError if the loss is not finite.
     """
     config = params.mdnrnn
     size = config.batch_size * config.sequence
@@ -111,7 +106,7 @@ def train(
 def predict(
     model: MDNRNN, windows: dict[str, Tensor], noise: torch.Generator, device: torch.device
 ) -> Losses:
-    """The losses of M on windows, with a z drawn afresh from (mu, logvar)."""
+    """Return M's losses on `windows`, with z sampled from (mu, logvar) as a new draw each time."""
     mu = windows["mu"]
     draw = torch.randn(mu.shape, generator=noise)
     z = reparameterise(mu, windows["logvar"], draw).to(device)
@@ -125,9 +120,9 @@ def predict(
 
 
 def weighted(losses: Losses, config: TrainingConfig) -> Tensor:
-    """The loss that is lowered: the NLL, and the reward's and the end's with their weights.
+    """Return the loss to minimise: the NLL plus the weighted losses of reward and end.
 
-    The error of a mean of n rewards falls as 1/n: weighted by n, its share stays what it is.
+    The squared error of a mean of n rewards falls as 1/n: times n, its share stays the same.
     """
     reward_weight = config.reward_weight * config.reward_steps
     return losses.nll + reward_weight * losses.reward + config.end_weight * losses.end
@@ -137,7 +132,7 @@ def weighted(losses: Losses, config: TrainingConfig) -> Tensor:
 def measure(
     model: MDNRNN, validation: Sequences, params: Params, device: torch.device
 ) -> dict[str, float]:
-    """Losses on whole held-out episodes: NLL in nats per dimension, reward, end."""
+    """Return the losses on whole held-out episodes: NLL in nats per dimension, reward, end."""
     noise = torch_generator(params.seed, "mdnrnn", "validation")
     totals, counts = np.zeros(3), np.zeros(3)
     for windows in validation.episodes(params.mdnrnn.batch_size):
@@ -149,10 +144,10 @@ def measure(
 
 
 def baselines(training: Sequences, validation: Sequences, params: Params) -> dict[str, float]:
-    """Held-out NLL per dimension of two Gaussians fitted to the training episodes.
+    """Return the held-out NLL per dimension of two Gaussians fitted to the training episodes.
 
-    `baseline_same_nll`: around the z before, each dimension with its own spread.
-    `baseline_gaussian_nll`: one Gaussian a dimension, whatever came before.
+    `baseline_same_nll`: around the previous z, each dimension with its own variance.
+    `baseline_gaussian_nll`: one fixed Gaussian per dimension, whatever came before.
     """
     noise = torch_generator(params.seed, "mdnrnn", "baselines")
     now, after = training.pairs(noise)
@@ -166,7 +161,7 @@ def baselines(training: Sequences, validation: Sequences, params: Params) -> dic
 
 
 def gaussian_nll(error: Tensor, variance: Tensor) -> float:
-    """Mean negative log-likelihood in nats of errors [n, Z] under N(0, variance [Z])."""
+    """Return the mean NLL in nats of errors [n, Z] under N(0, variance [Z])."""
     return float(
         (0.5 * (error.square() / variance + variance.log() + math.log(2 * math.pi))).mean()
     )

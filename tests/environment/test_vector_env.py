@@ -7,10 +7,10 @@ from Box2D import b2
 from gymnasium.envs.box2d.car_dynamics import Car
 
 from tests.environment.driving import actions, blind, motion
-from worldmodels.driving import jobs
-from worldmodels.driving.episodes import Environments
+from worldmodels.environment import make
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.environment.physics.contact import touching
+from worldmodels.environment.make import OneByOne
 from worldmodels.environment.physics.dynamics import agrees_with_box2d
 from worldmodels.environment.physics.tiles import PART_COUNTS, PARTS
 from worldmodels.environment.picture.track import box2d_shapes
@@ -59,7 +59,7 @@ def test_vector_environment_equals_gymnasium_for_whole_episodes():
 
 def test_vector_environment_shows_what_single_environments_show():
     seeds = [11, 12, 13]
-    vector_env, envs = VectorCarRacing(3), Environments(DrawnCarRacing, 3)
+    vector_env, envs = VectorCarRacing(3), OneByOne(DrawnCarRacing, 3)
     slots = np.arange(3)
     for each in (vector_env, envs):
         for slot, seed in enumerate(seeds):
@@ -119,8 +119,8 @@ def test_motion_agrees_with_the_installed_box2d():
 
 
 def test_falls_back_on_box2d_where_it_rounds_differently(monkeypatch):
-    assert type(jobs.make_cars("drawn", 2)) is VectorCarRacing
-    monkeypatch.setattr(jobs, "agrees_with_box2d", lambda: False)
-    cars = jobs.make_cars("drawn", 2)
-    cars.reset(1, 3)
-    assert type(cars.envs[1]) is DrawnCarRacing and type(cars.envs[1].car) is Car
+    assert type(make.make_vector_env("drawn", 2)) is VectorCarRacing
+    monkeypatch.setattr(make, "agrees_with_box2d", lambda: False)
+    env = make.make_vector_env("drawn", 2)
+    env.reset(1, 3)
+    assert type(env.envs[1]) is DrawnCarRacing and type(env.envs[1].car) is Car

@@ -45,7 +45,7 @@ def test_one_component_is_the_gaussian_nll():
     assert nll == pytest.approx(expected, rel=1e-6)
 
 
-def test_equal_components_are_one_and_weights_are_weighed():
+def test_equal_components_count_as_one_and_weights_enter_the_nll():
     same = mixture_nll(mixture([0.3, 0.7], [1, 1], [2, 2]), torch.zeros(1, 1, 1))
     alone = mixture_nll(mixture([1.0], [1], [2]), torch.zeros(1, 1, 1))
     assert same.item() == pytest.approx(alone.item(), rel=1e-6)
@@ -58,18 +58,18 @@ def test_far_targets_give_large_but_finite_losses():
     assert math.isfinite(nll.item()) and nll.item() > 1e6
 
 
-def test_the_density_of_the_mixture_integrates_to_one():
+def test_mixture_density_integrates_to_one():
     prediction = mixture([0.2, 0.5, 0.3], [-1, 0, 2], [0.3, 1.0, 0.6])
     grid = torch.linspace(-10, 10, 20001)
     density = (-mixture_nll(prediction, grid.view(1, -1, 1))).exp().sum() * 0.001
     assert density.item() == pytest.approx(1, abs=1e-3)
 
 
-def test_expected_next_weighs_the_means():
+def test_expected_next_is_the_weighted_mean():
     assert expected_next(mixture([0.25, 0.75], [4, 8], [1, 1])).item() == pytest.approx(7)
 
 
-def test_steps_give_what_the_sequence_gives():
+def test_step_by_step_equals_the_sequence():
     model = make()
     z, action = torch.randn(3, 12, 4), torch.rand(3, 12, 3)
     whole, last = model(z, action, model.initial_state(3))
@@ -81,7 +81,7 @@ def test_steps_give_what_the_sequence_gives():
     torch.testing.assert_close(state.hidden, last.hidden, atol=1e-6, rtol=1e-5)
 
 
-def test_padding_changes_no_loss():
+def test_padding_does_not_change_the_losses():
     model = make()
     z, action = torch.randn(2, 7, 4), torch.rand(2, 6, 3)
     reward, ended = torch.randn(2, 6), torch.zeros(2, 6)
@@ -104,7 +104,7 @@ def test_reward_and_end_losses_in_closed_form():
     assert losses.end.item() == pytest.approx(math.log(2))
 
 
-def test_the_loss_weighs_the_reward_by_how_many_it_averages():
+def test_reward_loss_is_weighted_by_the_number_of_rewards_averaged():
     config = load(train_mdnrnn.Params, "first").mdnrnn.model_copy(
         update={"reward_weight": 0.5, "reward_steps": 4, "end_weight": 0.25}
     )

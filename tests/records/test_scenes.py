@@ -1,16 +1,17 @@
-"""What is recorded, what is drawn from it, and how it is kept."""
+"""Records: their frames drawn again, their files, their latents and M's windows."""
 
 import numpy as np
 import pytest
 
-from worldmodels.driving.episodes import drive
+from worldmodels.driving.episodes import Drive, drive_all
+from worldmodels.driving.limits import Limits
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.environment.picture.canvas import COLOURS, GROUND
 from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.memory.windows import Sequences, with_rewards_ahead
 from worldmodels.pipeline.errors import UserError
 from worldmodels.policies.explorer import Exploration, ExplorationConfig
-from worldmodels.policies.recording import Noisy
+from worldmodels.policies.recording import Wandering
 from worldmodels.records.latents import Latents, quantise
 from worldmodels.records.scenes import Scenes
 from worldmodels.records.split import held_out
@@ -28,7 +29,7 @@ CONFIG = ExplorationConfig(
 
 
 class Watcher:
-    """A driver that keeps what its cars saw."""
+    """A driver that keeps every observation it is given."""
 
     def __init__(self, driver):
         self.driver, self.seen, self.at = driver, {}, {}
@@ -43,20 +44,20 @@ class Watcher:
             self.seen[self.at[slot]].append(observation.copy())
         return self.driver.act(slots, observations)
 
-    def took(self, slots, actions):
-        self.driver.took(slots, actions)
+    def remember(self, slots, actions):
+        self.driver.remember(slots, actions)
 
 
 @pytest.fixture(scope="module")
 def recorded():
-    explorer = Noisy(None, lambda t: Exploration(CONFIG, generator(1, "test", t)), 4)
+    explorer = Wandering(None, lambda t: Exploration(CONFIG, generator(1, "test", t)), 4)
     watcher = Watcher(explorer)
-    jobs = [(0, 100 + track) for track in range(6)]
-    outcomes = drive(watcher, VectorCarRacing(4), jobs, 130, 0, record_as="exploration")
-    return Scenes([outcome.episode for outcome in outcomes]), watcher.seen
+    drives, env = [Drive(0, 100 + track) for track in range(6)], VectorCarRacing(4)
+    results = drive_all(watcher, env, drives, Limits(130, 0), record_as="exploration")
+    return Scenes([result.episode for result in results]), watcher.seen
 
 
-def test_drawn_frames_are_those_the_environment_gave(recorded):
+def test_drawn_frames_equal_those_the_environment_showed(recorded):
     scenes, seen = recorded
     assert len(scenes) == 6 * 130
     frames = np.concatenate([np.stack(seen[100 + track]) for track in range(6)])
@@ -64,7 +65,7 @@ def test_drawn_frames_are_those_the_environment_gave(recorded):
     assert (frames[130 * 5] != frames[129]).any()
 
 
-def test_a_record_can_be_drawn_at_another_size_and_in_other_colours(recorded):
+def test_draws_at_another_size_and_in_other_colours(recorded):
     scenes, _ = recorded
     frames = np.arange(0, len(scenes), 50)
     np.testing.assert_array_equal(scenes.draw_as(frames, 64, 64), scenes.draw(frames))
@@ -79,7 +80,7 @@ def test_a_record_can_be_drawn_at_another_size_and_in_other_colours(recorded):
     assert (painted[(large == (253, 253, 253)).all(axis=3)] == 253).all()
 
 
-def test_touched_tiles_change_their_shade_in_the_record_too(recorded):
+def test_touched_tiles_change_their_shade_when_drawn_again(recorded):
     scenes, _ = recorded
     assert max((touched < 65535).sum() for touched in scenes.touched_at) > 3
     without = Scenes.__new__(Scenes)
@@ -89,7 +90,7 @@ def test_touched_tiles_change_their_shade_in_the_record_too(recorded):
     assert (without.draw(last) != scenes.draw(last)).any()
 
 
-def test_a_record_is_the_same_when_read_back_and_small(recorded, tmp_path):
+def test_scenes_read_back_equal_and_take_40_bytes_per_frame(recorded, tmp_path):
     scenes, _ = recorded
     scenes.save(tmp_path)
     again = Scenes.load(tmp_path)
@@ -101,7 +102,7 @@ def test_a_record_is_the_same_when_read_back_and_small(recorded, tmp_path):
     assert size < 40 * len(scenes)  # a raw frame is 12,288 bytes
 
 
-def test_actions_of_the_record_drive_the_same_episode_again(recorded):
+def test_recorded_actions_reproduce_the_episode(recorded):
     scenes, _ = recorded
     env = DrawnCarRacing()
     env.reset(seed=int(scenes.track_seeds[2]))
@@ -110,7 +111,7 @@ def test_actions_of_the_record_drive_the_same_episode_again(recorded):
     np.testing.assert_array_equal(np.array(rewards, np.float32), scenes.rewards[rows])
 
 
-def test_batches_give_every_frame_in_order(recorded):
+def test_batches_yield_every_frame_in_order(recorded):
     scenes, _ = recorded
     order = np.arange(70)[::-1]
     batches = list(scenes.batches(order, 32, 2))
@@ -119,7 +120,7 @@ def test_batches_give_every_frame_in_order(recorded):
 
 
 @pytest.mark.parametrize("name", ["steps", "episodes", "tiles"])
-def test_damage_to_a_record_is_refused(recorded, tmp_path, name):
+def test_damaged_records_are_refused(recorded, tmp_path, name):
     recorded[0].save(tmp_path)
     path = tmp_path / f"{name}.parquet"
     whole, refused = path.read_bytes(), 0
@@ -145,7 +146,7 @@ def test_damage_to_a_record_is_refused(recorded, tmp_path, name):
         Scenes.load(tmp_path)
 
 
-def test_tables_keep_types_shapes_and_bytes(tmp_path):
+def test_tables_keep_types_and_shapes_and_write_equal_bytes(tmp_path):
     rng = np.random.default_rng(1)
     columns = {
         "wide": rng.normal(size=(50, 12)).astype(np.float16),
@@ -160,7 +161,7 @@ def test_tables_keep_types_shapes_and_bytes(tmp_path):
         np.testing.assert_array_equal(array, columns[name])
 
 
-def test_validation_holds_out_whole_episodes_and_needs_two():
+def test_split_holds_out_whole_episodes_and_needs_two():
     chosen = held_out(np.full(40, 10), 0.1, 1)
     assert chosen.shape == (40,) and chosen.sum() == 4
     with pytest.raises(UserError, match="too few"):
@@ -180,27 +181,27 @@ def latents():
     )
 
 
-def test_latents_are_the_same_when_read_back(latents, tmp_path):
+def test_latents_read_back_equal(latents, tmp_path):
     latents.save(tmp_path / "l.parquet")
     again = Latents.load(tmp_path / "l.parquet")
     for name, array in vars(latents).items():
         np.testing.assert_array_equal(getattr(again, name), array)
 
 
-def test_latents_refuse_another_table(tmp_path):
+def test_latents_refuse_a_table_of_something_else(tmp_path):
     write_table(tmp_path / "l.parquet", {"x": np.zeros(3)})
-    with pytest.raises(UserError, match="no latents"):
+    with pytest.raises(UserError, match="not those of latents"):
         Latents.load(tmp_path / "l.parquet")
 
 
-def test_quantised_values_are_within_half_a_step_and_few():
+def test_quantised_values_are_few_and_within_half_a_step():
     values = np.random.default_rng(1).normal(size=10_000)
     coarse = quantise(values, 1 / 256)
     assert np.abs(coarse.astype(float) - values).max() < 0.5 / 256 + 0.002
     assert len(np.unique(coarse)) < 2500
 
 
-def test_windows_stay_in_their_episode_and_line_up(latents):
+def test_windows_stay_within_an_episode_and_align_their_columns(latents):
     sequences = Sequences(latents, np.array([True, False, True]))
     windows = sequences.windows(64, 8, np.random.default_rng(1))
     mu, action = windows["mu"][..., 0].numpy(), windows["action"][..., 0].numpy()
@@ -212,7 +213,7 @@ def test_windows_stay_in_their_episode_and_line_up(latents):
     assert (windows["terminated"].numpy() == np.isin(action, [9, 29]) * steps).all()
 
 
-def test_episodes_come_whole_and_padded(latents):
+def test_episodes_are_whole_and_padded(latents):
     (windows,) = Sequences(latents, np.array([False, True, True])).episodes(10)
     assert windows["is_step"].sum(1).tolist() == [5, 15]
     assert windows["has_next"].sum(1).tolist() == [4, 14]
@@ -224,7 +225,14 @@ def test_rewards_ahead_are_means_within_the_episode(latents):
     ahead = with_rewards_ahead(latents, 4)
     for start, length in ((0, 10), (10, 5), (15, 15)):
         for step in range(start, start + length):
-            left = latents.rewards[step : min(step + 4, start + length)]
-            assert ahead.rewards[step] == pytest.approx(left.mean(), rel=1e-6)
+            remaining = latents.rewards[step : min(step + 4, start + length)]
+            assert ahead.rewards[step] == pytest.approx(remaining.mean(), rel=1e-6)
     assert ahead.rewards.dtype == np.float32
     assert ahead.mu is latents.mu and latents.rewards[0] == 0
+
+
+def test_windows_begin_at_the_first_step_more_often_than_by_chance(latents):
+    sequences = Sequences(latents, np.array([False, False, True]))
+    windows = sequences.windows(2000, 8, np.random.default_rng(1))
+    first = (windows["mu"][:, 0, 0] == 15).float().mean().item()
+    assert first == pytest.approx(5 / 12, abs=0.03)  # starts -4 to 7, all before 0 moved there

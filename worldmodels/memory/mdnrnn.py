@@ -16,7 +16,7 @@ KIND = "mdnrnn"
 
 
 class MDNRNNConfig(Section):
-    """`reward_steps`: the next so many, whose mean reward the head for it predicts."""
+    """`reward_steps`: the reward head predicts the mean reward of this many next steps."""
 
     hidden_size: Count
     mixtures: Count
@@ -25,21 +25,23 @@ class MDNRNNConfig(Section):
 
 
 class SavedConfig(MDNRNNConfig):
+    """The config in a model file: as trained, and the size of V's latents."""
+
     latent_size: Count
 
 
 class State(NamedTuple):
-    """LSTM state: hidden and cell, both [1, B, H]."""
+    """State of the LSTM: hidden and cell, both [1, B, H]."""
 
     hidden: Tensor
     cell: Tensor
 
 
 class Prediction(NamedTuple):
-    """What M says of the next step, [B, T, ...].
+    """M's prediction of the next step.
 
-    `log_weights`, `means`, `log_sigmas` [B, T, Z, K]: a mixture per latent dimension; `reward`
-    [B, T] and `end_logit` [B, T], or None where the model has no such heads.
+    `log_weights`, `means`, `log_sigmas` [B, T, Z, K]: a mixture of K Gaussians for each latent
+    dimension. `reward` and `end_logit` [B, T], or None where the model has no heads for them.
     """
 
     log_weights: Tensor
@@ -50,10 +52,10 @@ class Prediction(NamedTuple):
 
 
 class MDNRNN(nn.Module):
-    """Predicts z' from z [B, T, Z], action [B, T, 3] and its state.
+    """Predicts the next z from z [B, T, Z], action [B, T, 3] and its state.
 
-    422,368 parameters at Z = 32, H = 256, K = 5 without the heads for reward and end. torch's
-    LSTM adds a second bias, which is held at zero here: the paper's has one.
+    422,368 parameters, as in the paper, at Z = 32, H = 256, K = 5 without the heads for reward and
+    end. torch's LSTM has a second bias, fixed at zero here, since the paper's has one.
     """
 
     def __init__(self, config: MDNRNNConfig, latent_size: int):
@@ -66,17 +68,17 @@ class MDNRNN(nn.Module):
         self.reward_and_end = nn.Linear(config.hidden_size, 2) if config.reward_and_end else None
 
     def initial_state(self, batch: int) -> State:
-        """Zeros, as at the start of an episode."""
+        """Return the state at the start of an episode: zeros."""
         zeros = torch.zeros(1, batch, self.config.hidden_size)
         return State(zeros, zeros.clone())
 
     def forward(self, z: Tensor, action: Tensor, state: State) -> tuple[Prediction, State]:
-        """One path for a step (T = 1) and for a sequence."""
+        """Predict along a sequence (or a step, T = 1); return predictions and the last state."""
         outputs, (hidden, cell) = self.lstm(torch.cat([z, action], dim=2), tuple(state))
         return self.predict(outputs), State(hidden, cell)
 
     def predict(self, hidden: Tensor) -> Prediction:
-        """What the hidden states [B, T, H], *after* z was consumed, say of the next step."""
+        """Predict the next step from the hidden states [B, T, H] *after* z and action went in."""
         B, T, _ = hidden.shape
         raw = self.mixture(hidden).view(B, T, self.latent_size, self.config.mixtures, 3)
         logits, means, log_sigmas = raw.unbind(dim=4)
@@ -87,14 +89,18 @@ class MDNRNN(nn.Module):
 
 
 def mixture_nll(prediction: Prediction, target: Tensor) -> Tensor:
-    """Negative log-likelihood in nats of `target` [B, T, Z] in each dimension, [B, T, Z]."""
+    """Return the negative log-likelihood in nats of `target` [B, T, Z], per dimension.
+
+    logsumexp over the components keeps it finite far from all of them.
+    """
     standard = (target[..., None] - prediction.means) * (-prediction.log_sigmas).exp()
     log_density = -0.5 * standard.square() - prediction.log_sigmas - 0.5 * math.log(2 * math.pi)
     return -torch.logsumexp(prediction.log_weights + log_density, dim=-1)
 
 
 class Losses(NamedTuple):
-    """Means over the steps that count, in nats: `nll` per latent dimension, reward, end."""
+    """Scalars, each a mean over the steps that count: `nll` in nats per latent dimension, `reward`
+    half a squared error, `end` in nats."""
 
     nll: Tensor
     reward: Tensor
@@ -109,10 +115,10 @@ def mdnrnn_losses(
     has_next: Tensor,
     is_step: Tensor,
 ) -> Losses:
-    """The losses over a padded batch; all but `next_z` [B, T, Z] are [B, T].
+    """Return the losses over a padded batch; all but `next_z` [B, T, Z] are [B, T].
 
-    `is_step` is 1 where a step was recorded and 0 in the padding, `has_next` where the step after
-    it was recorded too. Reward: half the squared error; end: cross-entropy.
+    `is_step` is 1 at recorded steps and 0 in the padding, `has_next` 1 where the step after was
+    recorded too. Half the squared error is the NLL of a Gaussian of variance 1, less a constant.
     """
     nll = (mixture_nll(prediction, next_z).mean(dim=2) * has_next).sum() / has_next.sum()
     if prediction.reward is None or prediction.end_logit is None:
@@ -126,7 +132,7 @@ def mdnrnn_losses(
 
 
 def expected_next(prediction: Prediction) -> Tensor:
-    """The mean of the mixture, [B, T, Z]."""
+    """Return the mean of the mixture, [B, T, Z]."""
     return (prediction.log_weights.exp() * prediction.means).sum(dim=3)
 
 
@@ -137,7 +143,7 @@ def save_mdnrnn(path: Path, model: MDNRNN) -> None:
 
 
 def load_mdnrnn(path: Path) -> MDNRNN:
-    """M, ready to use. Raises UserError if the file does not hold one."""
+    """Load M. Raises UserError if the file is missing or does not hold one."""
     config, tensors = load_model(path, KIND)
     checked = from_file(SavedConfig, config, path)
     return restore(MDNRNN(checked, checked.latent_size), tensors, path)

@@ -11,9 +11,16 @@ from worldmodels.pipeline.errors import UserError
 from worldmodels.records.latents import Latents
 from worldmodels.vision.sampling import reparameterise
 
+# A window may start up to this share of its length before the episode; it is then moved to the
+# first step. Uniform starts would put few windows there, and every drive begins there.
+BEFORE_THE_START = 0.5
+
 
 class Sequences:
-    """The episodes of a record that `chosen` [episodes] picks."""
+    """The episodes of a record that `chosen` bool [episodes] selects.
+
+    Raises UserError if none of them has two steps.
+    """
 
     def __init__(self, latents: Latents, chosen: np.ndarray):
         self.latents = latents
@@ -25,27 +32,25 @@ class Sequences:
             raise UserError("no episode of two steps or more to learn from: raise rounds.*.frames")
 
     def windows(self, count: int, length: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """`count` windows of `length` steps, at random places of episodes chosen by their length.
+        """Cut `count` windows of `length` steps, from episodes chosen in proportion to length.
 
-        Places up to half a window before an episode stand for its start, which M meets in every
-        drive and few windows would hold.
-
-        `mu`, `logvar` [B, T + 1, Z]; `action` [B, T, 3]; `reward`, `terminated`, `has_next`,
-        `is_step` [B, T] float32, zero where an episode is over.
+        All float32, zero where an episode is over: `mu`, `logvar` [B, T + 1, Z]; `action`
+        [B, T, 3]; `reward`, `terminated` [B, T]; `is_step` [B, T], 1 at steps of the episode;
+        `has_next` [B, T], 1 where the step after it belongs to the episode too.
         """
         episodes = rng.choice(len(self.lengths), count, p=self.lengths / self.lengths.sum())
         spare = np.maximum(self.lengths[episodes] - length, 0)
-        offsets = np.maximum(rng.integers(-(length // 2), spare + 1), 0)
+        offsets = np.maximum(rng.integers(-int(BEFORE_THE_START * length), spare + 1), 0)
         return self._cut(self.starts[episodes] + offsets, self.lengths[episodes] - offsets, length)
 
     def episodes(self, count: int) -> Iterator[dict[str, Tensor]]:
-        """All episodes from their first step on, `count` at a time."""
+        """Yield whole episodes, `count` at a time, as `windows` does, padded to the longest."""
         for start in range(0, len(self.starts), count):
             part = slice(start, start + count)
             yield self._cut(self.starts[part], self.lengths[part], int(self.lengths[part].max()))
 
     def pairs(self, noise: torch.Generator) -> tuple[Tensor, Tensor]:
-        """z [n, Z] at every step that has a next one, and z [n, Z] at that next one."""
+        """Sample z [n, Z] at each step that has a next one, and z [n, Z] at those next ones."""
         now = np.concatenate([np.arange(s, s + n - 1) for s, n in zip(self.starts, self.lengths)])
         return self._draw(now, noise), self._draw(now + 1, noise)
 
@@ -54,10 +59,10 @@ class Sequences:
         logvar = torch.from_numpy(self.latents.logvar[frames]).float()
         return reparameterise(mu, logvar, torch.randn(mu.shape, generator=noise))
 
-    def _cut(self, starts: np.ndarray, left: np.ndarray, length: int) -> dict[str, Tensor]:
-        """Windows from `starts` [B]; `left` [B] steps of the episode remain there."""
+    def _cut(self, starts: np.ndarray, remaining: np.ndarray, length: int) -> dict[str, Tensor]:
+        """Cut windows from `starts` [B], where `remaining` [B] steps of the episode remain."""
         steps = np.arange(length + 1)
-        inside = steps < left[:, None]
+        inside = steps < remaining[:, None]
         rows = np.where(inside, starts[:, None] + steps, starts[:, None])
         now, latents = rows[:, :-1], self.latents
         columns = {
@@ -73,13 +78,13 @@ class Sequences:
 
 
 def with_rewards_ahead(latents: Latents, steps: int) -> Latents:
-    """The same record, with the mean reward of `steps` steps, this one first, as each reward.
+    """Replace each reward by the mean of `steps` rewards, from its own on.
 
-    An episode's last steps have the mean of what is left of it. A single reward tells a tile from
-    none; the mean tells how fast tiles come.
+    Near the end of an episode, by the mean of those that remain. One reward only says whether a
+    tile was visited at that step; the mean says how fast tiles come.
     """
     if steps == 1:
-        return latents  # to the last bit; differences of sums are rounded
+        return latents  # exactly: the difference of sums below is rounded
     total = np.concatenate([[0.0], np.cumsum(latents.rewards, dtype=np.float64)])
     now = np.arange(len(latents.rewards))
     until = np.minimum(now + steps, np.cumsum(latents.lengths)[latents.episode])

@@ -1,4 +1,4 @@
-"""What was driven: scenes, their latents, Parquet files, which episodes are held out.
+"""Records of driving: scenes, their latents, Parquet files, the split for validation.
 
 May import `vision` and what that may.
 """

@@ -1,4 +1,4 @@
-"""What V makes of a record: (mu, logvar) of every frame, with actions, rewards and ends."""
+"""A record as V encodes it: (mu, logvar) of every frame, with actions, rewards and ends."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,11 @@ from worldmodels.records.tables import read_table, write_table
 
 @dataclass(frozen=True)
 class Latents:
-    """`mu`, `logvar` [frames, Z] float16; `actions` [frames, 3] float16; `rewards` [frames]
-    float32; `terminated` [frames] bool; `episode` [frames] int32, counting from 0."""
+    """Episodes end to end: M's training data, and all it needs.
+
+    `mu`, `logvar` float16 [frames, Z]; `actions` float16 [frames, 3]; `rewards` float32 [frames];
+    `terminated` bool [frames]; `episode` int32 [frames], counted from 0.
+    """
 
     mu: np.ndarray
     logvar: np.ndarray
@@ -23,7 +26,7 @@ class Latents:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Frames of each episode."""
+        """Number of frames of each episode, int64 [episodes]."""
         return np.bincount(self.episode)
 
     def save(self, path: Path) -> None:
@@ -32,13 +35,13 @@ class Latents:
 
     @classmethod
     def load(cls, path: Path) -> "Latents":
-        """Read what `save` wrote. Raises UserError if it is damaged."""
+        """Read what `save` wrote. Raises UserError if it is missing, damaged or something else."""
         columns = read_table(path)
         if set(columns) != set(cls.__dataclass_fields__):
-            raise UserError(f"{path}: holds {sorted(columns)}, which are no latents")
+            raise UserError(f"{path}: its columns {sorted(columns)} are not those of latents")
         return cls(**columns)
 
 
 def quantise(values: np.ndarray, resolution: float) -> np.ndarray:
-    """Round to multiples of `resolution`, as float16: noise below it is not worth storing."""
+    """Round to multiples of `resolution`, as float16: finer noise would only fill the file."""
     return (np.rint(values / resolution) * resolution).astype(np.float16)

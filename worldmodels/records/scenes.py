@@ -1,8 +1,8 @@
-"""The record of driving: not pictures, but what they are drawn from.
+"""Records of driving, kept as scenes: not the pictures, but what they are drawn from.
 
-A frame follows from the track (its seed), the pose of the car, and which tiles have been touched:
-about 20 bytes where the picture has 12,288. `Scenes.draw` gives the very frames that the
-environment gave when it was driven.
+A frame follows from the seed of the track, the pose of the car and the tiles touched so far: about
+20 bytes where the picture has 12,288. `Scenes.draw` returns exactly the frames that the
+environment showed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,12 +29,12 @@ from worldmodels.records.tables import read_table, write_table
 
 @dataclass(frozen=True)
 class Episode:
-    """One drive of T steps; row t is the pose that was seen, then the action and what came of it.
+    """One episode of T steps. Row t: the pose shown, the action then applied, and its reward.
 
-    `poses` [T] of POSE_DTYPE; `actions` [T, 3] float16, just what was applied; `rewards` [T]
-    float32; `terminated`: whether the last step ended the episode (and was not cut off);
-    `touched_at` [N] uint16: at which frame each tile's shade
-    changed (every third has none to lose); `driver`: "exploration" or "agent".
+    `poses` [T] of POSE_DTYPE; `actions` float16 [T, 3], exactly as applied; `rewards` float32 [T];
+    `terminated`: the environment ended the episode, it was not cut off; `touched_at` uint16 [N]:
+    the first frame that shows each tile of the track touched, or NEVER; `driver`: "exploration" or
+    "agent".
     """
 
     track_seed: int
@@ -47,7 +47,12 @@ class Episode:
 
 
 class Scenes:
-    """All episodes of a round, end to end: arrays [frames] and where each episode starts."""
+    """All episodes of a round, end to end.
+
+    Per frame: `poses`, `actions`, `rewards`, as in `Episode`, `episode_of` and `frame_of` (from 0
+    in each episode). Per episode: `track_seeds`, `drivers`, `starts`, `lengths`, `ends` (true if
+    terminated) and `touched_at`.
+    """
 
     def __init__(self, episodes: Sequence[Episode]):
         self.poses = np.concatenate([episode.poses for episode in episodes])
@@ -69,13 +74,13 @@ class Scenes:
         return len(self.rewards)
 
     def terminated(self) -> np.ndarray:
-        """bool [frames]: where an episode came to its end."""
+        """Return bool [frames]: true at the step that terminated its episode."""
         flags = np.zeros(len(self), dtype=bool)
         flags[(self.starts + self.lengths - 1)[self.ends]] = True
         return flags
 
     def draw(self, frames: np.ndarray) -> np.ndarray:
-        """The pictures uint8 [B, 64, 64, 3] of frame numbers [B]."""
+        """Draw the pictures uint8 [B, 64, 64, 3] of frame numbers [B]."""
         pictures = np.empty((len(frames), SIZE, SIZE, 3), dtype=np.uint8)
         self._draw_into(pictures, frames)
         return pictures
@@ -83,10 +88,10 @@ class Scenes:
     def draw_as(
         self, frames: np.ndarray, height: int, width: int, colours: np.ndarray = COLOURS
     ) -> np.ndarray:
-        """The pictures at another size, uint8 [B, height, width, 3], or in other colours.
+        """Draw the pictures at another size, uint8 [B, height, width, 3], or in other colours.
 
-        They are drawn at 84x96 and resized by Pillow's BILINEAR. `colours` [11, 3]: as
-        `canvas.COLOURS`, 0 to 255.
+        They are drawn at 84x96 and resized by Pillow's BILINEAR. `colours` [11, 3], 0 to 255, are
+        ordered as `canvas.COLOURS`.
         """
         crops = np.empty((len(frames), HEIGHT, WIDTH, 3), dtype=np.uint8)
         self._draw_into(crops, frames, pack_palette(colours))
@@ -111,10 +116,10 @@ class Scenes:
             )
 
     def batches(self, order: np.ndarray, size: int, artists: int) -> Iterator[np.ndarray]:
-        """Pictures in the given order, `size` at a time, drawn by `artists` threads at once.
+        """Yield pictures in the given order, `size` at a time, drawn by `artists` threads at once.
 
-        They draw between two batches, not beside them: a thread more than there are cores makes
-        those of a matrix product wait for one another.
+        They draw between batches, not while the caller computes on one: with more threads than
+        cores, those of a matrix product wait for one another.
         """
         parts = [slice(artist, None, artists) for artist in range(artists)]
         with ThreadPoolExecutor(artists) as pool:
@@ -142,7 +147,7 @@ class Scenes:
 
     @classmethod
     def load(cls, folder: Path) -> "Scenes":
-        """Read what `save` wrote. Raises UserError if it is damaged or does not fit together."""
+        """Read what `save` wrote. Raises UserError if a file is missing, damaged or foreign."""
         steps, episodes, tiles = (
             read_table(folder / f"{name}.parquet") for name in ("steps", "episodes", "tiles")
         )
@@ -157,6 +162,6 @@ class Scenes:
         counts = episodes["tiles"]
         self.touched_at = np.split(tiles["touched_at"], np.cumsum(counts)[:-1])
         if self.lengths.sum() != len(self) or counts.sum() != len(tiles["touched_at"]):
-            raise UserError(f"{folder}: its files are not of one record; run `dvc checkout`")
+            raise UserError(f"{folder}: its files belong to different records; run `dvc checkout`")
         self._index()
         return self

@@ -1,4 +1,4 @@
-"""Which episodes of a record are held out from training: the same for V and for M."""
+"""The split of a record into training and validation episodes: one for V and M."""
 
 import numpy as np
 
@@ -7,9 +7,10 @@ from worldmodels.runtime.seeds import generator
 
 
 def held_out(lengths: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """bool [episodes]: whole episodes for validation, about `share` of them, at least one.
+    """Choose whole episodes for validation: bool [episodes], about `share` of them, at least one.
 
-    Raises UserError if there are too few episodes for both.
+    Neighbouring frames are nearly equal, so single frames held out would flatter. Raises UserError
+    if there are too few episodes for both.
     """
     count = max(round(share * len(lengths)), 1)
     if count >= len(lengths):

@@ -1,4 +1,4 @@
-"""Columns of numbers in Parquet files, packed closely and checked when they are read."""
+"""Arrays in Parquet files, packed tightly and verified when they are read."""
 
 import io
 from collections.abc import Mapping
@@ -11,12 +11,15 @@ import pyarrow.parquet as pq
 from worldmodels.pipeline.errors import UserError, damaged
 from worldmodels.pipeline.storage import digest, write_bytes
 
-ROWS_A_GROUP = 1 << 16
+ROWS_PER_GROUP = 1 << 16
 DIGEST_KEY = b"sha256"
 
 
 def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
-    """Write arrays [T] or [T, n] as columns; `name` [T, n] becomes `name_0`, `name_1`, …"""
+    """Write arrays [T] or [T, n] as columns; `name` [T, n] becomes `name_0`, `name_1`, …
+
+    Equal arrays give equal bytes. A digest of them goes into the metadata, for `read_table`.
+    """
     flat: dict[str, np.ndarray] = {}
     for name, array in columns.items():
         if array.ndim == 1:
@@ -30,7 +33,7 @@ def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
     pq.write_table(
         table,
         buffer,
-        row_group_size=ROWS_A_GROUP,
+        row_group_size=ROWS_PER_GROUP,
         compression="zstd",
         compression_level=9,
         use_dictionary=[name for name in flat if name not in floats],
@@ -41,9 +44,9 @@ def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
 
 
 def read_table(path: Path) -> dict[str, np.ndarray]:
-    """The arrays that `write_table` was given. Raises UserError if the file is damaged."""
+    """Return what `write_table` was given. Raises UserError if the file is missing or damaged."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file; `dvc pull` or `dvc repro` brings it")
+        raise UserError(f"{path}: no such file; `dvc pull` fetches it, `dvc repro` makes it")
     try:
         table = pq.read_table(path, use_threads=False)
         flat = {name: table[name].to_numpy() for name in table.column_names}

@@ -1,4 +1,4 @@
-"""Pictures for people: from what V decodes, and side by side as PNG."""
+"""Pictures to look at: V's output as bytes, grids of pictures as PNG."""
 
 import io
 from pathlib import Path
@@ -11,12 +11,12 @@ from worldmodels.pipeline.storage import write_bytes
 
 
 def to_pictures(x: Tensor) -> np.ndarray:
-    """[n, 3, h, w] in [0, 1] to uint8 [n, h, w, 3]."""
+    """Convert [n, 3, h, w] in [0, 1] to uint8 [n, h, w, 3]."""
     return (x.permute(0, 2, 3, 1) * 255).round().byte().numpy()
 
 
 def write_grid(path: Path, pictures: np.ndarray, columns: int) -> None:
-    """Write uint8 [n, h, w, 3] row by row, `columns` a row, with a gap of 2 pixels."""
+    """Write uint8 [n, h, w, 3] to a PNG, `columns` per row, with white gaps of 2 pixels."""
     count, height, width, _ = pictures.shape
     rows = -(-count // columns)
     canvas = np.full((rows * (height + 2) - 2, columns * (width + 2) - 2, 3), 255, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""V's encoder, ready to act: batches of one size, the precision asked for, packed weights."""
+"""V's encoder, ready to act: fixed batches, a chosen precision, packed weights."""
 
 import copy
 import warnings
@@ -13,10 +13,11 @@ from worldmodels.vision.vae import ImageEncoder
 
 
 class BatchEncoder:
-    """V's encoder, ready to act: in the precision asked for, channels last.
+    """Encodes frames in batches of FIXED_BATCH, in `precision` "float32" or "bfloat16".
 
-    On a CPU the convolutions run with their weights laid out once for oneDNN's kernels and with
-    the ReLU inside them: the same bits as module by module, in less time.
+    On a CPU, the weights of the convolutions are laid out once for oneDNN's kernels, which apply
+    the ReLU too: the same bits as module by module, in less time. The last layer, whose output is
+    (mu, logvar), always computes in float32.
     """
 
     def __init__(self, encoder: ImageEncoder, precision: str, device: str):
@@ -30,7 +31,10 @@ class BatchEncoder:
             self.convolutions = PackedConvolutions(convolutions)
 
     def __call__(self, observations: np.ndarray) -> tuple[Tensor, Tensor]:
-        """(mu, logvar) [n, Z] float32 of uint8 [n, 64, 64, 3], n a multiple of FIXED_BATCH."""
+        """Encode uint8 [n, 64, 64, 3] to (mu, logvar) float32 [n, Z].
+
+        n must be a multiple of FIXED_BATCH.
+        """
         outputs = []
         for start in range(0, len(observations), FIXED_BATCH):
             frames = torch.from_numpy(observations[start : start + FIXED_BATCH]).to(self.device)
@@ -42,13 +46,13 @@ class BatchEncoder:
 
 
 def runs_packed(dtype: torch.dtype) -> bool:
-    """Whether oneDNN has kernels for `dtype` here; warns where bfloat16 has to go without."""
+    """True if oneDNN has kernels for `dtype` here; warns if this processor lacks bfloat16."""
     if not torch.backends.mkldnn.is_available():
         return False
     if dtype is not torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return True
     warnings.warn(
-        "this processor computes no bfloat16 of its own: V is slow, and the last bits may differ; "
+        "this processor has no bfloat16 instructions: V is slow, and the last bits may differ; "
         "`precision: float32` in params.yaml is faster here",
         stacklevel=2,
     )
@@ -56,7 +60,11 @@ def runs_packed(dtype: torch.dtype) -> bool:
 
 
 class PackedConvolutions(nn.Module):
-    """A Sequential of Conv2d and ReLU in turn, packed for FIXED_BATCH images of 64x64."""
+    """A Sequential of alternating Conv2d and ReLU, packed for FIXED_BATCH images of 64x64.
+
+    Uses the operators that torch's own compiler emits. Equal to the Sequential, bit for bit; other
+    sizes work, but the layout of the weights is chosen for these.
+    """
 
     def __init__(self, convolutions: nn.Sequential):
         super().__init__()

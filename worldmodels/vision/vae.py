@@ -17,7 +17,7 @@ class VAEConfig(Section):
 
 
 class Unfold(nn.Module):
-    """The transposed convolution of a 1x1 map: a matrix product, and run as one.
+    """The transposed convolution of a 1x1 map, which is a matrix product, computed as one.
 
     Equal to `nn.ConvTranspose2d(inputs, outputs, size)` on [B, inputs, 1, 1], with its weights
     laid out [inputs, outputs * size * size]; oneDNN takes ten times as long over the latter.
@@ -32,7 +32,7 @@ class Unfold(nn.Module):
         self.shape = (outputs, size, size)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs] to [B, outputs, size, size]."""
+        """Map [B, inputs] to [B, outputs, size, size]."""
         return (x @ self.weight).view(-1, *self.shape) + self.bias.view(1, -1, 1, 1)
 
 
@@ -51,7 +51,7 @@ class Fold(nn.Module):
         self.bias = nn.Parameter(like.bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, 6, 6] to [B, 4 * outputs]: the four places, one after the other."""
+        """Map [B, inputs, 6, 6] to [B, 4 * outputs]: the four places, one after the other."""
         rows = x.permute(0, 2, 3, 1)
         corners = ((0, 0), (0, 2), (2, 0), (2, 2))
         windows = [rows[:, top : top + 4, left : left + 4].flatten(1) for top, left in corners]
@@ -60,7 +60,7 @@ class Fold(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """x [B, 3, 64, 64] in [0, 1] to (mu, logvar), both [B, Z]."""
+    """Maps x [B, 3, 64, 64] in [0, 1] to (mu, logvar), both [B, Z]."""
 
     def __init__(self, config: VAEConfig):
         super().__init__()
@@ -82,10 +82,10 @@ class ImageEncoder(nn.Module):
 
 
 class VAE(nn.Module):
-    """x [B, 3, 64, 64] in [0, 1]; z, mu, logvar [B, Z]. 4,348,547 parameters at Z = 32.
+    """The network: x [B, 3, 64, 64] in [0, 1]; z, mu, logvar [B, Z].
 
-    The three passes of the method: `encode` compresses, `forward` reconstructs, `decode`
-    generates.
+    4,348,547 parameters at Z = 32, as in the paper. `encode` compresses, `forward` reconstructs,
+    `decode` generates.
     """
 
     def __init__(self, config: VAEConfig):
@@ -113,22 +113,23 @@ class VAE(nn.Module):
         return self.decoder(self.expand(z))
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruct x with z = mu + sigma * noise; `noise` [B, Z]. Returns (x', mu, logvar)."""
+        """Reconstruct x with z = mu + sigma * noise; return (reconstruction, mu, logvar)."""
         mu, logvar = self.encode(x)
         return self.decode(reparameterise(mu, logvar, noise)), mu, logvar
 
 
 def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL [B] in nats of N(mu, exp(logvar)) [B, Z] from the standard normal."""
+    """Return the KL divergence [B] in nats of N(mu, exp(logvar)) [B, Z] from N(0, 1)."""
     return -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum(dim=1)
 
 
 def vae_loss(
     x: Tensor, reconstruction: Tensor, mu: Tensor, logvar: Tensor, kl_tolerance: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(loss, squared error, KL), each a mean over the batch of a sum over pixels or latents.
+    """Return (loss, squared error, KL): means over the batch of sums over pixels or latents.
 
-    The KL of an image counts only above `kl_tolerance` nats per latent (the released code: 0.5).
+    In the loss, the KL of an image counts only above `kl_tolerance` nats per latent, which keeps
+    latents from collapsing onto the prior (the released code: 0.5).
     """
     squared_error = (x - reconstruction).square().sum(dim=(1, 2, 3))
     kl = kl_divergence(mu, logvar)
@@ -137,12 +138,15 @@ def vae_loss(
 
 
 def to_input(frames: Tensor) -> Tensor:
-    """uint8 [B, 64, 64, 3] to float32 [B, 3, 64, 64] in [0, 1], laid out channels last."""
+    """Convert uint8 [B, 64, 64, 3] to float32 [B, 3, 64, 64] in [0, 1], still channels last."""
     return frames.permute(0, 3, 1, 2).float() / 255
 
 
 def latents_in_use(variance_of_mu: Tensor, threshold: float) -> int:
-    """How many latents carry something: Var(mu) over the data above `threshold` (Burda 2016)."""
+    """Count the latents that carry information: Var(mu) over the data [Z] exceeds `threshold`.
+
+    The measure of active units of Burda, Grosse & Salakhutdinov (2016).
+    """
     return int((variance_of_mu > threshold).sum())
 
 
@@ -154,6 +158,6 @@ def save_vae(path: Path, vae: VAE, weights_dtype: str) -> None:
 
 
 def load_vae(path: Path) -> VAE:
-    """V in float32. Raises UserError if the file does not hold one."""
+    """Load V, as float32. Raises UserError if the file is missing or does not hold one."""
     config, tensors = load_model(path, KIND)
     return restore(VAE(from_file(VAEConfig, config, path)), tensors, path)
