@@ -9,8 +9,8 @@ from gymnasium.envs.box2d.car_dynamics import Car
 from tests.environment.driving import actions, blind, motion
 from worldmodels.environment import make
 from worldmodels.environment.car_racing import DrawnCarRacing
-from worldmodels.environment.physics.contact import touching
 from worldmodels.environment.make import OneByOne
+from worldmodels.environment.physics.contact import touching
 from worldmodels.environment.physics.dynamics import agrees_with_box2d
 from worldmodels.environment.physics.tiles import PART_COUNTS, PARTS
 from worldmodels.environment.picture.track import box2d_shapes

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 import yaml
+
 from stages.train_controller_by_evolution import Params as EvolutionParams
 from stages.train_controller_by_ppo import Params as PPOParams
-
 from stages.train_vae import Params as VAEParams
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import load, read_params, read_yaml
