@@ -38,3 +38,4 @@ def test_an_impossible_name_of_a_round_ends_dvcs_run_with_one_line_of_ours(tmp_p
     assert done.returncode != 0 and "Traceback" not in done.stderr
     (said,) = [line for line in done.stderr.splitlines() if "params.yaml" in line]
     assert said.startswith("sample@a b: params.yaml: a round is called 'a b': rename it")
+    assert "`git restore results && dvc checkout` brings them back" in done.stderr

@@ -1,4 +1,4 @@
-"""The same bits on every processor: which settings the libraries are held to."""
+"""The settings that give the same bits on every processor."""
 
 import subprocess
 import sys
