@@ -15,33 +15,22 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import chdir, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import psutil
 
 from commands import verify
+from commands.damage import damage_all
 from commands.quick import dvc, make_copy
-from worldmodels.agent.agent import Agent
-from worldmodels.memory.mdnrnn import load_mdnrnn
-from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import read_params, read_yaml, refuse_unknown
 from worldmodels.pipeline.provenance import RUNS
 from worldmodels.pipeline.storage import read_csv, write_json
-from worldmodels.records.latents import Latents
-from worldmodels.records.scenes import Scenes
-from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.vision.vae import load_vae
 
 LONG = ("sample", "train_vae", "train_mdnrnn", "train_controller", "evaluate")
 KILLS = 1  # of each long stage in each round, unless --kills says otherwise
 AT_WORK = 0.7  # share of the kills that come after a checkpoint
 ENOUGH = 0.5  # share of the kills asked for that must have hit a running stage
 START_UP = 4.0  # seconds of imports before a stage's own time
-DAMAGES = 40  # bytes changed in each file
 RESULT = Path("results/faults.json")
 
 
@@ -92,9 +81,14 @@ class Killer(threading.Thread):
                 mine = len(words) == 4 and words[1] == "-m" and process.cwd() == str(self.folder)
             except psutil.Error:
                 continue
-            if mine and words[2].removeprefix("stages.") in LONG:
-                found.append((process, f"{words[2].removeprefix('stages.')}@{words[3]}"))
+            if mine and (stage := stage_of(words[2])) in LONG:
+                found.append((process, f"{stage}@{words[3]}"))
         return found
+
+
+def stage_of(module: str) -> str:
+    """The stage that a script runs; C's has a script for each method."""
+    return module.removeprefix("stages.").partition("_by_")[0]
 
 
 def repro_under_fire(
@@ -119,101 +113,6 @@ def repro_under_fire(
     killer.over.set()
     killer.join()
     return sum(killer.kills.values()), resumed
-
-
-def same(one: Any, other: Any) -> bool:
-    """True if two things that were read hold the same numbers."""
-    if isinstance(one, np.ndarray):
-        return one.shape == other.shape and np.array_equal(one, other)
-    if hasattr(one, "state_dict"):
-        return same(
-            {name: tensor.numpy() for name, tensor in one.state_dict().items()},
-            {name: tensor.numpy() for name, tensor in other.state_dict().items()},
-        )
-    if hasattr(one, "__dict__"):
-        return same(vars(one), vars(other))
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    if hasattr(one, "numpy"):
-        return same(one.numpy(), other.numpy())
-    return bool(one == other)
-
-
-def damage(path: Path, read: Callable[[], Any], rng: random.Random) -> dict[str, int]:
-    """Change single bytes of a file and read it: how often that was refused, or harmless.
-
-    Raises AssertionError if it was neither, that is, if something else was read and believed.
-    """
-    whole, truth = path.read_bytes(), read()
-    counts = {"refused": 0, "harmless": 0}
-    for _ in range(DAMAGES):
-        place = rng.randrange(len(whole))
-        changed = bytes([whole[place] ^ (1 << rng.randrange(8))])
-        path.write_bytes(whole[:place] + changed + whole[place + 1 :])
-        try:
-            found = read()
-        except UserError:
-            counts["refused"] += 1
-            continue
-        assert same(truth, found), f"{path}: byte {place} was damaged, and it was believed"
-        counts["harmless"] += 1
-    path.write_bytes(whole)
-    return counts
-
-
-def damage_all(folder: Path, rng: random.Random) -> dict[str, dict[str, int]]:
-    """Damage a file of each kind that a stage reads."""
-    data, models = folder / "data/first", folder / "models/first"
-    scenes = data / "scenes"
-    readers: list[tuple[Path, Callable[[], Any]]] = [
-        (path, lambda: Scenes.load(scenes)) for path in sorted(scenes.glob("*.parquet"))
-    ]
-    readers += [
-        (data / "latents.parquet", lambda: Latents.load(data / "latents.parquet")),
-        (models / "vae.safetensors", lambda: load_vae(models / "vae.safetensors")),
-        (models / "mdnrnn.safetensors", lambda: load_mdnrnn(models / "mdnrnn.safetensors")),
-        (models / "agent.safetensors", lambda: Agent.load(models / "agent.safetensors")),
-    ]
-    checkpoint = Checkpoint(folder / "checkpoint", "checkpoint")
-    checkpoint.folder.mkdir()  # type: ignore[union-attr]
-    checkpoint.save({"numbers": np.arange(1000)})
-
-    def resume() -> Any:
-        state = checkpoint.resume()
-        if state is None:
-            raise UserError("reported as damaged, and not used")
-        return state
-
-    readers.append((folder / "checkpoint/state", resume))
-    return {str(path.relative_to(folder)): damage(path, read, rng) for path, read in readers} | {
-        "params.yaml": damage_params(folder, random.Random(1))
-    }
-
-
-def damage_params(folder: Path, rng: random.Random) -> dict[str, int]:
-    """Change single bytes of params.yaml: refused, harmless, or another value of a declared param.
-
-    Whether a value makes sense is checked by the stages, each for its own.
-    """
-    path, counts = folder / "params.yaml", {"refused": 0, "harmless": 0, "another_value": 0}
-    whole, truth = path.read_bytes(), read_yaml(path)
-    for _ in range(DAMAGES):
-        place = rng.randrange(len(whole))
-        path.write_bytes(
-            whole[:place] + bytes([whole[place] ^ (1 << rng.randrange(8))]) + whole[place + 1 :]
-        )
-        try:
-            with chdir(folder):
-                found = read_params()
-                refuse_unknown(found)
-        except UserError:
-            counts["refused"] += 1
-            continue
-        counts["harmless" if same(truth, found) else "another_value"] += 1
-    path.write_bytes(whole)
-    return counts
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Run every stage of two rounds at tiny sizes, from nothing, in a temporary place."""
+"""Run every stage of two rounds at tiny sizes, from scratch, in a temporary folder."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ CODE = ["stages", "worldmodels", "commands", "tests", ".dvcignore"]
 
 
 def merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
-    """Put the values of `change` into `base`, which must have every one of their keys."""
+    """Overwrite values of `base` by those of `change`, whose keys it must have."""
     for key, value in change.items():
         if key not in base:
             raise KeyError(f"{key!r} is not in params.yaml")
@@ -33,8 +33,8 @@ def merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
 
 
 def make_copy(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
-    """A copy of the code in `folder`, with a DVC of its own without git, the params tiny but for
-    `changes`; of the rounds, those that tests/tiny.yaml makes tiny, and no stage but theirs."""
+    """Copy the code to `folder`, with its own DVC and without git. The params are those of
+    tests/tiny.yaml with `changes`; only its rounds and their stages are kept."""
     for name in CODE:
         source = ROOT / name
         if source.is_dir():
@@ -71,7 +71,7 @@ def dvc(folder: Path, *arguments: str, output: IO | None = None) -> None:
 
 
 def run(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
-    """The whole pipeline in `folder`, its metrics and its page of plots; see `make_copy`."""
+    """Run the whole tiny pipeline in `folder` and show metrics and plots; see `make_copy`."""
     make_copy(folder, changes)
     dvc(folder, "repro")
     dvc(folder, "metrics", "show")

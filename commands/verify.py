@@ -1,8 +1,8 @@
-"""Does this machine repeat itself, and us? The tiny pipeline twice, every md5 compared.
+"""Run the tiny pipeline twice and compare every md5: with each other, and with the record.
 
-The two runs have places and numbers of workers of their own. `results/verify.json` holds what it
-gave where the published models were trained; `--record` writes it anew. `--portable` does the same
-with `machine.portable`: those bits must be ours on any x86-64.
+The two runs differ in folder and number of workers. `results/verify.json` holds the md5 from where
+the published models were trained; `--record` rewrites it. `--portable` does the same with
+`machine.portable`: those bits must be the recorded ones on any x86-64.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from worldmodels.pipeline.provenance import processor, versions
 from worldmodels.pipeline.storage import read_json, write_json
 
 RECORD = Path("results/verify.json")
-EVERYWHERE = "data/first/scenes"  # what must be the same on every processor
+EVERYWHERE = "data/first/scenes"  # must be the same on every processor
 PORTABLE: dict[str, Any] = {
     "machine": {"portable": True},
     "vae": {"precision": "float32"},
@@ -35,7 +35,7 @@ def _outs(folder: Path) -> list[dict[str, Any]]:
 
 
 def outputs(folder: Path) -> dict[str, str]:
-    """The md5 of every output of every stage, as DVC has it."""
+    """The md5 of every output of every stage, from dvc.lock."""
     return {out["path"]: out["md5"] for out in _outs(folder)}
 
 
@@ -45,14 +45,14 @@ def size(folder: Path) -> int:
 
 
 def run(folder: Path, workers: int, changes: Mapping[str, Any] = quick.NONE) -> dict[str, str]:
-    """The tiny pipeline in `folder`, which must be empty, as `make quick`; its outputs' md5."""
+    """Run the tiny pipeline in `folder`, which must be empty; returns its outputs' md5."""
     os.environ["WM_WORKERS"] = str(workers)
     quick.run(folder, changes)
     return outputs(folder)
 
 
 def limit_to_avx2() -> None:
-    """Let the libraries of the next processes use no more than an x86-64 of 2013 has."""
+    """Limit the libraries of later processes to the instructions of an x86-64 of 2013."""
     os.environ |= SETTINGS | {
         "MKL_CBWR": "AVX2",
         "NUMBA_CPU_NAME": "haswell",
@@ -62,12 +62,12 @@ def limit_to_avx2() -> None:
 
 
 def compare(first: dict[str, str], second: dict[str, str]) -> list[str]:
-    """The outputs that are not the same in both."""
+    """The outputs that differ between two runs."""
     return sorted(path for path in first | second if first.get(path) != second.get(path))
 
 
 def records() -> dict[str, Any]:
-    """What has been recorded: the machine and its outputs, of each kind of run."""
+    """The record: machine and outputs, for each kind of run."""
     return read_json(RECORD) if RECORD.exists() else {}
 
 
@@ -79,10 +79,9 @@ def kind(portable: bool) -> str:
 def report(
     first: dict[str, str], second: dict[str, str], how: str, portable: bool = False
 ) -> bool:
-    """Say whether two runs here agree, and whether they agree with the record; False if not.
+    """Print whether two runs here agree, and whether they agree with the record; False if not.
 
-    Other bits than the record's are no fault on another processor, but for what must be the same
-    everywhere.
+    On another processor, only what must be the same everywhere has to agree with the record.
     """
     differing = compare(first, second)
     print(f"{len(first) - len(differing)} of {len(first)} outputs are the same in {how}")
@@ -99,13 +98,13 @@ def report(
 
 
 def machine() -> dict[str, str]:
-    """What the bits may depend on."""
+    """The processor and versions, on which the bits may depend."""
     return {"processor": processor()} | versions()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make verify")
-    parser.add_argument("--record", action="store_true", help=f"write {RECORD} anew")
+    parser.add_argument("--record", action="store_true", help=f"rewrite {RECORD}")
     parser.add_argument(
         "--limit", action="store_true", help="the second run with no more than AVX2"
     )

@@ -1,4 +1,4 @@
-"""The same bits on every processor: which settings the libraries are held to."""
+"""The settings that give the same bits on every processor."""
 
 import subprocess
 import sys
@@ -33,3 +33,9 @@ def test_a_precision_that_processors_do_not_share_is_refused_by_its_key(monkeypa
     make_portable({"vae": {"precision": "float32"}, "encode": {"precision": "float32"}})
     with pytest.raises(UserError, match=r"params.yaml: controller.precision is bfloat16"):
         make_portable({"controller": {"precision": "bfloat16", "population": 4}})
+
+
+def test_another_kind_of_processor_is_refused_by_its_name(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    with pytest.raises(UserError, match=r"machine.portable is true.*not on arm64"):
+        make_portable({"vae": {"precision": "float32"}})

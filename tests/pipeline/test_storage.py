@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and damaged ones are not believed."""
+"""Files are written whole or not at all, and damaged ones are refused."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Checkpoints: for one set of inputs, whole or not used, and the same bytes in the end."""
+"""A checkpoint serves one set of inputs, is whole or not used, and leads to the same bytes."""
 
 import errno
 import multiprocessing
@@ -320,7 +320,7 @@ def test_a_search_stopped_within_and_between_generations_is_one_search(tmp_path,
     assert stopped == expected
 
 
-def test_more_generations_go_on_where_the_search_ended_and_fewer_start_anew(tmp_path):
+def test_more_generations_continue_the_search_and_fewer_start_from_scratch(tmp_path):
     with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
         search_for(checkpoint, 4, "cma-es")
     with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
@@ -332,13 +332,13 @@ def test_more_generations_go_on_where_the_search_ended_and_fewer_start_anew(tmp_
         assert checkpoint.seconds_before == 0
 
 
-@pytest.mark.parametrize("generations, goes_on", [(3, True), (4, True), (6, False)])
-def test_a_schedule_may_change_where_the_search_has_not_come_yet(tmp_path, generations, goes_on):
+@pytest.mark.parametrize("generations, resumes", [(3, True), (4, True), (6, False)])
+def test_a_schedule_may_change_for_generations_not_reached_yet(tmp_path, generations, resumes):
     with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
         search_for(checkpoint, generations, "cma-es")
     with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
         other = search_for(checkpoint, 9, "cma-es", later=4)
-        assert (checkpoint.seconds_before > 0) == goes_on
+        assert (checkpoint.seconds_before > 0) == resumes
     assert other == search_for(Checkpoint(None), 9, "cma-es", later=4)
     assert other != search_for(Checkpoint(None), 9, "cma-es")
 

@@ -45,6 +45,7 @@ def run(root, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_copies_share_what_is_compiled_and_another_version_does_not(run, tmp_path):
     version, hits, path = run("one", tmp_path / "caches")
     assert hits == 0 and path == str(tmp_path / "caches/worldmodels-numba" / version)
@@ -53,6 +54,7 @@ def test_copies_share_what_is_compiled_and_another_version_does_not(run, tmp_pat
     assert changed != version and hits == 0 and elsewhere != path
 
 
+@pytest.mark.slow
 def test_where_the_users_cache_cannot_be_written_the_repository_holds_it(run, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     version, _, path = run("one", tmp_path / "file")
@@ -73,6 +75,7 @@ def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+@pytest.mark.slow
 def test_files_that_were_cut_short_are_compiled_again(run, tmp_path):
     version, _, path = run("one", tmp_path / "caches")
     folder = tmp_path / "caches/worldmodels-numba" / version

@@ -1,4 +1,4 @@
-"""What every stage runs on: params.yaml, files, errors, where a result came from.
+"""The basis of every stage: params.yaml, files, errors, the machine, where a result came from.
 
 May import no other package of worldmodels.
 """

@@ -51,7 +51,7 @@ _ROUND_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-05, as DVC writes it after `-S`, as a number: YAML 1.2, where PyYAML is at 1.1."""
+    """Reads 1e-05, as DVC writes it after `-S`, as a number: YAML 1.2, where PyYAML has 1.1."""
 
 
 _Loader.add_implicit_resolver(
@@ -60,7 +60,7 @@ _Loader.add_implicit_resolver(
 
 
 def load(section: type[SectionType], round_name: str | None) -> SectionType:
-    """The `section` as params.yaml has it; its field `round` is the entry of that round, if any.
+    """The values of `section` in params.yaml; its field `round` is the entry of the round, if any.
 
     Raises UserError, naming the key, for a missing, unknown, mistyped or impossible value.
     """
@@ -95,7 +95,7 @@ def read_params() -> dict[str, Any]:
 
 
 def from_file(section: type[SectionType], values: dict[str, Any], path: Path) -> SectionType:
-    """The config that a model file carries. Raises UserError if it is not what `section` asks."""
+    """The config that a model file carries. Raises UserError if it does not fit `section`."""
     try:
         return section(**values)
     except ValidationError as error:

@@ -1,11 +1,12 @@
-"""Which instructions the libraries may use: the last bits of a sum depend on them.
+"""Limits on the instructions that the libraries use: the last bits of a sum depend on them.
 
-Left to themselves, oneDNN, MKL, torch, OpenBLAS and numpy take the widest vectors there are, and
-each width adds in an order of its own. Held to what all x86-64 since 2013 have, they give the same
-bits on each. They read their settings as they are loaded, before any params are.
+By default oneDNN, MKL, torch, OpenBLAS and numpy use the widest vectors of the processor, and each
+width adds in its own order. Limited to what every x86-64 since 2013 has, they give the same bits
+on each. They read their settings as they are loaded, before any params are read.
 """
 
 import os
+import platform
 import sys
 from typing import Any
 
@@ -21,10 +22,16 @@ SETTINGS = {
 
 
 def make_portable(params: dict[str, Any]) -> None:
-    """Start this process again, with the same arguments, under `SETTINGS` if it is not yet.
+    """Start this process again, with the same arguments, under `SETTINGS` unless it runs so.
 
-    Raises UserError for a bfloat16 in `params`, since few processors compute it, and not alike.
+    Raises UserError on other processors than x86-64, and for a bfloat16 in `params`, since few
+    processors compute it, and not alike.
     """
+    if (kind := platform.machine()) not in ("x86_64", "AMD64"):
+        raise UserError(
+            f"params.yaml: machine.portable is true, but works on x86-64, not on {kind}: make it "
+            "false"
+        )
     for key, value in _precisions(params):
         if value == "bfloat16":
             raise UserError(
@@ -36,7 +43,7 @@ def make_portable(params: dict[str, Any]) -> None:
 
 
 def _precisions(params: Any, path: str = "") -> list[tuple[str, str]]:
-    """The values called `precision` in a tree of params, and their dotted names."""
+    """(dotted name, value) of every `precision` in a tree of params."""
     if not isinstance(params, dict):
         return [(path, params)] if path.endswith("precision") else []
     return [

@@ -1,4 +1,4 @@
-"""Where a result came from and what it cost: a row a stage in a file that is no output of DVC."""
+"""Where a result came from and what it cost: a row per stage, in a file DVC does not track."""
 
 import os
 import platform
@@ -16,9 +16,9 @@ PACKAGES = ("torch", "numpy", "numba", "gymnasium", "box2d", "cma")
 
 
 def note_run(path: Path, stage: str, round_name: str, seconds: float) -> None:
-    """Write down what a stage took and what it was computed with; time does not repeat.
+    """Write down how long a stage ran, and on what machine and versions.
 
-    Core-hours are those of all the cores it may use, busy or not.
+    Core-hours are those of all cores it may use, busy or not.
     """
     cores = available_cores()
     run = {
@@ -36,7 +36,7 @@ def note_run(path: Path, stage: str, round_name: str, seconds: float) -> None:
         rows = read_csv(path) if path.exists() else []
         rows = [row for row in rows if (row["stage"], row["round"]) != (stage, round_name)]
         write_csv(path, [*rows, run])
-    except (UserError, KeyError, ValueError) as error:  # never fail a stage that is done over this
+    except (UserError, KeyError, ValueError) as error:  # not worth failing a finished stage
         print(f"{path}: the run of {stage} could not be noted: {error}", file=sys.stderr)
 
 
@@ -46,7 +46,7 @@ def versions() -> dict[str, str]:
 
 
 def processor() -> str:
-    """The processor's name as Linux gives it, or the architecture."""
+    """The processor's name as Linux gives it; elsewhere the architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -56,7 +56,7 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit checked out, a "+" after it if code or params differ from it, or "unknown"."""
+    """The current commit, followed by "+" if code or params differ from it, or "unknown"."""
     try:
         head = git("rev-parse", "--short=12", "HEAD")
         changed = git("status", "--porcelain", "--", "*.py", "params.yaml", "dvc.yaml")
@@ -66,6 +66,6 @@ def commit() -> str:
 
 
 def git(*arguments: str) -> str:
-    """What git says. Raises OSError or CalledProcessError."""
+    """The output of a git command. Raises OSError or CalledProcessError."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""What every stage does around its work: arguments, params, threads, errors, time taken."""
+"""The frame around the work of every stage: arguments, params, threads, errors, provenance."""
 
 import argparse
 import os
@@ -32,7 +32,7 @@ class Machine(Device):
 
 
 def run(name: str, section: type[SectionType], main: Callable[[str, SectionType], None]) -> None:
-    """Run a stage on the round named on the command line; errors of the user end with code 1."""
+    """Run a stage on the round named on the command line; a UserError ends it with code 1."""
     round_name = parse_round(name)
     with user_errors(f"{name}@{round_name}"):
         started = time.monotonic()
@@ -43,7 +43,7 @@ def run(name: str, section: type[SectionType], main: Callable[[str, SectionType]
 def run_without_round(
     name: str, section: type[SectionType], main: Callable[[SectionType], None]
 ) -> None:
-    """Run a stage that belongs to no round; errors of the user end with code 1."""
+    """Run a stage that belongs to no round; a UserError ends it with code 1."""
     argparse.ArgumentParser(prog=f"python -m stages.{name}").parse_args()
     with user_errors(name):
         main(load(section, None))
@@ -57,7 +57,7 @@ def parse_round(name: str) -> str:
 
 
 def load_params(section: type[SectionType], round_name: str) -> SectionType:
-    """The params of a stage; under `machine.portable` the process starts itself again first."""
+    """The params of a stage; under `machine.portable` the process first starts itself again."""
     params = load(section, round_name)
     machine = getattr(params, "machine", None)
     if isinstance(machine, Device) and machine.portable:
@@ -82,16 +82,19 @@ def user_errors(title: str) -> Iterator[None]:
 
 
 def prepare(device: str, threads: int = 1) -> torch.device:
-    """Fix what the bits of a result depend on. Raises UserError if the device is not there."""
+    """Set threads and determinism, on which the bits of a result depend; returns the device.
+
+    Raises UserError if there is no such device.
+    """
     torch.set_num_threads(threads)
-    threadpool_limits(threads)  # those of numpy and what is built on it
+    threadpool_limits(threads)  # of numpy and what is built on it
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"params.yaml: machine.device is {device!r}: not usable here: {reason}"
+            f"params.yaml: machine.device is {device!r}, not usable here: {reason}"
         ) from None
     return torch.device(device)
 

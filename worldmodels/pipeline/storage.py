@@ -1,7 +1,7 @@
-"""Write and read files so that none is half there and none is believed when damaged.
+"""Files that are written whole or not at all, and refused when damaged.
 
-Files appear under their name only when whole. Model files are safetensors: loading one runs no
-code; its one metadata entry is a JSON of the config and a digest of all that the file holds.
+Model files are safetensors: loading one runs no code. Their one metadata entry is a JSON of the
+config and a digest of all that the file holds.
 """
 
 import csv
@@ -26,7 +26,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all. Raises UserError if it cannot be written."""
+    """Write a file, whole or not at all. Raises UserError if it cannot be written."""
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def digest(arrays: Iterable[tuple[str, np.ndarray]], extra: str = "") -> str:
-    """SHA-256 over names, types, shapes and bytes of arrays, and a string beside them."""
+    """SHA-256 over names, types, shapes and bytes of arrays, and over a string."""
     total = hashlib.sha256(extra.encode())
     for name, array in arrays:
         total.update(f"{name} {array.dtype} {array.shape}".encode())
@@ -88,7 +88,7 @@ def digest(arrays: Iterable[tuple[str, np.ndarray]], extra: str = "") -> str:
 
 
 def save_model(path: Path, kind: str, config: Mapping[str, Any], tensors: Mapping) -> None:
-    """Save `tensors` by name with the config they were built with. `kind` names the model."""
+    """Save `tensors` by name, with the config they were built with. `kind` names the model."""
     tensors = {name: tensors[name].detach().contiguous() for name in sorted(tensors)}
     described = json.dumps({"kind": kind, "config": config}, sort_keys=True)
     info = {"kind": kind, "config": config, "sha256": _digest_of(tensors, described)}
@@ -116,7 +116,7 @@ def load_model(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch.T
 
 
 def restore(model: ModelType, tensors: Mapping[str, torch.Tensor], path: Path) -> ModelType:
-    """Put tensors into a model, in float32, ready to use. Raises UserError if shapes differ."""
+    """Load tensors into a model, in float32, for inference. Raises UserError if shapes differ."""
     try:
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except RuntimeError as error:

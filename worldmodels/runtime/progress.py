@@ -1,4 +1,4 @@
-"""How far long work is: a bar with speed and time left on a terminal, plain lines in a log."""
+"""Progress of long work: a bar with speed and remaining time on a terminal, lines in a log."""
 
 import sys
 import time
@@ -6,17 +6,22 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-SECONDS_A_LINE = 20.0
+SECONDS_PER_LINE = 20.0
 
 
 class Progress:
-    """Counts `total` units of work; used as a context manager."""
+    """Counts `total` units of work; a context manager.
+
+    The total is an upper limit: what overshoots it, such as a padded batch, is not shown, and work
+    that finishes early, such as an episode, ends at what it did.
+    """
 
     def __init__(self, title: str, total: int, unit: str, before: int = 0):
-        """`before`: how many an earlier process has done."""
+        """`before`: units done by an earlier process."""
         self.title, self.total, self.unit = title, total, unit
+        before = min(before, total)
         self.done, self.before, self.started = before, before, time.monotonic()
-        self.line_due = self.started + SECONDS_A_LINE
+        self.line_due = self.started + SECONDS_PER_LINE
         self.note = ""
         on_terminal = sys.stderr.isatty()
         self.bar = (
@@ -36,14 +41,15 @@ class Progress:
         return self
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Count `count` more units; `note` says how the work is going."""
+        """Count `count` more units; `note` describes the state of the work."""
+        count = min(count, self.total - self.done)
         self.done += count
         self.note = note or self.note
         if self.bar is not None:
             self.bar.set_postfix_str(self.note, refresh=False)
             self.bar.update(count)
         elif time.monotonic() >= self.line_due:
-            self.line_due = time.monotonic() + SECONDS_A_LINE
+            self.line_due = time.monotonic() + SECONDS_PER_LINE
             self._line()
 
     def seconds(self) -> float:
@@ -52,14 +58,13 @@ class Progress:
 
     def _line(self) -> None:
         seconds = self.seconds()
-        speed = (self.done - self.before) / seconds
-        left = (self.total - self.done) / speed if speed else float("inf")
-        print(
-            f"{self.title}: {self.done}/{self.total} {self.unit}, {speed:.3g} {self.unit}/s, "
-            f"{seconds:.0f} s gone, {left:.0f} s left {self.note}".rstrip(),
-            file=sys.stderr,
-            flush=True,
-        )
+        parts = [f"{self.title}: {self.done}/{self.total} {self.unit}"]
+        if speed := (self.done - self.before) / seconds:
+            parts.append(f"{speed:.3g} {self.unit}/s")
+        parts.append(f"{seconds:.0f} s elapsed")
+        if speed and self.done < self.total:
+            parts.append(f"{(self.total - self.done) / speed:.0f} s remaining")
+        print(f"{', '.join(parts)} {self.note}".rstrip(), file=sys.stderr, flush=True)
 
     def __exit__(
         self,
@@ -67,7 +72,11 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is None:  # the work is done, however much there was of it
+            self.total = self.done
         if self.bar is not None:
+            self.bar.total = self.total
+            self.bar.refresh()
             self.bar.close()
         else:
             self._line()

@@ -1,7 +1,7 @@
-"""Random generators and track seeds, all following from one number.
+"""Random generators and track seeds, all derived from one seed.
 
-Test and validation tracks are counted from numbers of their own; every other track comes from
-2^30 on, so that no training ever meets a track that a score is computed on.
+Test and validation tracks have seeds of their own ranges; every other track is drawn from 2^30 on,
+so that no training meets a track on which a score is computed.
 """
 
 from zlib import crc32
@@ -14,24 +14,24 @@ TEST_TRACKS = VALIDATION - TEST
 
 
 def sequence(seed: int, *purpose: str | int) -> np.random.SeedSequence:
-    """A seed sequence of its own for every purpose, the same on every machine."""
+    """The seed sequence for a purpose: independent of others, the same on every machine."""
     words = [crc32(word.encode()) if isinstance(word, str) else word for word in purpose]
     return np.random.SeedSequence([seed, *words])
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """A numpy generator of its own for every purpose."""
+    """The numpy generator for a purpose."""
     return np.random.Generator(np.random.PCG64(sequence(seed, *purpose)))
 
 
 def torch_generator(seed: int, *purpose: str | int) -> torch.Generator:
-    """A torch generator (on the CPU) of its own for every purpose."""
+    """The torch generator, on the CPU, for a purpose."""
     state = sequence(seed, *purpose).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
 def tracks_for_test(count: int, first: int = 0) -> list[int]:
-    """`count` test tracks from the `first` on: looked at once, at the end."""
+    """`count` test tracks from the `first` on, to be driven once, at the end."""
     return list(range(TEST + first, TEST + first + count))
 
 
@@ -41,6 +41,6 @@ def tracks_for_validation(count: int) -> list[int]:
 
 
 def tracks_for_training(count: int, seed: int, purpose: tuple[str | int, ...]) -> list[int]:
-    """`count` tracks in [2^30, 2^31), other ones for every purpose."""
+    """`count` tracks in [2^30, 2^31), drawn for this purpose."""
     draws = generator(seed, "tracks", *purpose).integers(TRAINING, 2 * TRAINING, count)
     return [int(draw) for draw in draws]
