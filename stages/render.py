@@ -1,4 +1,4 @@
-"""Film two test episodes: what the car sees, what V makes of it, what M expects, what C does.
+"""Film two test episodes: the observation, V's reconstruction, M's prediction, C's actions.
 
 models/ROUND, results/ROUND/evaluate -> results/ROUND/render: episode.mp4 and still.png of the
 track with the median return with our picture, lap.gif of that with the highest in Gymnasium's own.
@@ -44,7 +44,7 @@ class Params(Part):
 
 
 class Onlooker:
-    """Follows an episode with the whole of V and M, for show."""
+    """Follows an episode with the whole of V and M, to show what they make of it."""
 
     def __init__(self, vae: VAE, memory: MDNRNN):
         self.vae, self.memory = vae, memory

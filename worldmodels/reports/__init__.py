@@ -1,4 +1,4 @@
-"""What people look at: result files, statistics, figures, videos, the paper's numbers.
+"""Reports for people: result files, statistics, figures, videos, the paper's numbers.
 
 May import `agent` and what that may; no training stage imports it.
 """
