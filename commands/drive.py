@@ -4,39 +4,63 @@ Prints the score and writes a video, or shows a window.
 """
 
 import argparse
+import signal
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pygame
-import torch
-from gymnasium.envs.box2d.car_racing import FPS, VIDEO_H, VIDEO_W
-
-from worldmodels.agent.agent import Agent
-from worldmodels.environment.car_racing import make_official
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import PARAMS, read_yaml
-from worldmodels.reports.film import Film
-from worldmodels.reports.play import play
-from worldmodels.reports.results import read_metrics
+
+if TYPE_CHECKING:
+    from worldmodels.agent.agent import Agent
+    from worldmodels.reports.film import Film
+
+# The other imports are inside the functions: they take seconds, in which Ctrl-C shall end the
+# command with one line, too.
 
 
 def best_agent() -> Path:
-    """The agent of the round that did best on the validation tracks, of those that have run."""
+    """The agent of the round with the highest mean on validation tracks, of those trained."""
+    from worldmodels.pipeline.params import PARAMS, read_yaml
+    from worldmodels.reports.results import read_metrics
+
     path = "results/{}/train_controller/metrics.json"
-    rounds = {name: Path(path.format(name)) for name in read_yaml(PARAMS)["rounds"]}
-    there = {name: path for name, path in rounds.items() if path.exists()} or rounds
-    scores = {
+    every = {name: Path(path.format(name)) for name in read_yaml(PARAMS)["rounds"]}
+    trained = {name: path for name, path in every.items() if path.exists()} or every
+    means = {
         name: read_metrics(path, "validation_mean")["validation_mean"]
-        for name, path in there.items()
+        for name, path in trained.items()
     }
-    return Path("models") / max(scores, key=scores.__getitem__) / "agent.safetensors"
+    return Path("models") / max(means, key=means.__getitem__) / "agent.safetensors"
 
 
-def drive(agent: Agent, seed: int, film: Film | None) -> tuple[float, int]:
-    """Drive the track `seed` to its end: (return, steps). `film` None: show a window instead."""
+def require_display() -> None:
+    """Raise UserError where no window can be shown."""
+    import pygame
+
+    try:
+        pygame.display.set_mode((1, 1))
+        driver = pygame.display.get_driver()
+    except pygame.error as error:
+        driver = str(error)
+        shown = False
+    else:
+        shown = driver not in ("offscreen", "dummy")  # SDL's last resorts, that show nothing
+    pygame.display.quit()
+    if not shown:
+        raise UserError(f"no window can be shown here ({driver}): run without --watch for a video")
+
+
+def drive(agent: "Agent", track: int, film: "Film | None") -> tuple[float, int]:
+    """Drive `track` to its end: (return, steps). `film` None: show a window instead."""
+    import numpy as np
+    import torch
+
+    from worldmodels.environment.car_racing import make_official
+    from worldmodels.pipeline.params import PARAMS, read_yaml
+    from worldmodels.reports.play import play
+
     env = make_official(render_mode="rgb_array" if film else "human")
     torch.set_num_threads(1)
 
@@ -46,37 +70,48 @@ def drive(agent: Agent, seed: int, film: Film | None) -> tuple[float, int]:
 
     params = read_yaml(PARAMS)
     horizon = params["evaluate"]["horizon"]
-    outcome = play(agent, env, seed, params["seed"], "cpu", horizon, look)
+    score, steps = play(agent, env, track, params["seed"], "cpu", horizon, look)
     env.close()
-    return outcome
+    return score, steps
+
+
+def parse_track(text: str) -> int:
+    """The track's number. Raises UserError for anything but a whole number, 0 or more."""
+    if not text.isdecimal():
+        raise UserError(f"--seed {text!r}: the seed of a track is a whole number, 0 or more")
+    return int(text)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=1, help="of the track, 0 or more")
-    parser.add_argument(
-        "--agent",
-        type=Path,
-        help="an agent file; default: the best on validation",
-    )
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m commands.drive")
+    parser.add_argument("--seed", default="1", help="of the track, 0 or more")
+    parser.add_argument("--agent", type=Path, help="an agent file; default: best on validation")
     parser.add_argument("--watch", action="store_true", help="show a window, write no video")
     options = parser.parse_args()
-    if options.seed < 0:
-        parser.error(f"--seed {options.seed}: a track's seed is 0 or more")
-    try:
-        path = options.agent or best_agent()
-        agent = Agent.load(path)
-        video = Path("drives") / f"track-{options.seed}.mp4"
-        with nullcontext() if options.watch else Film(video, FPS, (VIDEO_W, VIDEO_H)) as film:
-            score, steps = drive(agent, options.seed, film)
-    except UserError as error:
-        sys.exit(str(error))
-    except pygame.error as error:
-        sys.exit(f"no window could be opened ({error}): run without --watch for a video")
-    print(f"{path} on track {options.seed}: score {score:.1f} in {steps} steps")
+    track = parse_track(options.seed)
+    if options.watch:
+        require_display()
+
+    from gymnasium.envs.box2d.car_racing import FPS, VIDEO_H, VIDEO_W
+
+    from worldmodels.agent.agent import Agent
+    from worldmodels.reports.film import Film
+
+    path = options.agent or best_agent()
+    agent = Agent.load(path)
+    video = Path("drives") / f"track-{track}.mp4"
+    with nullcontext() if options.watch else Film(video, FPS, (VIDEO_W, VIDEO_H)) as film:
+        score, steps = drive(agent, track, film)
+    print(f"{path} on track {track}: score {score:.1f} in {steps} steps")
     if not options.watch:
         print(f"video: {video}")
 
 
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("drive: terminated"))
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"drive: {error}")
+    except KeyboardInterrupt:
+        sys.exit("drive: interrupted")

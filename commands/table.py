@@ -1,4 +1,4 @@
-"""Print the results of every round beside the paper's, as a table in Markdown."""
+"""Print the results of every round, compared with the paper's, as a table in Markdown."""
 
 import sys
 from pathlib import Path
@@ -23,7 +23,8 @@ TRAINING = ("sample", "train_vae", "encode", "train_mdnrnn", "train_controller")
 
 
 def row(up_to: list[str], metrics: dict[str, float], runs: list[dict[str, str]]) -> str:
-    """The last of the rounds `up_to`: test score, and minutes of training from the first on."""
+    """The row of the last of the rounds `up_to`: its score on test tracks, and the minutes that
+    the training of all of them took."""
     stages = [r for r in runs if r["round"] in up_to and r["stage"] in TRAINING]
     minutes = sum(float(run["seconds"]) for run in stages) / 60
     hardware = ", ".join(sorted({f"{run['processor']}, {run['cores']} cores" for run in stages}))
@@ -35,7 +36,7 @@ def row(up_to: list[str], metrics: dict[str, float], runs: list[dict[str, str]])
 
 
 def table(results: Path, runs: list[dict[str, str]]) -> str:
-    """The table of all rounds that have been evaluated."""
+    """The table of all rounds that have been evaluated, and of the paper."""
     rounds = list(read_yaml(PARAMS)["rounds"])
     paths = {name: results / name / "evaluate" / "metrics.json" for name in rounds}
     rows = [

@@ -1,4 +1,4 @@
-"""Film two test episodes: what the car sees, what V makes of it, what M expects, what C does.
+"""Film two test episodes: the observation, V's reconstruction, M's prediction, C's actions.
 
 models/ROUND, results/ROUND/evaluate -> results/ROUND/render: episode.mp4 and still.png of the
 track with the median return with our picture, lap.gif of that with the highest in Gymnasium's own.
@@ -44,7 +44,7 @@ class Params(Part):
 
 
 class Onlooker:
-    """Follows an episode with the whole of V and M, for show."""
+    """Follows an episode with the whole of V and M, to show what they make of it."""
 
     def __init__(self, vae: VAE, memory: MDNRNN):
         self.vae, self.memory = vae, memory
@@ -53,21 +53,21 @@ class Onlooker:
 
     @torch.inference_mode()
     def look(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """mu [Z], V's reconstruction and what M had expected here, uint8 [64, 64, 3]."""
+        """mu [Z], V's reconstruction and M's prediction of this frame, both uint8 [64, 64, 3]."""
         self.mu, _ = self.vae.encode(to_input(torch.from_numpy(observation[None])))
         decoded = torch.cat([self.vae.decode(self.mu), self.expected])
         return self.mu[0].numpy(), *to_pictures(decoded)
 
     @torch.inference_mode()
     def act(self, action: np.ndarray) -> None:
-        """Let M take in what was seen last and what is done now, and expect the next frame."""
+        """Let M advance by the last observation and `action`, and predict the next frame."""
         done = torch.from_numpy(action).float()[None, None]
         prediction, self.state = self.memory(self.mu[None], done, self.state)
         self.expected = self.vae.decode(expected_next(prediction)[0])
 
 
 def film(agent: Agent, onlooker: Onlooker, track: int, params: Params, results: Path) -> None:
-    """Film one track, a shot of every `every`-th step, and keep one shot as a still picture."""
+    """Film one track with our picture, a frame for every `every`-th step; keep one as a still."""
     config, env = params.render, DrawnCarRacing(render_mode="rgb_array")
     rate, horizon, stills = FPS / config.every, params.evaluate.horizon, []
     with (
@@ -108,7 +108,7 @@ def film_lap(agent: Agent, track: int, params: Params, path: Path) -> None:
 
 
 def by_return(path: Path) -> list[int]:
-    """The tracks of a table of returns, the worst first."""
+    """The tracks of a table of returns, the lowest return first."""
     scored = read_columns(path, "track", "return")
     return scored["track"][np.argsort(scored["return"], kind="stable")].astype(int).tolist()
 

@@ -121,7 +121,7 @@ def test_the_record_holds_just_the_frames_asked_for(pipeline):
     assert metrics(pipeline, "sample")["frames"] == 1200
 
 
-def test_pictures_and_a_video_are_there(pipeline):
+def test_figures_a_video_and_a_gif_are_written(pipeline):
     second = pipeline / "results/second"
     pictures = [*second.glob("figures/*.png"), *second.glob("train_vae/*.png")]
     assert len(pictures) == 8 and all(p.read_bytes()[:4] == b"\x89PNG" for p in pictures)
@@ -148,12 +148,12 @@ def test_an_official_track_driven_alone_gives_the_return_of_the_table(pipeline):
     assert [step for *_, step in seen] == list(range(60)) and seen[0][2] == 0
 
 
-def test_results_table_shows_every_round_beside_the_paper(pipeline):
+def test_results_table_shows_every_round_and_the_paper(pipeline):
     shown = say(pipeline, sys.executable, "-m", "commands.table").stdout
     assert "ours, round first" in shown and "ours, round second" in shown and "906" in shown
 
 
-def test_the_agent_drives_a_track_of_ones_choice(pipeline):
+def test_the_best_agent_drives_any_track(pipeline):
     done = say(pipeline, sys.executable, "-m", "commands.drive", "--seed", "5")
     assert "on track 5: score" in done.stdout and "in 60 steps" in done.stdout, done.stderr
     assert (pipeline / "drives/track-5.mp4").stat().st_size > 1000

@@ -42,6 +42,8 @@ def draw_in_another_process(root, path, clean_env, **settings):
         env=clean_env | {"PYTHONPATH": str(root)} | settings,
         check=True,
         timeout=120,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     return path.read_bytes()
 
@@ -68,6 +70,14 @@ def test_a_figure_can_be_drawn_without_a_home(root, tmp_path, clean_env):
     del clean_env["MPLCONFIGDIR"]
     path = tmp_path / "figure.png"
     assert draw_in_another_process(root, path, clean_env)[:4] == b"\x89PNG"
+
+
+def test_settings_that_cannot_be_read_are_named(root, tmp_path, clean_env):
+    (tmp_path / "matplotlibrc").write_bytes(b"font.family: \xe9\n")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        draw_in_another_process(root, tmp_path / "a.png", clean_env)
+    last = caught.value.stderr.splitlines()[-1]
+    assert "UserError: a matplotlibrc or style file is not UTF-8" in last
 
 
 def test_drawing_changes_no_settings(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Numbers read back from results/."""
+"""Numbers are read back from results/, and damaged files are refused."""
 
 import numpy as np
 import pytest
@@ -17,8 +17,8 @@ def test_damaged_columns_are_refused_by_name(tmp_path, content):
         read_columns(path, "track", "return")
 
 
-def test_an_empty_cell_is_no_number(tmp_path):
-    (tmp_path / "curve.csv").write_text("generation,validation\n0,\n1,5\n")
+def test_an_empty_cell_is_read_as_nan(tmp_path):
+    (tmp_path / "curve.csv").write_text("iteration,validation\n0,\n1,5\n")
     columns = read_columns(tmp_path / "curve.csv", "validation")
     assert np.isnan(columns["validation"][0]) and columns["validation"][1] == 5
 
@@ -30,6 +30,6 @@ def test_damaged_metrics_are_refused_by_name(tmp_path, content):
         read_metrics(tmp_path / "metrics.json", "mean", "std")
 
 
-def test_metrics_are_read_by_name(tmp_path):
+def test_metrics_are_read_by_their_names(tmp_path):
     (tmp_path / "metrics.json").write_text('{"mean": 1, "std": 2.5, "more": "text"}')
     assert read_metrics(tmp_path / "metrics.json", "std", "mean") == {"std": 2.5, "mean": 1.0}

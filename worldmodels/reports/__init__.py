@@ -1,4 +1,4 @@
-"""What people look at: pictures, figures, videos, statistics, result files, the paper's numbers.
+"""Reports for people: pictures, figures, videos, statistics, result files, the paper's numbers.
 
 May import `driving` and what that may.
 """

@@ -1,4 +1,4 @@
-"""Videos of an agent at work: panel beside panel, or a small GIF."""
+"""Videos of an agent that drives: panels side by side, or a small GIF."""
 
 import io
 import os
@@ -18,7 +18,7 @@ BLUE, GREY, INK = (60, 110, 200), (225, 225, 225), (20, 20, 20)
 
 class Shot(NamedTuple):
     """One moment: `seen` uint8 [96, 96, 3]; `observation`, `reconstruction`, `expected` uint8
-    [64, 64, 3]; `mu` [Z]; `action` [3]; the score so far; the step."""
+    [64, 64, 3]; `mu` [Z]; `action` [3]; the return so far; the number of the step."""
 
     seen: np.ndarray
     observation: np.ndarray
@@ -31,10 +31,14 @@ class Shot(NamedTuple):
 
 
 class Film:
-    """An H.264 file of `size` (width, height) that appears when it is whole: a context manager."""
+    """An H.264 file of `size` (width, height) that appears when it is whole: a context manager.
+
+    Raises UserError if there is no ffmpeg that works, or the file cannot be written.
+    """
 
     def __init__(self, path: Path, frames_per_second: float, size: tuple[int, int]):
         self.path, self.part = path, path.with_name(f".part.{path.name}")
+        self.frames = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -49,8 +53,10 @@ class Film:
             ffmpeg_log_level="error",
             output_params=["-crf", "26", "-threads", "1", "-fflags", "+bitexact"],
         )
-        self.writer.send(None)
-        self.frames = 0
+        try:
+            self.writer.send(None)  # starts ffmpeg
+        except (RuntimeError, OSError) as error:  # none is found, or it cannot be run
+            raise self._failure(error) from None
 
     def __enter__(self) -> "Film":
         return self
@@ -60,18 +66,27 @@ class Film:
         try:
             self.writer.send(np.ascontiguousarray(picture))
         except OSError as error:
-            raise UserError(f"{self.path}: the video could not be written: {error}") from error
+            raise self._failure(error) from None
         self.frames += 1
 
     def __exit__(self, kind, error, trace) -> None:
-        self.writer.close()
         try:
-            if kind is None and count_frames(self.part) == self.frames:
+            self.writer.close()
+            if kind is None and count_frames(self.part) != self.frames:
+                raise self._failure("it is not whole")
+            if kind is None:
                 os.replace(self.part, self.path)
-            elif kind is None:
-                raise UserError(f"{self.path}: the video could not be written: is the disk full?")
+        except OSError as problem:
+            raise self._failure(problem) from None
         finally:
             self.part.unlink(missing_ok=True)
+
+    def _failure(self, reason: object) -> UserError:
+        first_line = str(reason).splitlines()[0]
+        return UserError(
+            f"{self.path}: the video could not be written ({first_line}): is the disk full, or "
+            "ffmpeg missing or broken? IMAGEIO_FFMPEG_EXE may name another one"
+        )
 
 
 def write_gif(path: Path, pictures: list[np.ndarray], width: int, milliseconds: int) -> None:
@@ -91,7 +106,7 @@ def write_gif(path: Path, pictures: list[np.ndarray], width: int, milliseconds: 
 
 
 def count_frames(path: Path) -> int:
-    """How many frames a video has; 0 if it is none."""
+    """The number of frames of a video; 0 for a file that is not one."""
     try:
         return imageio_ffmpeg.count_frames_and_secs(str(path))[0]
     except (RuntimeError, OSError):

@@ -16,12 +16,12 @@ def play(
     track: int,
     seed: int,
     device: str,
-    steps: int,
+    horizon: int,
     look: Callable[[np.ndarray, np.ndarray, float, int], None],
 ) -> tuple[float, int]:
-    """Drive `track` to its end, or `steps`; returns the return and the steps it took.
+    """Drive `track` to its end, or for `horizon` steps; returns the return and the steps driven.
 
-    `env` gives observations uint8 [64, 64, 3]. Before every step `look` is given what is seen,
+    `env` gives observations uint8 [64, 64, 3]. Before every step `look` is given the observation,
     the action [3], the return so far and the number of the step.
     """
     driver = AgentDriver(agent, 1, seed, device)
@@ -29,7 +29,7 @@ def play(
     slot = np.array([0])
     driver.start(0, 0, track)
     score, step, over = 0.0, 0, False
-    while step < steps and not over:
+    while step < horizon and not over:
         action = driver.act(slot, observation[None])[0]
         driver.remember(slot, action[None])
         refuse_nonfinite(action, Drive(0, track), step)

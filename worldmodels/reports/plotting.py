@@ -40,7 +40,7 @@ def _import_matplotlib() -> ModuleType:
         import matplotlib.style  # reads style files, as the rest reads matplotlibrc
     except UnicodeDecodeError as error:
         raise UserError(
-            f"matplotlibrc or a style file is not UTF-8 ({error}); correct it"
+            f"a matplotlibrc or style file is not UTF-8 ({error}); save it as UTF-8"
         ) from None
     finally:
         if backend is not None:

@@ -1,4 +1,4 @@
-"""The numbers that stages leave in results/: columns of a CSV file, values of a JSON file."""
+"""Read the numbers that stages write to results/: columns of a CSV file, values of a JSON file."""
 
 from pathlib import Path
 
@@ -11,21 +11,21 @@ from worldmodels.pipeline.storage import read_csv, read_json
 def read_columns(path: Path, *names: str) -> dict[str, np.ndarray]:
     """The columns `names` as numbers, NaN where a cell is empty.
 
-    Raises UserError for a damaged file: one that lacks a column, or has a cell that is no number.
+    Raises UserError for a damaged file: one without a column, or with a cell that is not a number.
     """
     try:
         rows = read_csv(path)
         if not rows:
             raise ValueError("no rows")
         return {name: np.array([_number(row[name]) for row in rows]) for name in names}
-    except (ValueError, KeyError, TypeError) as error:  # ValueError: bytes that are no text, too
+    except (ValueError, KeyError, TypeError) as error:  # ValueError: also bytes that are not text
         raise _damaged(path, error) from None
 
 
 def read_metrics(path: Path, *names: str) -> dict[str, float]:
     """The values `names` of a file of metrics.
 
-    Raises UserError for a damaged file: one that lacks a value, or has one that is no number.
+    Raises UserError for a damaged file: one without a value, or with one that is not a number.
     """
     metrics = read_json(path)
     try:
