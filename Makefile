@@ -13,7 +13,7 @@ all: .venv/ready  ## pull the trained models, bring the pipeline up to date, sho
 
 test: .venv/ready  ## lint, types, tests
 	$(WITH) ruff check . && $(WITH) ruff format --check . && $(WITH) mypy
-	$(WITH) python -m pytest -q -n 2 --dist loadfile tests
+	$(WITH) python -m pytest -q -n 2 --dist worksteal tests
 
 test-remotes: .venv/remotes  ## push to and pull from S3, SFTP, WebDAV and HTTP on loopback
 	$(WITH) python -m pytest -q tests/remotes
