@@ -53,6 +53,7 @@ def scores(agent, jobs, slots=64, horizon=60, patience=0):
 JOBS = [(candidate, track) for candidate in range(5) for track in range(8)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("latent", ["mu", "sample"])
 def test_every_action_is_the_same_wherever_it_is_driven(precision, latent):
@@ -65,6 +66,7 @@ def test_every_action_is_the_same_wherever_it_is_driven(precision, latent):
     assert traces(agent, JOBS[:34], slots=34) == together[:34]
 
 
+@pytest.mark.slow
 def test_a_score_is_the_same_whatever_the_number_of_workers(monkeypatch):
     agent = make_agent()
     expected = scores(agent, JOBS)
@@ -109,6 +111,7 @@ def test_the_batched_agent_is_the_plain_one():
         observation = env.step(action)[0]
 
 
+@pytest.mark.slow
 def test_a_hopeless_episode_costs_what_its_missing_frames_would():
     agent = make_agent(candidates=1, inputs="z").with_candidates(np.zeros((1, 27)))
     agent.parameters[0, 24:] = [9, -9, 9]  # full lock, brake: no tile after the first ones

@@ -78,6 +78,7 @@ def follow(env, speed: float) -> np.ndarray:
     return np.array([np.clip(2 * right, -1, 1), 0.0 if fast else 0.6, 0.2 * fast], np.float32)
 
 
+@pytest.mark.slow
 def test_a_fleet_drives_whole_episodes_as_gymnasiums_environment():
     kinds = ["follow", "spin", "stop", "follow"] * 5  # 20 cars: more than a block
     fleet = Fleet(len(kinds))
@@ -129,6 +130,7 @@ def test_a_fleets_pictures_and_poses_are_those_of_its_environments_one_by_one():
         np.testing.assert_array_equal(fleet.touched_at(slot), envs.touched_at(slot))
 
 
+@pytest.mark.slow
 def test_tiles_and_parts_of_the_car_touch_when_box2d_says_so():
     rng, touched = np.random.default_rng(1), 0
     for _ in range(2000):
@@ -185,6 +187,7 @@ def test_resets_without_a_seed_go_on_as_gymnasiums():
         assert list(ours.track) == theirs.track
 
 
+@pytest.mark.slow
 def test_picture_is_close_to_gymnasiums_driving_and_spinning_on_twenty_tracks():
     ours, theirs = DrawnCarRacing(), make_official()
     errors, off = [], []

@@ -29,6 +29,7 @@ def test_each_track_is_driven_by_a_random_agent_of_its_own_to_the_end():
     assert abs(float(first.actions[:, 1].mean()) - 0.5) < 0.5  # tanh of little: half throttle
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.4])
 def test_random_agents_drive_what_the_explorer_does_not(monkeypatch, root, share):
     monkeypatch.chdir(root)

@@ -84,11 +84,12 @@ def rollout_of(learner, wanted, noise, rng):
     return Rollout(features, raw, features, reward, end, counts, np.zeros(0))
 
 
+@pytest.mark.slow
 def test_the_actor_learns_what_pays():
     rng = np.random.default_rng(1)
     wanted = rng.normal(size=(3, 4))
     learner = Learner(4, 0, 4, LearningConfig(**LEARNING), 1)
-    for _ in range(150):
+    for _ in range(60):
         learner.update([rollout_of(learner, lambda f: f @ wanted.T, 0.3, rng)], 0.3, 1.0, 0.0)
     assert np.abs(learner.actor.point()[:12].reshape(3, 4) - wanted).max() < 0.15
     assert np.abs(learner.actor.point()[12:]).max() < 0.15
@@ -110,18 +111,19 @@ def test_the_actor_unfolds_into_the_controller_that_acts(units):
     assert np.abs(said).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_hidden_layer_learns_what_no_line_can():
     rng = np.random.default_rng(1)
     away = {}
     for units in (0, 40):
         learner = Learner(4, units, 4, LearningConfig(**LEARNING), 1)
-        for _ in range(150):
+        for _ in range(100):
             learner.update([rollout_of(learner, sizes, 0.3, rng)], 0.3, 1.0, 0.0)
         features = rng.normal(size=(256, 4)).astype(np.float32)
         with torch.no_grad():
             said = learner.actor(torch.from_numpy(features)).numpy()
         away[units] = np.abs(said - sizes(features)).mean()
-    assert away[40] < 0.7 * away[0]
+    assert away[40] < 0.5 * away[0]
 
 
 def test_the_critic_learns_what_comes():
@@ -228,6 +230,7 @@ def test_c_stopped_and_resumed_is_c_trained_at_once(tmp_path, monkeypatch):
     assert resumed.rows == at_once.rows
 
 
+@pytest.mark.slow
 def test_what_is_learnt_does_not_depend_on_the_number_of_workers(monkeypatch):
     config = CONFIG.model_copy(update={"cars": 34})  # two groups
     points = []

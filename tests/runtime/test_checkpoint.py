@@ -1,7 +1,10 @@
 """Checkpoints: for one set of inputs, whole or not used, and the same bytes in the end."""
 
-import multiprocessing
 import pickle
+import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -99,31 +102,32 @@ def test_a_disk_that_is_full_is_said_and_the_work_goes_on(tmp_path, monkeypatch,
 
 
 def hold(folder, keep, held, release):
-    with Checkpoint(folder, keep=keep) as checkpoint:
+    with Checkpoint(folder, "test", keep) as checkpoint:
         checkpoint.save("held")
         held.set()
-        release.wait(300)
+        assert release.wait(60)
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_the_second_at_work_on_the_same_inputs_waits_for_the_first(tmp_path, keep):
-    context = multiprocessing.get_context("spawn")
-    events = [(context.Event(), context.Event()) for _ in range(2)]
-    processes = [
-        context.Process(target=hold, args=(tmp_path / "c", keep, held, release))
-        for held, release in events
-    ]
-    processes[0].start()
-    assert events[0][0].wait(300)
-    processes[1].start()
-    assert not events[1][0].wait(10)
-    events[0][1].set()
-    assert events[1][0].wait(300)
-    processes[0].join()
-    assert (tmp_path / "c/state").exists()  # the second's, which the first has not deleted
-    events[1][1].set()
-    processes[1].join()
-    assert [process.exitcode for process in processes] == [0, 0]
+def test_the_second_at_work_on_the_same_inputs_waits_for_the_first(tmp_path, capsys, keep):
+    """Threads stand for processes: the lock is of the open file, not of the process."""
+    events = [(threading.Event(), threading.Event()) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(hold, tmp_path / "c", keep, *events[0])
+        assert events[0][0].wait(60)
+        second = pool.submit(hold, tmp_path / "c", keep, *events[1])
+        said, deadline = "", time.monotonic() + 60
+        while "waits for another process" not in said and time.monotonic() < deadline:
+            said += capsys.readouterr().err
+            time.sleep(0.01)
+        assert said.startswith("test: waits for another process")
+        assert not events[1][0].wait(0.5)
+        events[0][1].set()
+        first.result()
+        assert events[1][0].wait(60)
+        assert (tmp_path / "c/state").exists()  # the second's, which the first has not deleted
+        events[1][1].set()
+        second.result()
     assert (tmp_path / "c/state").exists() == keep
 
 
@@ -136,10 +140,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         pass
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("project")
-    make_copy(folder)
+@pytest.fixture(scope="session")
+def code(shared):
+    """A copy of the code with tiny params, not to be changed."""
+    return shared("code", make_copy)
+
+
+@pytest.fixture
+def project(code, tmp_path):
+    folder = shutil.copytree(code, tmp_path / "project")
     (folder / "data/first").mkdir(parents=True)
     (folder / "data/first/latents.parquet").write_bytes(b"latents")
     return folder
@@ -194,13 +203,13 @@ def test_experiments_in_dvcs_temporary_folders_share_the_checkpoints(tmp_path, m
 
 
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
+def tiny(code, monkeypatch):
     """Loads the tiny params of a stage's round."""
-    make_copy(tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.chdir(code)
     return lambda stage: load(stage.Params, "first")
 
 
+@pytest.mark.slow
 def test_v_stopped_and_resumed_is_v_trained_at_once(tmp_path, tiny):
     params = tiny(train_vae)
     pictures = np.random.default_rng(1).integers(0, 256, (64, 64, 64, 3), dtype=np.uint8)
@@ -311,6 +320,7 @@ def test_a_schedule_may_change_where_the_search_has_not_come_yet(tmp_path, gener
     assert other != search_for(Checkpoint(None), 9, "cma-es")
 
 
+@pytest.mark.slow
 def test_a_record_stopped_and_resumed_is_one_record(tmp_path, tiny, monkeypatch):
     params = tiny(sample)
     monkeypatch.setattr(sample, "EPISODES_A_CHUNK", 2)

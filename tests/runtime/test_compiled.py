@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
 SCRIPT = """
 import numpy as np
 from worldmodels.runtime.compiled import VERSION

@@ -54,6 +54,7 @@ def test_results_come_in_the_order_of_the_chunks(tmp_path):
     assert sorted(heard) == list(enumerate(results))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "why"), [(die_once, "died"), (hang_once, "no worker finished")]
 )
@@ -63,7 +64,9 @@ def test_lost_chunks_are_named_and_run_again(tmp_path, capfd, function, why):
     assert why in said and "episode 3" in said
 
 
-def test_it_gives_up_after_three_attempts(tmp_path):
+@pytest.mark.slow
+def test_it_gives_up_after_three_attempts(tmp_path, monkeypatch):
+    monkeypatch.setenv("WM_WORKERS", "1")
     with pytest.raises(UserError, match=r"3 times.*episode 0.*WM_WORKERS"):
         run_chunks(always_die, chunks(tmp_path)[:1], name)
 
@@ -103,6 +106,7 @@ def linger(folder, number):
     time.sleep(1000)
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed_outright(tmp_path, root):
     parent = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], cwd=root)
     while len(list(tmp_path.iterdir())) < min(2, worker_count()):
