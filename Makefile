@@ -3,58 +3,82 @@ PYTHON ?= python3
 SEED ?= 7
 WITH := PATH="$(CURDIR)/.venv/bin:$$PATH" DVC_NO_ANALYTICS=1
 
-.PHONY: all test test-remotes quick verify faults benchmark variants drive watch clean
+# An environment works if its Python is one of those supported, with pip, and if its scripts start
+# that Python: in a moved folder they start none, in a copied one the original's.
+SUPPORTED := (3, 11) <= sys.version_info[:2] <= (3, 13)
+WORKS := $(shell .venv/bin/python -c 'import sys, pip; sys.exit(not $(SUPPORTED))' 2>/dev/null && \
+	case "$$(head -n 2 .venv/bin/pip)" in \
+		(*[\"\ !]"$$PWD/.venv/bin/"* | *[\"\ !]"$$(cd .venv && pwd -P)/bin/"*) echo yes ;; esac)
 
-all: .venv/ready  ## pull the trained models, bring the pipeline up to date, show the results
-	@[ ! -f dvc.lock ] || $(WITH) dvc pull || echo "Not all could be pulled. What is missing is" \
-		"trained now, for hours; if files of artifacts/ are damaged, git restore artifacts brings them."
+.PHONY: all check test test-remotes quick verify faults benchmark variants drive watch clean \
+	remote new-environment
+
+all: remote  ## pull the trained models, bring the pipeline up to date, show the results
+	@[ ! -f dvc.lock ] || $(WITH) dvc pull || echo "Not everything could be pulled. What is missing" \
+		"is trained now, for hours; if files in artifacts/ are damaged, git restore artifacts" \
+		"brings them back."
 	$(WITH) dvc repro
 	@$(WITH) python -m commands.table
 
-test: .venv/ready  ## lint, types, tests
+check: .venv/ready  ## lint, types and the fast tests: under a minute, for use while working
+	$(WITH) ruff check . && $(WITH) ruff format --check . && $(WITH) mypy
+	$(WITH) python -m pytest -q -n 2 -m "not slow"
+
+test: .venv/ready  ## lint, types, all tests
 	$(WITH) ruff check . && $(WITH) ruff format --check . && $(WITH) mypy
 	$(WITH) python -m pytest -q -n 2 --dist worksteal tests
 
 test-remotes: .venv/remotes  ## push to and pull from S3, SFTP, WebDAV and HTTP on loopback
 	$(WITH) python -m pytest -q tests/remotes
 
-quick: .venv/ready  ## every stage of two rounds at tiny sizes, in a temporary place
+quick: .venv/ready  ## every stage of two rounds at tiny sizes, in a temporary folder
 	$(WITH) python -m commands.quick
 
 verify: .venv/ready  ## the tiny pipeline twice: are all outputs the same, and the same as ours?
 	$(WITH) python -m commands.verify
 
-faults: .venv/ready  ## the same, with stages killed at random and files damaged
+faults: .venv/ready  ## the tiny pipeline, its stages killed at random and its files damaged
 	$(WITH) python -m commands.faults
 
-benchmark: .venv/benchmark  ## steps a second beside Gymnasium's and EnvPool's, and where time goes
+benchmark: .venv/benchmark  ## steps per second, next to Gymnasium's and EnvPool's
 	$(WITH) python -m benchmarks.run
 
-variants: .venv/ready  ## run the variants of variants.yaml that have no result yet: hours
+variants: remote  ## run the variants of variants.yaml that have no result yet: hours
 	$(WITH) python -m commands.variants
 	$(WITH) dvc repro compare
 
-drive: .venv/ready  ## the trained agent drives the track SEED=...: a score and a video
+drive: remote  ## the trained agent drives the track SEED=...: a score and a video
 	@ls models/*/agent.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
 	@$(WITH) python -m commands.drive --seed $(SEED)
 
-watch: .venv/ready  ## the same in a window
+watch: remote  ## the same in a window
 	@ls models/*/agent.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
 	@$(WITH) python -m commands.drive --seed $(SEED) --watch
 
 clean:  ## remove the virtual environment
 	rm -rf .venv
 
-.venv/ready: requirements.txt constraints.txt
-	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(WITH) dvc remote modify --local artifacts url "$(CURDIR)/artifacts"
+remote: .venv/ready  ## let DVC's default remote be artifacts/ of this folder, wherever it is now
+	@$(WITH) python -m commands.remote
+
+.venv/ready: requirements.txt constraints.txt $(if $(WORKS),,new-environment)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
+new-environment:
+	@command -v "$(PYTHON)" >/dev/null || { echo "No $(PYTHON) found: install Python 3.11, 3.12 or" \
+		"3.13, or name one: make PYTHON=/path/to/python3"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; $(SUPPORTED) or sys.exit("$(PYTHON) is Python %d.%d.%d: this needs" \
+		" 3.11, 3.12 or 3.13; name one: make PYTHON=python3.13" % sys.version_info[:3])'
+	@[ ! -e .venv ] || echo "The environment in .venv does not work here (half built, of another" \
+		"Python, or from another folder); building it again."
+	rm -rf .venv
+	"$(PYTHON)" -m venv .venv
+
 .venv/benchmark: .venv/ready requirements-benchmark.txt
-	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-benchmark.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-benchmark.txt
 	@touch $@
 
 .venv/remotes: .venv/ready requirements-remotes.txt
-	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-remotes.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-remotes.txt
 	@touch $@

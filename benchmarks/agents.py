@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import envpool
@@ -10,122 +11,140 @@ import torch
 from torch.nn import functional
 
 from benchmarks.timing import rates
-from worldmodels.agent import agent as agent_module
-from worldmodels.agent.agent import Agent, AgentDriver
-from worldmodels.driving.jobs import CARS, drive_agent
-from worldmodels.environment import vector_env as fleet
+from worldmodels.agent import driver as driver_module
+from worldmodels.agent.agent import Agent
+from worldmodels.agent.driver import AgentDriver
+from worldmodels.driving.episodes import Drive
+from worldmodels.driving.jobs import ENVS_PER_WORKER, DriveJob
+from worldmodels.driving.limits import Limits
+from worldmodels.environment import vector_env
+from worldmodels.environment.actions import squash
 from worldmodels.environment.car_racing import make_official
-from worldmodels.environment.vector_env import Fleet
-from worldmodels.runtime.parallel import run_chunks, worker_count
-from worldmodels.vision.vae import BatchEncoder
+from worldmodels.environment.vector_env import VectorCarRacing
+from worldmodels.memory.step import MemoryStep
+from worldmodels.runtime.cores import worker_count
+from worldmodels.runtime.parallel import run_jobs
+from worldmodels.vision.encoder import BatchEncoder
 
-STEPS = 300  # of each car, in a batch of ours
+STEPS = 300  # per environment, in a batch of ours
 USUAL_STEPS = 60
 ENVPOOL_STEPS = 15
 TRACK = 3_000_000
 
 
-def usual_loop(agent: Agent, steps: int, track: int) -> int:
+@dataclass(frozen=True)
+class UsualLoop:
     """One Gymnasium environment, one frame at a time through torch in float32."""
-    torch.set_num_threads(1)
-    env = make_official()
-    observation, _ = env.reset(seed=track)
-    hidden = torch.zeros(1, agent.config.hidden_size)
-    cell = torch.zeros(1, agent.config.hidden_size)
-    weights = torch.from_numpy(agent.parameters[0]).float()
-    matrix, bias = weights[:-3].view(3, -1), weights[-3:]
-    with torch.inference_mode():
-        for _ in range(steps):
-            x = torch.from_numpy(observation).permute(2, 0, 1)[None].float() / 255
-            z, _ = agent.encoder(x)
-            features = torch.cat([z, hidden], dim=1) if matrix.shape[1] > z.shape[1] else z
-            raw = torch.tanh(matrix @ features[0] + bias).numpy()
-            action = np.array([raw[0], (raw[1] + 1) / 2, max(raw[2], 0)], dtype=np.float32)
-            inputs = torch.cat([z, torch.from_numpy(action)[None], hidden], dim=1)
-            write, forget, candidate, output = torch.addmm(
-                agent.gate_bias, inputs, agent.gates
-            ).chunk(4, dim=1)
-            cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
-            hidden = output.sigmoid() * cell.tanh()
-            observation, _, terminated, truncated, _ = env.step(action)
-            if terminated or truncated:
-                observation, _ = env.reset()
-    return steps
+
+    agent: Agent
+    steps: int
+    track: int
+
+    def __str__(self) -> str:
+        return f"the usual loop on track {self.track}"
+
+    def run(self) -> int:
+        """The number of steps driven."""
+        torch.set_num_threads(1)
+        env, slot = make_official(), np.zeros(1, dtype=np.int64)
+        ours = self.agent.memory
+        memory = MemoryStep(ours.gates, ours.bias, batch=1)
+        observation, _ = env.reset(seed=self.track)
+        state = memory.start(1)
+        weights = torch.from_numpy(self.agent.parameters[0]).float()
+        matrix, bias = weights[:-3].view(3, -1), weights[-3:]
+        with torch.inference_mode():
+            for _ in range(self.steps):
+                x = torch.from_numpy(observation).permute(2, 0, 1)[None].float() / 255
+                z, _ = self.agent.encoder(x)
+                remembered = memory.features(state, slot)
+                features = torch.cat([z, remembered], dim=1) if matrix.shape[1] > z.shape[1] else z
+                raw = matrix @ features[0] + bias
+                action = squash(raw.double().numpy()[None])
+                memory.step(state, slot, z, torch.from_numpy(action))
+                observation, _, terminated, truncated, _ = env.step(action[0])
+                if terminated or truncated:
+                    observation, _ = env.reset()
+        return self.steps
 
 
 class EnvPoolLoop:
-    """As many of EnvPool's cars, a thread a core, V and M in batches over all cores."""
+    """As many of EnvPool's environments, a thread per core, V and M in batches on all cores."""
 
     def __init__(self, agent: Agent):
         cores = worker_count()
         self.pool = envpool.make_gymnasium(
-            "CarRacing-v3", num_envs=CARS, num_threads=cores, max_episode_steps=10**6
+            "CarRacing-v3", num_envs=ENVS_PER_WORKER, num_threads=cores, max_episode_steps=10**6
         )
         torch.set_num_threads(cores)
-        self.driver = AgentDriver(agent, CARS, 1, "cpu")
+        self.driver = AgentDriver(agent, ENVS_PER_WORKER, 1, "cpu")
         self.observations, _ = self.pool.reset()
 
     def run(self) -> float:
-        slots = np.arange(CARS)
+        """The number of steps driven."""
+        slots = np.arange(ENVS_PER_WORKER)
         for _ in range(ENVPOOL_STEPS):
             crop = torch.from_numpy(self.observations[:, :84]).permute(0, 3, 1, 2).float()
             small = functional.interpolate(crop, (64, 64), mode="bilinear", antialias=True)
             frames = small.round().byte().permute(0, 2, 3, 1).contiguous().numpy()
             actions = self.driver.act(slots, frames)
-            self.driver.took(slots, actions)
+            self.driver.remember(slots, actions)
             self.observations = self.pool.step(actions)[0]
-        return CARS * ENVPOOL_STEPS
+        return ENVS_PER_WORKER * ENVPOOL_STEPS
 
 
-def our_chunks(agent: Agent, cars: int, steps: int, chunks: int) -> list[tuple]:
-    """One chunk of `cars` cars for each worker."""
+def our_jobs(agent: Agent, envs: int, steps: int, workers: int) -> list[DriveJob]:
+    """A job of `envs` environments for each worker."""
     return [
-        (
-            agent,
-            [(0, TRACK + chunk * cars + car) for car in range(cars)],
-            *("drawn", steps, 0, 1, "cpu", cars),
+        DriveJob(
+            agent=agent,
+            drives=tuple(Drive(0, TRACK + worker * envs + env) for env in range(envs)),
+            picture="drawn",
+            limits=Limits(steps, patience=0),
+            seed=1,
+            device="cpu",
+            slots=envs,
         )
-        for chunk in range(chunks)
+        for worker in range(workers)
     ]
 
 
-def drive_chunks(chunks: list[tuple]) -> float:
-    """Steps driven by all workers."""
-    results = run_chunks(drive_agent, chunks, str)
-    return sum(outcome.steps for outcomes in results for outcome in outcomes)
+def steps_driven(jobs: list[DriveJob]) -> float:
+    """The steps that all workers drive."""
+    return sum(result.steps for results in run_jobs(jobs) for result in results)
 
 
-def steps_a_second(agent: Agent, rounds: int) -> dict[str, float]:
-    """Whole agent steps a second on all cores."""
+def steps_per_second(agent: Agent, rounds: int) -> dict[str, float]:
+    """Whole agent steps per second on all cores."""
     cores = worker_count()
-    usual = [(agent, USUAL_STEPS, TRACK + core) for core in range(cores)]
-    ours = our_chunks(agent, CARS, STEPS, cores)
+    usual = [UsualLoop(agent, USUAL_STEPS, TRACK + core) for core in range(cores)]
+    ours = our_jobs(agent, ENVS_PER_WORKER, STEPS, cores)
     pool = EnvPoolLoop(agent)
     return rates(
         {
-            "gymnasium": lambda: sum(run_chunks(usual_loop, usual, str)),
+            "gymnasium": lambda: sum(run_jobs(usual)),
             "envpool": pool.run,
-            "ours": lambda: drive_chunks(ours),
+            "ours": lambda: steps_driven(ours),
         },
         rounds,
     )
 
 
-def growth_with_cars(agent: Agent, rounds: int) -> dict[str, float]:
-    """Agent steps a second of one worker that drives so many cars."""
+def growth_with_environments(agent: Agent, rounds: int) -> dict[str, float]:
+    """Agent steps per second of one worker, by the number of its environments."""
     works: dict[str, Callable[[], float]] = {}
-    for cars in (1, 2, 4, 8, 16, 32, 64, 128, 256):
-        chunks = our_chunks(agent, cars, min(STEPS, 40 + 4000 // cars), 1)
-        works[str(cars)] = lambda chunks=chunks: drive_chunks(chunks)  # type: ignore[misc]
+    for envs in (1, 2, 4, 8, 16, 32, 64, 128, 256):
+        jobs = our_jobs(agent, envs, min(STEPS, 40 + 4000 // envs), 1)
+        works[str(envs)] = lambda jobs=jobs: steps_driven(jobs)  # type: ignore[misc]
     return rates(works, rounds)
 
 
 def growth_with_workers(agent: Agent, rounds: int) -> dict[str, float]:
-    """Agent steps a second of so many workers of `CARS` cars each."""
+    """Agent steps per second, by the number of workers of `ENVS_PER_WORKER` environments each."""
     works: dict[str, Callable[[], float]] = {}
     for workers in range(1, worker_count() + 1):
-        chunks = our_chunks(agent, CARS, STEPS, workers)
-        works[str(workers)] = lambda chunks=chunks: drive_chunks(chunks)  # type: ignore[misc]
+        jobs = our_jobs(agent, ENVS_PER_WORKER, STEPS, workers)
+        works[str(workers)] = lambda jobs=jobs: steps_driven(jobs)  # type: ignore[misc]
     return rates(works, rounds)
 
 
@@ -155,32 +174,40 @@ class Stopwatch:
             setattr(owner, attribute, self.before[name])
 
 
+@dataclass(frozen=True)
+class TimeParts:
+    """Time the parts of an agent step in one worker."""
+
+    agent: Agent
+
+    def __str__(self) -> str:
+        return "timing the parts of an agent step"
+
+    def run(self) -> dict[str, float]:
+        """Microseconds per agent step, by what they are spent on."""
+        (job,) = our_jobs(self.agent, ENVS_PER_WORKER, STEPS, 1)
+        job.run()
+        places = {
+            "physics": (vector_env, "advance"),
+            "picture": (vector_env, "draw_all"),
+            "environment": (VectorCarRacing, "step"),
+            "reset": (VectorCarRacing, "reset"),
+            "V": (BatchEncoder, "__call__"),
+            "C": (driver_module, "act"),
+            "M": (AgentDriver, "remember"),
+        }
+        started = time.perf_counter()
+        with Stopwatch(places) as watch:
+            steps = sum(result.steps for result in job.run())
+        total = time.perf_counter() - started
+        seconds = watch.seconds
+        inside = seconds["physics"] + seconds["picture"]
+        spent = {name: seconds[name] for name in ("physics", "picture", "V", "M", "C", "reset")}
+        spent["environment_python"] = seconds["environment"] - inside
+        spent["rest"] = total - sum(spent.values())
+        return {name: value / steps * 1e6 for name, value in spent.items()}
+
+
 def where_time_goes(agent: Agent) -> dict[str, float]:
-    """Microseconds an agent step of one worker, by what they are spent on."""
-    return run_chunks(time_parts, [(agent,)], str)[0]
-
-
-def time_parts(agent: Agent) -> dict[str, float]:
-    """Microseconds an agent step, by what they are spent on, in this process."""
-    torch.set_num_threads(1)
-    arguments = our_chunks(agent, CARS, STEPS, 1)[0]
-    drive_agent(*arguments)
-    places = {
-        "physics": (fleet, "advance"),
-        "picture": (fleet, "draw_all"),
-        "environment": (Fleet, "step"),
-        "reset": (Fleet, "reset"),
-        "V": (BatchEncoder, "__call__"),
-        "C": (agent_module, "act"),
-        "M": (AgentDriver, "took"),
-    }
-    started = time.perf_counter()
-    with Stopwatch(places) as watch:
-        steps = sum(outcome.steps for outcome in drive_agent(*arguments))
-    total = time.perf_counter() - started
-    seconds = watch.seconds
-    inside = seconds["physics"] + seconds["picture"]
-    spent = {name: seconds[name] for name in ("physics", "picture", "V", "M", "C", "reset")}
-    spent["environment_python"] = seconds["environment"] - inside
-    spent["rest"] = total - sum(spent.values())
-    return {name: value / steps * 1e6 for name, value in spent.items()}
+    """Microseconds per agent step of one worker, by what they are spent on."""
+    return run_jobs([TimeParts(agent)])[0]

@@ -7,10 +7,10 @@ import gymnasium
 import numpy as np
 
 from benchmarks.timing import Work, rates
-from worldmodels.driving.jobs import CARS
+from worldmodels.driving.jobs import ENVS_PER_WORKER
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.environment.picture.track import track_of
-from worldmodels.environment.vector_env import Fleet
+from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.records.scenes import Scenes
 
 TRACK = 7
@@ -53,17 +53,17 @@ def stepping_envpool(steps: int) -> Work:
     return work
 
 
-def stepping_fleet(steps: int) -> Work:
+def stepping_vector_env(steps: int) -> Work:
     """Drives a worker's cars for so many steps each, from where they stopped before."""
-    fleet, slots = Fleet(CARS), np.arange(CARS)
-    for slot in range(CARS):
-        fleet.reset(slot, TRACK + slot)
-    actions = np.repeat(driving(steps)[:, None], CARS, axis=1)
+    env, slots = VectorCarRacing(ENVS_PER_WORKER), np.arange(ENVS_PER_WORKER)
+    for slot in range(ENVS_PER_WORKER):
+        env.reset(slot, TRACK + slot)
+    actions = np.repeat(driving(steps)[:, None], ENVS_PER_WORKER, axis=1)
 
     def work() -> float:
         for action in actions:
-            fleet.step(slots, action)
-        return steps * CARS
+            env.step(slots, action)
+        return steps * ENVS_PER_WORKER
 
     return work
 
@@ -74,7 +74,7 @@ def steps_a_second(rounds: int) -> dict[str, float]:
         {
             "gymnasium": stepping(gymnasium.make("CarRacing-v3").unwrapped, 60),
             "envpool": stepping_envpool(30),
-            "ours": stepping_fleet(60),
+            "ours": stepping_vector_env(60),
             "ours_one_by_one": stepping(DrawnCarRacing(), 300),
         },
         rounds,
@@ -83,7 +83,7 @@ def steps_a_second(rounds: int) -> dict[str, float]:
 
 def resets_a_second(rounds: int) -> dict[str, float]:
     """Resets a second: Gymnasium's with its first picture, ours on new and on known tracks."""
-    gym, ours = gymnasium.make("CarRacing-v3").unwrapped, Fleet(1)
+    gym, ours = gymnasium.make("CarRacing-v3").unwrapped, VectorCarRacing(1)
 
     def resetting(reset: Callable[[int], object], known: bool) -> Work:
         def work() -> float:

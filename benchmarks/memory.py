@@ -5,19 +5,20 @@ import sys
 
 import psutil
 
-from worldmodels.driving.episodes import Cars, Environments
 from worldmodels.environment.car_racing import make_official
-from worldmodels.environment.vector_env import Fleet
+from worldmodels.environment.interface import VectorEnv
+from worldmodels.environment.make import OneByOne
+from worldmodels.environment.vector_env import VectorCarRacing
 
 CARS = 64
 KINDS = ("ours", "gymnasium")
 
 
-def make(kind: str, slots: int) -> Cars:
+def make(kind: str, slots: int) -> VectorEnv:
     """Cars of ours or of Gymnasium's."""
     if kind == "ours":
-        return Fleet(slots)
-    return Environments(make_official, slots)
+        return VectorCarRacing(slots)
+    return OneByOne(make_official, slots)
 
 
 def measured() -> dict[str, float]:

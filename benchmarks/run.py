@@ -15,7 +15,7 @@ from commands.verify import machine
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import PARAMS, read_yaml
 from worldmodels.pipeline.storage import write_bytes, write_json
-from worldmodels.runtime.parallel import worker_count
+from worldmodels.runtime.cores import worker_count
 
 RESULT, CHART = Path("results/benchmark.json"), Path("results/benchmark.png")
 
@@ -28,8 +28,8 @@ def measure(round_name: str) -> dict[str, Any]:
         "machine": machine() | {"cores": worker_count()},
         "round": round_name,
         "env_steps_per_s_per_core": environments.steps_a_second(5),
-        "agent_steps_per_s": agents.steps_a_second(agent, 5),
-        "agent_steps_per_s_of_one_worker_by_cars": agents.growth_with_cars(agent, 2),
+        "agent_steps_per_s": agents.steps_per_second(agent, 5),
+        "agent_steps_per_s_of_one_worker_by_cars": agents.growth_with_environments(agent, 2),
         "agent_steps_per_s_by_workers": agents.growth_with_workers(agent, 3),
         "microseconds_an_agent_step": agents.where_time_goes(agent),
         "resets_per_s": environments.resets_a_second(3),
@@ -45,7 +45,7 @@ def measure(round_name: str) -> dict[str, Any]:
     }
     found["matrix_gigaflop_per_s_per_core"] = {name: s / 1e9 for name, s in speed.items()}
     found["encoder_microseconds_at_best"] = {
-        name: networks.FLOP_A_FRAME / s * 1e6 for name, s in speed.items()
+        name: networks.FLOP_PER_FRAME / s * 1e6 for name, s in speed.items()
     }
     steps, whole = found["env_steps_per_s_per_core"], found["agent_steps_per_s"]
     spent = found["microseconds_an_agent_step"]

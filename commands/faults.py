@@ -1,9 +1,9 @@
-"""Kill, damage, and see that nothing is lost: the tiny pipeline, its stages killed at random.
+"""Kill stages of the tiny pipeline at random, damage its files, and check that nothing is lost.
 
-Each long stage is killed outright several times and started again by the next `dvc repro`; the
-outputs must be those of a pipeline left in peace. Then files are damaged byte by byte: each damage
-must be refused or be harmless; in params.yaml it may also be another value of a param that a stage
-declares, which DVC compares. `--record` writes `results/faults.json` anew.
+Each long stage is killed several times and started again by the next `dvc repro`; the outputs must
+be those of an undisturbed pipeline. Then files are damaged byte by byte: each damage must be
+refused or be harmless; in params.yaml it may also be another value of a param that a stage
+declares, which DVC compares. `--record` rewrites `results/faults.json`.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from commands.quick import dvc, make_copy
 from worldmodels.agent.agent import Agent
 from worldmodels.memory.mdnrnn import load_mdnrnn
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import read_yaml, refuse_unknown
+from worldmodels.pipeline.params import read_params, read_yaml, refuse_unknown
 from worldmodels.pipeline.provenance import RUNS
 from worldmodels.pipeline.storage import read_csv, write_json
 from worldmodels.records.latents import Latents
@@ -39,14 +39,14 @@ from worldmodels.vision.vae import load_vae
 LONG = ("sample", "train_vae", "train_mdnrnn", "train_controller", "evaluate")
 KILLS = 1  # of each long stage in each round, unless --kills says otherwise
 AT_WORK = 0.7  # share of the kills that come after a checkpoint
-ENOUGH = 0.5  # share of the kills asked for that must have met a stage at work
+ENOUGH = 0.5  # share of the kills asked for that must have hit a running stage
 START_UP = 4.0  # seconds of imports before a stage's own time
 DAMAGES = 40  # bytes changed in each file
 RESULT = Path("results/faults.json")
 
 
 class Killer(threading.Thread):
-    """Kills the stages that run in `folder`, each so many times, at random moments."""
+    """Kills each stage that runs in `folder` so many times, at random moments."""
 
     def __init__(self, folder: Path, seconds: dict[str, float], each: int, rng: random.Random):
         super().__init__(daemon=True)
@@ -58,7 +58,7 @@ class Killer(threading.Thread):
         while not self.over.is_set():
             for process, stage in self._stages():
                 if self.kills.get(stage, 0) < self.each:
-                    with suppress(psutil.Error):  # it has ended by itself
+                    with suppress(psutil.Error):  # it ended by itself
                         self._kill(process, stage)
             time.sleep(0.05)
 
@@ -75,7 +75,7 @@ class Killer(threading.Thread):
             process.wait(10)
 
     def _wait_for_checkpoint(self, process: psutil.Process) -> None:
-        """Until the stage has written one, or has ended."""
+        """Wait until the stage has written a checkpoint, or has ended."""
         started = process.create_time()
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             for state in (self.folder / ".checkpoints").rglob("state"):
@@ -100,7 +100,7 @@ class Killer(threading.Thread):
 def repro_under_fire(
     folder: Path, seconds: dict[str, float], each: int, seed: int
 ) -> tuple[int, int]:
-    """`dvc repro` until it ends well; how many stages were killed, and went on from before."""
+    """Run `dvc repro` until it succeeds: (stages killed, stages that resumed)."""
     os.environ["WM_CHECKPOINT_SECONDS"] = "0"
     killer = Killer(folder, seconds, each, random.Random(seed))
     killer.start()
@@ -115,14 +115,14 @@ def repro_under_fire(
                 if sum(killer.kills.values()) == before:
                     raise
             log.seek(0)
-            resumed += log.read().count("goes on from its checkpoint")
+            resumed += log.read().count("continues from its checkpoint")
     killer.over.set()
     killer.join()
     return sum(killer.kills.values()), resumed
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two things that were read hold the same numbers."""
+    """True if two things that were read hold the same numbers."""
     if isinstance(one, np.ndarray):
         return one.shape == other.shape and np.array_equal(one, other)
     if hasattr(one, "state_dict"):
@@ -142,9 +142,9 @@ def same(one: Any, other: Any) -> bool:
 
 
 def damage(path: Path, read: Callable[[], Any], rng: random.Random) -> dict[str, int]:
-    """Change single bytes of a file and read it; how often that was refused, and harmless.
+    """Change single bytes of a file and read it: how often that was refused, or harmless.
 
-    Raises AssertionError if it was neither: something else was read and believed.
+    Raises AssertionError if it was neither, that is, if something else was read and believed.
     """
     whole, truth = path.read_bytes(), read()
     counts = {"refused": 0, "harmless": 0}
@@ -183,7 +183,7 @@ def damage_all(folder: Path, rng: random.Random) -> dict[str, dict[str, int]]:
     def resume() -> Any:
         state = checkpoint.resume()
         if state is None:
-            raise UserError("said to be damaged, and not used")
+            raise UserError("reported as damaged, and not used")
         return state
 
     readers.append((folder / "checkpoint/state", resume))
@@ -195,7 +195,7 @@ def damage_all(folder: Path, rng: random.Random) -> dict[str, dict[str, int]]:
 def damage_params(folder: Path, rng: random.Random) -> dict[str, int]:
     """Change single bytes of params.yaml: refused, harmless, or another value of a declared param.
 
-    Values are not checked for sense here: that is done by each stage, for its own.
+    Whether a value makes sense is checked by the stages, each for its own.
     """
     path, counts = folder / "params.yaml", {"refused": 0, "harmless": 0, "another_value": 0}
     whole, truth = path.read_bytes(), read_yaml(path)
@@ -205,8 +205,8 @@ def damage_params(folder: Path, rng: random.Random) -> dict[str, int]:
             whole[:place] + bytes([whole[place] ^ (1 << rng.randrange(8))]) + whole[place + 1 :]
         )
         try:
-            found = read_yaml(path)
             with chdir(folder):
+                found = read_params()
                 refuse_unknown(found)
         except UserError:
             counts["refused"] += 1
@@ -218,7 +218,7 @@ def damage_params(folder: Path, rng: random.Random) -> dict[str, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make faults")
-    parser.add_argument("--record", action="store_true", help=f"write {RESULT} anew")
+    parser.add_argument("--record", action="store_true", help=f"rewrite {RESULT}")
     parser.add_argument("--kills", type=int, default=KILLS, help="of each stage in each round")
     asked = parser.parse_args()
     calm, fire = (Path(tempfile.mkdtemp(prefix=f"worldmodels-{n}-")) for n in ("calm", "fire"))
@@ -230,12 +230,12 @@ def main() -> None:
     os.environ["WM_WORKERS"] = "3"
     kills, resumed = repro_under_fire(fire, seconds, asked.kills, seed=1)
     found = verify.outputs(fire)
-    agree = verify.report(expected, found, f"a run left in peace and one killed {kills} times")
+    agree = verify.report(expected, found, f"an undisturbed run and one killed {kills} times")
     left_over = [*(fire / ".checkpoints").rglob("state")]
     damages = damage_all(calm, random.Random(1))
     summary = {
         "kills": kills,
-        "went_on_from_a_checkpoint": resumed,
+        "resumed_from_checkpoint": resumed,
         "outputs_compared": len(expected),
         "bytes_compared": verify.size(calm),
         "outputs_equal": len(expected) - len(verify.compare(expected, found)),
@@ -243,7 +243,7 @@ def main() -> None:
     }
     if asked.record:
         write_json(RESULT, summary)
-    print(f"{kills} kills, {resumed} times on from a checkpoint")
+    print(f"{kills} kills, {resumed} times resumed from a checkpoint")
     print(
         f"bytes damaged: {sum(sum(counts.values()) for counts in damages.values())}, none believed"
     )
@@ -254,7 +254,7 @@ def main() -> None:
         shutil.rmtree(folder)
     wanted = ENOUGH * asked.kills * len([name for name in seconds if name.split("@")[0] in LONG])
     if kills < wanted or (kills and not resumed):
-        print(f"too few to show anything: wanted are {wanted:g} kills or more, and a resumption")
+        print(f"too few to show anything: {wanted:g} kills and one resumption are the least")
         sys.exit(1)
     sys.exit(0 if agree and not finished else 1)
 

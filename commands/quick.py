@@ -54,13 +54,20 @@ def make_copy(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
         dvc(folder, "config", f"core.{setting}", "false")
 
 
-def dvc(folder: Path, *arguments: str, output: IO | None = None) -> None:
-    """Run DVC there, its words to `output`. Raises CalledProcessError if it fails."""
+def environment(folder: Path) -> dict[str, str]:
+    """The environment of DVC in `folder`: no settings of the user's DVC, no git of a git hook."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {f"DVC_{level}_CONFIG_DIR": str(folder / ".dvc/tmp") for level in ("GLOBAL", "SYSTEM")}
-    env = os.environ | own | {"DVC_NO_ANALYTICS": "1", "PATH": path}
+    return kept | own | {"DVC_NO_ANALYTICS": "1", "PATH": path}
+
+
+def dvc(folder: Path, *arguments: str, output: IO | None = None) -> None:
+    """Run DVC in `folder`, printing to `output`. Raises CalledProcessError if it fails."""
     command = [sys.executable, "-m", "dvc", *arguments]
-    subprocess.run(command, cwd=folder, env=env, check=True, stdout=output, stderr=output)
+    subprocess.run(
+        command, cwd=folder, env=environment(folder), check=True, stdout=output, stderr=output
+    )
 
 
 def run(folder: Path, changes: Mapping[str, Any] = NONE) -> None:

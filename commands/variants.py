@@ -1,10 +1,10 @@
-"""Run the variants of variants.yaml that have no result yet, and collect what they gave.
+"""Run the variants of variants.yaml that have no result yet, and collect their results.
 
-Each is a `dvc exp run --temp`: a commit of its own beside the branch, with params, models and
-metrics. Its returns, its curve and what it took go into results/variants, from which the stage
-`compare` draws its tables. Stopped, it goes on where it was. A result of other params, or of other
-settings, is dropped and made anew; whether code has changed since is not looked at, so after a
-change of code that alters results, `rm -r results/variants` first.
+Each is a `dvc exp run --temp`: a commit apart from the branch, with params, models and metrics.
+Its returns, its curve and the time of its training go into results/variants, from which the stage
+`compare` makes its tables. If stopped, run it again to continue. A variant is run again if a param
+that it depends on has changed; the old result stays until the new one is there. Code is not
+compared: after a change of code that alters results, `rm -r results/variants` first.
 """
 
 import argparse
@@ -15,12 +15,13 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from commands.dependencies import params_behind, with_settings
 from stages.compare import RECORD, VARIANTS
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import PARAMS, read_yaml
+from worldmodels.pipeline.params import PARAMS, PIPELINE, read_yaml
 from worldmodels.pipeline.provenance import RUNS, commit, git
 from worldmodels.pipeline.storage import read_csv, write_csv
 
@@ -29,44 +30,60 @@ Rows = list[dict[str, Any]]
 
 
 class Variant(NamedTuple):
-    """A variant of `recipe`, which is what params.yaml holds: `settings` by their keys there, with
-    ROUND for `round`."""
+    """A variant: the `settings` that it changes in params.yaml, by their dotted keys there, and
+    the values of all the params that it `depends_on`."""
 
     name: str
     trial: int
     round: str
     settings: dict[str, Any]
-    recipe: dict[str, Any]
+    depends_on: dict[str, Any]
+
+    @property
+    def target(self) -> str:
+        """The stage of dvc.yaml that scores it."""
+        return f"evaluate@{self.round}"
 
     @property
     def experiment(self) -> str:
-        """Its name as DVC takes it: another one for another recipe or other settings."""
+        """Its name for DVC: a different one if a param that it depends on is different."""
         words = "".join(c if c.isalnum() else " " for c in self.name).split()
-        content = json.dumps([self.recipe, self.settings], sort_keys=True)
+        content = json.dumps(self.depends_on, sort_keys=True)
         mark = hashlib.sha256(content.encode()).hexdigest()[:6]
         return "-".join([*words, "trial", str(self.trial), mark]).lower()
 
     @property
     def command(self) -> list[str]:
-        """What runs it."""
-        settings = self.settings | {"rounds.ROUND.trial": self.trial}
+        """The command that runs it."""
         changes = [
-            word
-            for key, value in settings.items()
-            for word in ("-S", f"{key.replace('ROUND', self.round)}={value}")
+            word for key, value in self.settings.items() for word in ("-S", f"{key}={value}")
         ]
         options = ["--temp", "--name", self.experiment]
-        return ["dvc", "exp", "run", *options, *changes, f"evaluate@{self.round}"]
+        return ["dvc", "exp", "run", *options, *changes, self.target]
+
+    def owns(self, row: dict[str, Any]) -> bool:
+        """True for a row of results/variants that is of this variant and trial."""
+        return (row["variant"], row["trial"]) == (self.name, str(self.trial))
 
 
-def variants(tree: dict[str, Any], recipe: dict[str, Any]) -> Iterator[Variant]:
-    """All variants of all groups, the first trials of a group before the others."""
-    for group in tree.values():
+def variants(
+    groups: dict[str, Any], recipe: dict[str, Any], pipeline: dict[str, Any]
+) -> Iterator[Variant]:
+    """All variants of all groups of variants.yaml, the first trials of a group before the others.
+
+    `recipe` is what params.yaml holds, `pipeline` what dvc.yaml does.
+    """
+    for group in groups.values():
         for trial in group["trials"]:
             for name, changes in group["variants"].items():
                 settings = group["common"] | changes
                 own_round = settings.pop("round", group["round"])
-                yield Variant(name, trial, own_round, settings, recipe)
+                settings = {k.replace("ROUND", own_round): v for k, v in settings.items()}
+                settings |= {f"rounds.{own_round}.trial": trial}
+                variant = Variant(name, trial, own_round, settings, {})
+                params = with_settings(recipe, settings)
+                depends_on = params_behind(variant.target, pipeline, params)
+                yield variant._replace(depends_on=depends_on)
 
 
 def rows_of(name: str) -> Rows:
@@ -76,12 +93,11 @@ def rows_of(name: str) -> Rows:
 
 
 def is_done(variant: Variant) -> bool:
-    """Whether the results have it, run by the command that would run it now."""
-    command = shlex.join(variant.command)
-    return any(row["command"] == command for row in rows_of("runs"))
+    """True if its result has been collected, from the same values of all that it depends on."""
+    return any(variant.experiment in shlex.split(row["command"]) for row in rows_of("runs"))
 
 
-def revision(experiment: str) -> str | None:
+def find_commit(experiment: str) -> str | None:
     """The commit of an experiment that was run from the commit checked out; None if there is none.
 
     DVC keeps it under a name made of that commit.
@@ -92,29 +108,20 @@ def revision(experiment: str) -> str | None:
 
 
 def run(variant: Variant) -> str:
-    """Run a variant as an experiment, if it has not been yet; its commit. Raises UserError."""
+    """Run a variant as an experiment, unless it has been; returns its commit. Raises UserError."""
     command = [sys.executable, "-m", *variant.command]
-    if not (there := revision(variant.experiment)) and subprocess.run(command).returncode:
+    if not (found := find_commit(variant.experiment)) and subprocess.run(command).returncode:
         raise UserError(f"{variant.experiment} failed, see above")
-    if not (there := revision(variant.experiment)):
+    if not (found := find_commit(variant.experiment)):
         raise UserError(f"{variant.experiment} ran, but DVC kept no experiment of that name")
-    return there
-
-
-def forget(those: Iterable[Variant]) -> None:
-    """Drop what has been collected of some variants."""
-    gone = {(variant.name, str(variant.trial)) for variant in those}
-    for name in TABLES:
-        before = rows_of(name)
-        kept = [row for row in before if (row["variant"], row["trial"]) not in gone]
-        if kept:
-            write_csv(RECORD / f"{name}.csv", kept)
-        elif before:
-            (RECORD / f"{name}.csv").unlink()
+    return found
 
 
 def collect(variant: Variant, at: str) -> None:
-    """Put the results of an experiment, at its commit, beside those of the others."""
+    """Put the results of an experiment, at its commit, in place of any older ones of the variant.
+
+    `runs` is written last: if this is interrupted, the variant does not count as done.
+    """
     folder, known = f"results/{variant.round}", {"variant": variant.name, "trial": variant.trial}
     returns = [
         known | {name: row[name] for name in ("track", "return", "steps")}
@@ -125,20 +132,19 @@ def collect(variant: Variant, at: str) -> None:
         for row in _table(at, f"{folder}/train_controller/curve.csv")
         if row["validation"]
     ]
-    (training,) = [
-        row
-        for row in _table(at, RUNS.as_posix())
-        if (row["stage"], row["round"]) == ("train_controller", variant.round)
-    ]
-    kept = {name: training[name] for name in ("seconds", "processor", "cores")}
-    ran = known | {"command": shlex.join(variant.command), "from_commit": commit()} | kept
-    forget([variant])  # if it was stopped in the middle of this
+    stages = {(row["stage"], row["round"]): row for row in _table(at, RUNS.as_posix())}
+    if (training := stages.get(("train_controller", variant.round))) is None:
+        raise UserError(f"{variant.experiment}: {RUNS} of its commit has no row of its training")
+    cost = {name: training[name] for name in ("seconds", "processor", "cores")}
+    ran = known | {"command": shlex.join(variant.command), "from_commit": commit()} | cost
     for name, rows in zip(TABLES, (returns, curve, [ran]), strict=True):
-        write_csv(RECORD / f"{name}.csv", rows_of(name) + rows)
+        others = [row for row in rows_of(name) if not variant.owns(row)]
+        write_csv(RECORD / f"{name}.csv", others + rows)
 
 
 def _table(at: str, path: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(git("show", f"{at}:{path}"))))
+    # "./": from here, where git would begin at the top, which may be above this folder
+    return list(csv.DictReader(io.StringIO(git("show", f"{at}:./{path}"))))
 
 
 def main() -> None:
@@ -146,14 +152,17 @@ def main() -> None:
     parser.add_argument("--only", help="a group of variants.yaml; all if not given")
     parser.add_argument("--list", action="store_true", help="print the commands, run nothing")
     arguments = parser.parse_args()
-    tree = read_yaml(VARIANTS)
-    if arguments.only and arguments.only not in tree:
-        raise UserError(f"{VARIANTS}: no group {arguments.only!r}; there are {list(tree)}")
-    chosen = {name: tree[name] for name in ([arguments.only] if arguments.only else tree)}
+    groups = read_yaml(VARIANTS)
+    if arguments.only and arguments.only not in groups:
+        raise UserError(f"{VARIANTS}: no group {arguments.only!r}; there are {list(groups)}")
+    chosen = {name: groups[name] for name in ([arguments.only] if arguments.only else groups)}
+    every = list(variants(chosen, read_yaml(PARAMS), read_yaml(PIPELINE)))
+    to_do = [variant for variant in every if not is_done(variant)]
+    outdated = sum(any(map(variant.owns, rows_of("runs"))) for variant in to_do)
+    print(f"{len(to_do)} of {len(every)} variants to run", flush=True)
+    if outdated:
+        print(f"{outdated} have results of other params, which stay until they are replaced")
     failed = []
-    to_do = [one for one in variants(chosen, read_yaml(PARAMS)) if not is_done(one)]
-    if not arguments.list:
-        forget(to_do)
     for variant in to_do:
         print(shlex.join(variant.command), flush=True)
         if arguments.list:
@@ -164,6 +173,8 @@ def main() -> None:
             failed.append(str(error))
         except subprocess.CalledProcessError as error:
             failed.append(f"{variant.experiment}: {shlex.join(error.cmd)}: {error.stderr.strip()}")
+        except OSError as error:  # there is no git
+            failed.append(f"{variant.experiment}: {error}")
     if failed:
         raise UserError(f"{'; '.join(failed)}; the others are in {RECORD}")
 
@@ -174,4 +185,4 @@ if __name__ == "__main__":
     except UserError as error:
         sys.exit(f"variants: {error}")
     except KeyboardInterrupt:
-        sys.exit("variants: interrupted; run it again to go on")
+        sys.exit("variants: interrupted; run it again to continue")

@@ -15,10 +15,12 @@ from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Part, Positive, Section
 from worldmodels.records.latents import Latents, quantise
 from worldmodels.records.scenes import Scenes
+from worldmodels.runtime.batch import FIXED_BATCH
 from worldmodels.runtime.progress import Progress
-from worldmodels.vision.vae import GROUP, VAE, BatchEncoder, load_vae
+from worldmodels.vision.encoder import BatchEncoder
+from worldmodels.vision.vae import VAE, load_vae
 
-BATCH = 8 * GROUP
+BATCH = 8 * FIXED_BATCH
 
 
 class EncodeConfig(Section):
@@ -37,7 +39,8 @@ def encode(vae: VAE, scenes: Scenes, params: Params) -> Latents:
     config, machine = params.encode, params.machine
     encoder = BatchEncoder(vae.encoder, config.precision, machine.device)
     frames = len(scenes)
-    order = np.resize(np.arange(frames), -(-frames // GROUP) * GROUP)  # filled up to whole groups
+    padded = -(-frames // FIXED_BATCH) * FIXED_BATCH
+    order = np.resize(np.arange(frames), padded)  # begins again from frame 0; cut off below
     parts = []
     with Progress("encode", frames, "frames") as progress:
         for pictures in scenes.batches(order, BATCH, machine.threads):

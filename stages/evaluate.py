@@ -15,19 +15,21 @@ import numpy as np
 from pydantic import Field
 
 from worldmodels.agent.agent import Agent
-from worldmodels.driving.episodes import Outcome
-from worldmodels.driving.jobs import CARS, Picture, drive_agent
+from worldmodels.driving.episodes import Drive, EpisodeResult
+from worldmodels.driving.jobs import ENVS_PER_WORKER, DriveJob
+from worldmodels.driving.limits import Limits
+from worldmodels.environment.make import Picture
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Count, Part, Section, Seed
 from worldmodels.pipeline.storage import write_csv, write_json
 from worldmodels.reports.statistics import standard_error, summarise
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.runtime.parallel import run_chunks
+from worldmodels.runtime.parallel import run_jobs
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import TEST_TRACKS, generator, tracks_for_test
 
-TRACKS_A_CHUNK: dict[Picture, int] = {"official": 4, "drawn": CARS}
+TRACKS_PER_JOB: dict[Picture, int] = {"official": 4, "drawn": ENVS_PER_WORKER}
 
 
 class EvaluateConfig(Section):
@@ -48,15 +50,15 @@ class Params(Part):
     round: Round
 
 
-Scores = dict[Picture, dict[int, Outcome]]  # by picture and track
+Scores = dict[Picture, dict[int, EpisodeResult]]  # by picture and track
 
 
 def score(agent: Agent, params: Params, checkpoint: Checkpoint) -> Scores:
     """Drive every test track once, to its end or the horizon, with either picture."""
     scores: Scores = checkpoint.resume() or {"official": {}, "drawn": {}}
     wanted = {"official": params.round.test_tracks, "drawn": params.round.drawn_tracks}
-    for picture, outcomes in scores.items():
-        drive(agent, picture, wanted[picture], params, outcomes, lambda: checkpoint.save(scores))
+    for picture, results in scores.items():
+        drive(agent, picture, wanted[picture], params, results, lambda: checkpoint.save(scores))
     return scores
 
 
@@ -65,35 +67,41 @@ def drive(
     picture: Picture,
     count: int,
     params: Params,
-    outcomes: dict[int, Outcome],
+    results: dict[int, EpisodeResult],
     on_done: Callable[[], None],
 ) -> None:
-    """Add to `outcomes`, by track, those of `count` test tracks that it lacks."""
+    """Add to `results`, by track, those of the first `count` test tracks that it lacks."""
     tracks = tracks_for_test(count, params.evaluate.first_test_track)
-    left = [track for track in tracks if track not in outcomes]
-    size = TRACKS_A_CHUNK[picture]
-    parts = [[(0, track) for track in left[cut : cut + size]] for cut in range(0, len(left), size)]
-    settings = (picture, params.evaluate.horizon, 0, params.seed, params.machine.device)
+    remaining = [Drive(0, track) for track in tracks if track not in results]
+    size, limits = TRACKS_PER_JOB[picture], Limits(params.evaluate.horizon, patience=0)
+    jobs = [
+        DriveJob(
+            agent=agent,
+            drives=tuple(remaining[cut : cut + size]),
+            picture=picture,
+            limits=limits,
+            seed=params.seed,
+            device=params.machine.device,
+        )
+        for cut in range(0, len(remaining), size)
+    ]
     title = f"evaluate, {picture} picture"
-    with Progress(title, count, "tracks", len(outcomes)) as progress:
+    with Progress(title, count, "tracks", count - len(remaining)) as progress:
 
-        def take_in(_: int, results: list[Outcome]) -> None:
-            outcomes.update((outcome.track, outcome) for outcome in results)
-            progress.advance(len(results))
+        def add(_: int, found: list[EpisodeResult]) -> None:
+            results.update((result.track, result) for result in found)
+            progress.advance(len(found))
             on_done()
 
-        run_chunks(
-            drive_agent,
-            [(agent, part, *settings) for part in parts],
-            lambda chunk: f"test tracks {chunk[1][0][1]} to {chunk[1][-1][1]}",
-            take_in,
-        )
+        run_jobs(jobs, add)
 
 
-def pairwise(official: dict[int, Outcome], drawn: dict[int, Outcome]) -> dict[str, float | int]:
-    """How returns with our picture compare: on all its tracks, and official less drawn on those
+def compare_pictures(
+    official: dict[int, EpisodeResult], drawn: dict[int, EpisodeResult]
+) -> dict[str, float | int]:
+    """The returns with our picture, and their differences, official minus drawn, on the tracks
     driven with both."""
-    returns = np.array([outcome.score for outcome in drawn.values()])
+    returns = np.array([result.score for result in drawn.values()])
     common = sorted(official.keys() & drawn.keys())
     differences = np.array([official[track].score - drawn[track].score for track in common])
     return {
@@ -113,11 +121,11 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     results = Path("results") / name / "evaluate"
     files: dict[Picture, str] = {"official": "returns.csv", "drawn": "drawn_returns.csv"}
     for picture, file in files.items():
-        outcomes = [outcome for _, outcome in sorted(scores[picture].items())]
-        rows = [{"track": o.track, "return": o.score, "steps": o.steps} for o in outcomes]
+        driven = [result for _, result in sorted(scores[picture].items())]
+        rows = [{"track": r.track, "return": r.score, "steps": r.steps} for r in driven]
         write_csv(results / file, rows)
     official, drawn = scores["official"], scores["drawn"]
-    returns = np.array([outcome.score for _, outcome in sorted(official.items())])
+    returns = np.array([result.score for _, result in sorted(official.items())])
     computed_with = {
         "environment": "CarRacing-v3",
         "gymnasium": gymnasium.__version__,
@@ -127,7 +135,9 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     summary = summarise(
         returns, params.evaluate.resamples, generator(params.seed, "evaluate", "bootstrap")
     )
-    write_json(results / "metrics.json", summary | pairwise(official, drawn) | computed_with)
+    write_json(
+        results / "metrics.json", summary | compare_pictures(official, drawn) | computed_with
+    )
 
 
 if __name__ == "__main__":

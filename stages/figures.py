@@ -1,32 +1,35 @@
-"""Draw the figures of a round from its numbers, beside the paper's.
+"""Draw the figures of a round from its numbers, with the paper's for comparison.
 
 results/ROUND: curves, returns and metrics -> results/ROUND/figures
 Seconds.
 Paper: figure 5 (learning curve).
 """
 
-import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Part
-from worldmodels.pipeline.storage import write_bytes
 from worldmodels.reports import paper
+from worldmodels.reports.plotting import save_figure
 from worldmodels.reports.results import read_columns, read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Columns = dict[str, np.ndarray]
+SIZE = (6, 3.6)  # inches
 
 
 class Params(Part):
-    """Reads no numbers of params.yaml."""
+    """No number of params.yaml."""
 
 
-def plot_speeds(axes: Axes, speeds: dict[str, np.ndarray]) -> None:
-    """How fast the recorded car was, on the road and off it."""
+def plot_speeds(axes: "Axes", speeds: Columns) -> None:
+    """Distribution of the speed in the recorded frames, by where the car is."""
     total = sum(speeds[name].sum() for name in ("on_road", "on_edge", "on_grass"))
     bottom = np.zeros(len(speeds["on_road"]))
     for name, colour in (("on_road", "0.4"), ("on_edge", "tab:red"), ("on_grass", "tab:green")):
@@ -34,39 +37,40 @@ def plot_speeds(axes: Axes, speeds: dict[str, np.ndarray]) -> None:
         label = name.replace("_", " the ")
         axes.bar(speeds["speed_m_per_s"] + 2.5, share, 5, bottom, color=colour, label=label)
         bottom += share
-    axes.set(xlabel="speed (m/s)", ylabel="share of the frames", title="What the record shows")
+    axes.set(xlabel="speed (m/s)", ylabel="share of the frames", title="Recorded frames")
     axes.legend()
 
 
-def plot_vae(axes: Axes, curve: dict[str, np.ndarray]) -> None:
-    """Squared error and KL of V on held-out episodes."""
-    axes.plot(curve["frames"], curve["val_squared_error"], label="squared error an image")
-    axes.plot(curve["frames"], curve["val_kl"], label="KL an image (nats)")
-    axes.set(xlabel="frames", ylabel="on held-out episodes", title="V", ylim=(0, 60))
+def plot_vae(axes: "Axes", curve: Columns) -> None:
+    """Squared error and KL of V on held-out episodes, from 0 up to the largest."""
+    axes.plot(curve["frames"], curve["val_squared_error"], label="squared error per image")
+    axes.plot(curve["frames"], curve["val_kl"], label="KL per image (nats)")
+    axes.set(xlabel="frames", ylabel="on held-out episodes", title="V")
+    axes.set_ylim(bottom=0)
     axes.legend()
 
 
-def plot_mdnrnn(axes: Axes, curve: dict[str, np.ndarray], metrics: dict[str, float]) -> None:
-    """Negative log-likelihood of M beside its baselines."""
+def plot_mdnrnn(axes: "Axes", curve: Columns, metrics: dict[str, float]) -> None:
+    """Negative log-likelihood of M, compared with its baselines."""
     axes.plot(curve["steps"], curve["val_nll"], label="M")
     axes.axhline(metrics["baseline_same_nll"], ls="--", color="0.4", label="z does not change")
     axes.axhline(metrics["baseline_gaussian_nll"], ls=":", color="0.4", label="one Gaussian")
-    axes.set(xlabel="steps", ylabel="NLL a latent (nats)", title="M, held-out episodes")
+    axes.set(xlabel="steps", ylabel="NLL per latent (nats)", title="M, held-out episodes")
     axes.legend()
 
 
-def plot_controller(axes: Axes, curve: dict[str, np.ndarray]) -> None:
-    """C as it is trained: the spread of what was driven, and how it drives validation tracks."""
-    x, mean, std = curve["env_steps"] / 1e6, curve["population_mean"], curve["population_std"]
+def plot_controller(axes: "Axes", curve: Columns) -> None:
+    """Returns of C in training, with their spread, and on validation tracks."""
+    x, mean, std = curve["env_steps"] / 1e6, curve["return_mean"], curve["return_std"]
     axes.fill_between(
-        x, mean - std, mean + std, alpha=0.2, label="candidates, or drives with noise, +- std"
+        x, mean - std, mean + std, alpha=0.2, label="candidates, or episodes with noise, +- std"
     )
     axes.plot(x, mean, lw=1)
     seen = ~np.isnan(curve["validation"])
-    axes.plot(x[seen], curve["validation"][seen], "o-", ms=3, label="C, validation tracks")
+    axes.plot(x[seen], curve["validation"][seen], "o-", ms=3, label="C on validation tracks")
     steps = np.array(list(paper.RETURNS)) / max(paper.RETURNS) * paper.ENV_STEPS / 1e6
     returns = list(paper.RETURNS.values())
-    axes.plot(steps, returns, "s-", ms=3, color="0.4", label="the paper's mean, test tracks")
+    axes.plot(steps, returns, "s-", ms=3, color="0.4", label="paper: mean on test tracks")
     axes.axhline(paper.MEAN, ls="--", color="0.4", label=f"paper: {paper.MEAN}")
     axes.set(
         xlabel="million environment steps of this round's training", ylabel="return", title="C"
@@ -75,8 +79,8 @@ def plot_controller(axes: Axes, curve: dict[str, np.ndarray]) -> None:
     axes.legend(loc="lower right")
 
 
-def plot_returns(axes: Axes, returns: np.ndarray, metrics: dict[str, float]) -> None:
-    """Returns on the test tracks."""
+def plot_returns(axes: "Axes", returns: np.ndarray, metrics: dict[str, float]) -> None:
+    """Histogram of the returns on the test tracks, with both means."""
     axes.hist(returns, bins=list(range(min(0, int(returns.min() // 25) * 25), 1001, 25)))
     axes.axvline(metrics["mean"], color="tab:red", label=f"ours: {metrics['mean']:.0f}")
     label = f"paper: {paper.MEAN} +- {paper.STD}"
@@ -85,19 +89,12 @@ def plot_returns(axes: Axes, returns: np.ndarray, metrics: dict[str, float]) -> 
     axes.legend(loc="upper left")
 
 
-def save(path: Path, draw, *data) -> None:
-    """Draw one figure and write it as PNG."""
-    figure: Figure
-    figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
-    draw(axes, *data)
-    content = io.BytesIO()
-    figure.savefig(content, dpi=110, metadata={"Software": None})
-    write_bytes(path, content.getvalue())
-    plt.close(figure)
+def save(path: Path, plot: Callable[..., None], *data: Any) -> None:
+    """Write one figure, what `plot` makes of `data` on its axes."""
+    save_figure(path, SIZE, lambda figure: plot(figure.subplots(), *data))
 
 
 def main(name: str, params: Params) -> None:
-    matplotlib.use("Agg")
     results = Path("results") / name
     figures = results / "figures"
     speeds = read_columns(
@@ -108,8 +105,8 @@ def main(name: str, params: Params) -> None:
     controller = read_columns(
         results / "train_controller/curve.csv",
         "env_steps",
-        "population_mean",
-        "population_std",
+        "return_mean",
+        "return_std",
         "validation",
     )
     names = ("baseline_same_nll", "baseline_gaussian_nll")

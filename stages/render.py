@@ -18,10 +18,10 @@ from worldmodels.memory.mdnrnn import MDNRNN, expected_next, load_mdnrnn
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Count, Natural, Part, Section, Seed
 from worldmodels.reports.film import HEIGHT, WIDTH, Film, Shot, compose, write_gif
+from worldmodels.reports.images import to_pictures, write_grid
 from worldmodels.reports.play import play
 from worldmodels.reports.results import read_columns
 from worldmodels.runtime.progress import Progress
-from worldmodels.vision.images import to_pictures, write_grid
 from worldmodels.vision.vae import VAE, load_vae, to_input
 
 

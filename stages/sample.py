@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from worldmodels.agent.agent import Agent
-from worldmodels.driving.episodes import Outcome
+from worldmodels.driving.limits import Limits
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import (
@@ -29,21 +29,24 @@ from worldmodels.pipeline.params import (
 from worldmodels.pipeline.storage import write_csv, write_json
 from worldmodels.policies.explorer import ExplorationConfig
 from worldmodels.policies.recording import (
-    record_agent,
-    record_exploration,
-    record_random_agents,
+    RecordAgent,
+    RecordExploration,
+    RecordJob,
+    RecordRandomAgents,
 )
 from worldmodels.records.coverage import coverage
 from worldmodels.records.scenes import Episode, Scenes
+from worldmodels.reports.images import write_grid
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.runtime.parallel import run_chunks, worker_count
+from worldmodels.runtime.cores import worker_count
+from worldmodels.runtime.parallel import run_jobs
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import tracks_for_training
-from worldmodels.vision.images import write_grid
 
-EPISODES_A_CHUNK = 32
-EXPLORER, RANDOM = "worldmodels/policies/explorer.py", "worldmodels/policies/random_networks.py"
+EPISODES_PER_JOB = 32
+EXPLORER = "worldmodels/policies/explorer.py"
+RANDOM = "worldmodels/policies/random_networks.py"
 
 
 class SampleConfig(Section):
@@ -73,58 +76,59 @@ class Params(Part):
     round: Round
 
 
+@dataclass
+class Recording:
+    """What has been recorded so far, and the number of tracks that have been driven for it."""
+
+    episodes: list[Episode] = field(default_factory=list)
+    started: int = 0
+
+
 def record(name: str, params: Params, checkpoint: Checkpoint) -> list[Episode]:
-    """Episodes with just the frames the round asks for: explored first, then the policy's."""
-    limits: tuple = (params.sample.horizon, params.sample.patience, params.seed)
-    explored = round(params.round.frames * params.round.exploration_share)
-    policy = params.round.policy
-    if policy == EXPLORER and params.round.exploration_share != 1:
-        raise UserError(
-            f"params.yaml: rounds.{name}.exploration_share is {params.round.exploration_share}, "
-            "but its policy is the explorer: make it 1.0"
-        )
-    if policy != EXPLORER and params.round.exploration_share == 1:
-        raise UserError(
-            f"params.yaml: rounds.{name}.exploration_share is 1, so that its policy, {policy}, "
-            "would drive nothing: make it less"
-        )
+    """Record exactly the frames that the round asks for: the explorer's, then the policy's.
+
+    Raises UserError if policy and exploration_share do not fit together.
+    """
+    policy, share = params.round.policy, params.round.exploration_share
+    refuse_misfits(name, policy, share)
     agent = None if policy in (EXPLORER, RANDOM) else Agent.load(Path(policy))
+    limits = Limits(params.sample.horizon, params.sample.patience)
+    explored = round(params.round.frames * share)
     recording = checkpoint.resume() or {"explore": Recording(), "drive": Recording()}
 
     def save_if_due() -> None:
         if checkpoint.due():
             checkpoint.save(recording)
 
-    tracks = partial(tracks_for_training, seed=params.seed, purpose=("explore", name))
-    collect(
-        recording["explore"],
-        explored,
-        record_exploration,
-        (params.exploration,),
-        limits,
-        tracks,
-        save_if_due,
-    )
+    def explore(tracks: tuple[int, ...]) -> RecordJob:
+        return RecordExploration(tracks, limits, params.seed, params.exploration)
+
+    def drive(tracks: tuple[int, ...]) -> RecordJob:
+        if agent is None:
+            return RecordRandomAgents(tracks, limits, params.seed, params.machine.device)
+        noise = wander_around_zero(params.noise)
+        return RecordAgent(tracks, limits, params.seed, params.machine.device, agent, noise)
+
+    wanted = {"explore": (explored, explore)}
     if policy != EXPLORER:
-        tracks = partial(tracks_for_training, seed=params.seed, purpose=("drive", name))
-        limits = (*limits, params.machine.device)
-        driven = params.round.frames - explored
-        drive = record_random_agents if agent is None else record_agent
-        who = () if agent is None else (agent, wander_around_zero(params.noise))
-        collect(recording["drive"], driven, drive, who, limits, tracks, save_if_due)
+        wanted["drive"] = (params.round.frames - explored, drive)
+    for purpose, (frames, make_job) in wanted.items():
+        tracks = partial(tracks_for_training, seed=params.seed, purpose=(purpose, name))
+        collect(recording[purpose], frames, make_job, tracks, save_if_due)
     return recording["explore"].episodes + recording["drive"].episodes
 
 
-@dataclass
-class Recording:
-    """What has been recorded so far, and how many tracks have been driven for it."""
-
-    episodes: list[Episode] = field(default_factory=list)
-    started: int = 0
+def refuse_misfits(name: str, policy: str, exploration_share: float) -> None:
+    """Raise UserError where the explorer is to drive less than all, or another policy nothing."""
+    key = f"params.yaml: rounds.{name}.exploration_share is {exploration_share:g}"
+    if policy == EXPLORER and exploration_share != 1:
+        raise UserError(f"{key}, but its policy is the explorer: make it 1.0")
+    if policy != EXPLORER and exploration_share == 1:
+        raise UserError(f"{key}, so that its policy, {policy}, would drive nothing: make it less")
 
 
 def wander_around_zero(noise: Noise) -> ExplorationConfig:
-    """The noise on an agent's actions: the exploring process around no action."""
+    """The noise on an agent's actions: the explorer's process around no action."""
     return ExplorationConfig(
         correlation=noise.correlation,
         steering_std=[noise.steering_std, noise.steering_std],
@@ -138,44 +142,42 @@ def wander_around_zero(noise: Noise) -> ExplorationConfig:
 def collect(
     recording: Recording,
     frames: int,
-    drive: Callable[..., list[Outcome]],
-    who: tuple,
-    limits: tuple,
+    make_job: Callable[[tuple[int, ...]], RecordJob],
     first_tracks: Callable[[int], list[int]],
     on_wave: Callable[[], None],
 ) -> None:
-    """Record chunks of episodes until there are `frames`; cut what is too much.
+    """Add episodes to `recording` until it has `frames` frames; the last one is cut to fit.
 
-    The episodes are those of `first_tracks(n)` in order, however many are driven at once.
+    They are those of `first_tracks(n)` in order, however many are driven at once.
     """
-    left = frames - sum(len(episode.rewards) for episode in recording.episodes)
-    with Progress("sample", frames, "frames", frames - left) as progress:
-        while left > 0:
-            wave = EPISODES_A_CHUNK * worker_count()
+    remaining = frames - sum(len(episode.rewards) for episode in recording.episodes)
+    with Progress("sample", frames, "frames", frames - remaining) as progress:
+        while remaining > 0:
+            wave = EPISODES_PER_JOB * worker_count()
             tracks = first_tracks(recording.started + wave)[recording.started :]
-            cuts = [
-                tracks[cut : cut + EPISODES_A_CHUNK] for cut in range(0, wave, EPISODES_A_CHUNK)
+            jobs = [
+                make_job(tuple(tracks[cut : cut + EPISODES_PER_JOB]))
+                for cut in range(0, wave, EPISODES_PER_JOB)
             ]
-            chunks = [(*who, cut, *limits) for cut in cuts]
-            for outcomes in run_chunks(drive, chunks, lambda chunk: f"tracks {chunk[len(who)]}"):
-                for outcome in outcomes:
-                    if outcome.episode is not None and left > 0:
-                        recording.episodes.append(shorten(outcome.episode, left))
-                        left -= len(recording.episodes[-1].rewards)
-                        progress.advance(len(recording.episodes[-1].rewards))
+            for result in (result for results in run_jobs(jobs) for result in results):
+                if result.episode is not None and remaining > 0:
+                    episode = shorten(result.episode, remaining)
+                    recording.episodes.append(episode)
+                    remaining -= len(episode.rewards)
+                    progress.advance(len(episode.rewards))
             recording.started += wave
             on_wave()
 
 
-def shorten(episode: Episode, left: int) -> Episode:
-    """The first `left` frames of an episode."""
-    if len(episode.rewards) <= left:
+def shorten(episode: Episode, frames: int) -> Episode:
+    """The first `frames` frames of an episode."""
+    if len(episode.rewards) <= frames:
         return episode
     return replace(
         episode,
-        poses=episode.poses[:left],
-        actions=episode.actions[:left],
-        rewards=episode.rewards[:left],
+        poses=episode.poses[:frames],
+        actions=episode.actions[:frames],
+        rewards=episode.rewards[:frames],
         terminated=False,
     )
 

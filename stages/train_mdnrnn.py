@@ -20,6 +20,7 @@ from worldmodels.memory.mdnrnn import (
     save_mdnrnn,
 )
 from worldmodels.memory.windows import Sequences, with_rewards_ahead
+from worldmodels.networks.trainer import Trainer, due
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Count, NonNegative, Part, Positive, Seed, Share
 from worldmodels.pipeline.storage import write_csv, write_json
@@ -27,10 +28,9 @@ from worldmodels.records.latents import Latents
 from worldmodels.records.split import held_out
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.runtime.optimiser import Training, due
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import generator, torch_generator
-from worldmodels.vision.vae import reparameterise
+from worldmodels.vision.sampling import reparameterise
 
 
 class TrainingConfig(MDNRNNConfig):
@@ -74,14 +74,14 @@ def train(
     config = params.mdnrnn
     size = config.batch_size * config.sequence
     batches = max(params.round.mdnrnn_steps // size, 1)
-    learner = Training(model, config.learning_rate, batches)
+    trainer = Trainer(model, config.learning_rate, batches)
     rng = generator(params.seed, "mdnrnn", "windows")
     noise = torch_generator(params.seed, "mdnrnn", "noise")
     rows: list[dict[str, float]] = []
     recent: list[float] = []
     done = 0
     if state := checkpoint.resume():
-        learner.restore(state["learner"])
+        trainer.restore(state["trainer"])
         rng.bit_generator.state = state["rng"]
         noise.set_state(state["noise"])
         rows, recent, done = state["rows"], state["recent"], state["done"]
@@ -92,7 +92,7 @@ def train(
             losses = predict(model, windows, noise, device)
             where = f"{batch * size} steps"
             loss = weighted(losses, config)
-            learner.step(loss, "mdnrnn.learning_rate", where, config.gradient_clip)
+            trainer.step(loss, "mdnrnn.learning_rate", where, config.gradient_clip)
 
             recent.append(losses.nll.item())
             progress.advance(size)
@@ -104,7 +104,7 @@ def train(
             if checkpoint.due():
                 progress_so_far = {"rows": rows, "recent": recent, "done": batch}
                 random = {"rng": rng.bit_generator.state, "noise": noise.get_state()}
-                checkpoint.save({"learner": learner.state()} | random | progress_so_far)
+                checkpoint.save({"trainer": trainer.state()} | random | progress_so_far)
     return rows
 
 

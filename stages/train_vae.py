@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodels.networks.trainer import Trainer, due
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Count, NonNegative, Part, Positive, Seed, Share
 from worldmodels.pipeline.storage import write_csv, write_json
 from worldmodels.records.scenes import Scenes
 from worldmodels.records.split import held_out
+from worldmodels.reports.examples import write_examples
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.runtime.optimiser import Training, due
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import generator, torch_generator
-from worldmodels.vision.images import to_pictures, write_grid
 from worldmodels.vision.vae import (
     VAE,
     VAEConfig,
@@ -33,7 +33,7 @@ from worldmodels.vision.vae import (
     vae_loss,
 )
 
-EVALUATION_BATCH = 128
+EVALUATION_BATCH = 128  # images; the losses are means over all of them
 
 
 class TrainingConfig(VAEConfig):
@@ -68,37 +68,29 @@ def train(
     device: torch.device,
     checkpoint: Checkpoint,
 ) -> list[dict[str, float]]:
-    """Train on frames `training`, measure on frames `validation`; returns the rows of a curve.
+    """Train on frames `training`, measure on frames `validation`; return the rows of a curve.
 
-    Raises UserError if the loss stops being a number.
+    Continues from a state of `checkpoint`, if it holds one, to the same bytes as without a stop.
+    Raises UserError if the loss is not finite.
     """
     config, size = params.vae, params.vae.batch_size
     steps = max(params.round.vae_frames // size, 1)
-    learner = Training(vae, config.learning_rate, steps)
+    trainer = Trainer(vae, config.learning_rate, steps)
     noise = torch_generator(params.seed, "vae", "noise")
     order = shuffled(training, steps * size, generator(params.seed, "vae", "order"))
     rows: list[dict[str, float]] = []
     recent, done = torch.zeros(3), 0
     if state := checkpoint.resume():
-        learner.restore(state["learner"])
+        trainer.restore(state["trainer"])
         noise.set_state(state["noise"])
         rows, recent, done = state["rows"], state["recent"], state["done"]
 
     batches = scenes.batches(order[done * size :], size, params.machine.threads)
     with Progress("train_vae", steps * size, "frames", done * size) as progress:
         for step, pictures in enumerate(batches, start=done + 1):
-            # Forward: sum of squares over the pixels and the KL above its tolerance
-            x = to_input(torch.from_numpy(pictures).to(device))
-            draw = torch.randn(len(x), config.latent_size, generator=noise).to(device)
-            with torch.autocast(device.type, torch.bfloat16, config.precision == "bfloat16"):
-                reconstruction, mu, logvar = vae(x, draw)
-            parts = vae_loss(
-                x, reconstruction.float(), mu.float(), logvar.float(), config.kl_tolerance
-            )
-
-            # Backward
-            learner.step(parts[0], "vae.learning_rate", f"{step * size} frames")
-            recent += torch.stack(parts).detach().cpu()
+            losses = training_losses(vae, pictures, noise, config, device)
+            trainer.step(losses[0], "vae.learning_rate", f"{step * size} frames")
+            recent += torch.stack(losses).detach().cpu()
             progress.advance(size)
             if due(step, steps, config.validations):
                 count = step - (rows[-1]["frames"] // size if rows else 0)
@@ -111,12 +103,30 @@ def train(
             if checkpoint.due():
                 progress_so_far = {"rows": rows, "recent": recent, "done": step}
                 random = {"noise": noise.get_state()}
-                checkpoint.save({"learner": learner.state()} | random | progress_so_far)
+                checkpoint.save({"trainer": trainer.state()} | random | progress_so_far)
     return rows
 
 
+def training_losses(
+    vae: VAE,
+    pictures: np.ndarray,
+    noise: torch.Generator,
+    config: TrainingConfig,
+    device: torch.device,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run V forward on uint8 [B, 64, 64, 3] and return what `vae_loss` gives, in float32.
+
+    The network may compute in bfloat16; the sums over 12,288 pixels need float32.
+    """
+    x = to_input(torch.from_numpy(pictures).to(device))
+    draw = torch.randn(len(x), config.latent_size, generator=noise).to(device)
+    with torch.autocast(device.type, torch.bfloat16, config.precision == "bfloat16"):
+        reconstruction, mu, logvar = vae(x, draw)
+    return vae_loss(x, reconstruction.float(), mu.float(), logvar.float(), config.kl_tolerance)
+
+
 def shuffled(frames: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` frame numbers: pass after pass over `frames`, each in an order of its own."""
+    """Return `count` frame numbers: pass after pass over `frames`, each newly shuffled."""
     passes = -(-count // len(frames))
     return np.concatenate([rng.permutation(frames) for _ in range(passes)])[:count]
 
@@ -125,7 +135,7 @@ def shuffled(frames: np.ndarray, count: int, rng: np.random.Generator) -> np.nda
 def measure(
     vae: VAE, scenes: Scenes, frames: np.ndarray, params: Params, device: torch.device
 ) -> tuple[dict[str, float], Tensor]:
-    """Losses per image on held-out frames, with z drawn, and mu [n, Z] of each of them."""
+    """Return the losses per image on held-out `frames`, with z sampled, and their mu [n, Z]."""
     noise = torch_generator(params.seed, "vae", "validation")
     total, mus = torch.zeros(3), []
     for pictures in scenes.batches(frames, EVALUATION_BATCH, params.machine.threads):
@@ -139,27 +149,9 @@ def measure(
     return dict(zip(("val_loss", "val_squared_error", "val_kl"), values)), torch.cat(mus)
 
 
-@torch.inference_mode()
-def show(vae: VAE, originals: np.ndarray, mu: Tensor, rng: torch.Generator, folder: Path) -> None:
-    """Write originals over reconstructions, samples from the prior, a traversal of the latents.
-
-    The traversal moves each latent of one image from -2 to 2 standard deviations, a row a latent,
-    the most used latent first.
-    """
-    pictures = to_pictures(vae.decode(vae.encode(to_input(torch.from_numpy(originals)))[0]))
-    pairs = np.stack([originals.reshape(-1, 8, 64, 64, 3), pictures.reshape(-1, 8, 64, 64, 3)], 1)
-    write_grid(folder / "reconstructions.png", pairs.reshape(-1, 64, 64, 3), 8)
-    prior = torch.randn(32, mu.shape[1], generator=rng)
-    write_grid(folder / "prior_samples.png", to_pictures(vae.decode(prior)), 8)
-    most_used = mu.std(dim=0).argsort(descending=True)
-    rows = mu[:1].repeat(len(most_used), 9, 1).view(len(most_used), 9, -1)
-    for row, latent in enumerate(most_used):
-        rows[row, :, latent] = torch.linspace(-2, 2, 9)
-    write_grid(folder / "traversal.png", to_pictures(vae.decode(rows.flatten(0, 1))), 9)
-
-
 def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     device = stage.prepare(params.machine.device, params.machine.threads)
+    stage.warn_of_slow_precision(params.vae.precision, "vae.precision", device)
     scenes = Scenes.load(Path("data") / name / "scenes")
     rng = generator(params.seed, "vae", "held out")
     held = held_out(scenes.lengths, params.validation_share, params.seed)[scenes.episode_of]
@@ -169,19 +161,18 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     vae = VAE(VAEConfig(latent_size=params.vae.latent_size))
     vae = vae.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     rows = train(vae, scenes, np.flatnonzero(~held), validation, params, device, checkpoint)
-    model, results = (
-        Path("models") / name / "vae.safetensors",
-        Path("results") / name / "train_vae",
-    )
+
+    model = Path("models") / name / "vae.safetensors"
+    results = Path("results") / name / "train_vae"
     save_vae(model, vae.cpu(), params.vae.weights_dtype)
 
-    vae = load_vae(model)  # what was saved, with its weights rounded, is what is measured
+    vae = load_vae(model)  # measure what was saved: its weights are rounded
     losses, mu = measure(vae, scenes, validation, params, torch.device("cpu"))
     used = latents_in_use(mu.var(dim=0), params.vae.in_use_above)
     write_csv(results / "curve.csv", rows)
     write_json(results / "metrics.json", losses | {"latents_in_use": used})
     examples = scenes.draw(np.resize(validation, 16))
-    show(vae, examples, mu, torch_generator(params.seed, "vae", "prior"), results)
+    write_examples(vae, examples, mu, torch_generator(params.seed, "vae", "prior"), results)
 
 
 if __name__ == "__main__":

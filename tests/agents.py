@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from worldmodels.agent.agent import Agent, AgentConfig
-from worldmodels.control.controller import parameter_count
+from worldmodels.control.controller import feature_count, parameter_count
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.vision.vae import VAE, VAEConfig
 
@@ -23,6 +23,7 @@ def make_agent(
         latent_size=latent_size,
         hidden_size=hidden_size,
     )
-    count = parameter_count(inputs, latent_size, hidden_size)
+    features = feature_count(inputs, latent_size, hidden_size)
+    count = parameter_count(features, 40 if inputs == "z+hidden" else 0)
     parameters = np.random.default_rng(1).normal(size=(candidates, count))
     return Agent.of(config, vae, memory, parameters)

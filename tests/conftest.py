@@ -1,5 +1,8 @@
+import atexit
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +11,33 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 
-os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+
+def isolate() -> None:
+    """Keep the user's git, DVC and home out of this process and those it starts.
+
+    A git hook exports GIT_DIR and GIT_INDEX_FILE, with which a commit in a temporary repository
+    would land on the user's branch; settings such as commit.gpgsign would fail it. The compiled
+    code stays where it is, in the user's cache.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    home = tempfile.mkdtemp(prefix="worldmodels-home-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    for name in list(os.environ):
+        if name.startswith("GIT_"):
+            del os.environ[name]
+    os.environ |= {
+        "HOME": home,
+        "XDG_CONFIG_HOME": f"{home}/.config",
+        "XDG_CACHE_HOME": cache,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "DVC_NO_ANALYTICS": "1",
+    }
+    for who in ("AUTHOR", "COMMITTER"):
+        os.environ |= {f"GIT_{who}_NAME": "test", f"GIT_{who}_EMAIL": "test@example.org"}
+
+
+isolate()
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # two test workers share the cores
 

@@ -1,128 +1,223 @@
-"""The list of variants, and how what they gave is compared."""
+"""The list of variants, and how they are run as experiments and collected."""
 
-import numpy as np
+import os
+import subprocess
+import sys
+
 import pytest
+import yaml
 
-from commands.variants import Variant, forget, is_done, rows_of, variants
+from commands.variants import Variant, is_done, rows_of, variants
 from stages import compare
 from stages.compare import VARIANTS
-from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import PARAMS, leaves, read_yaml
+from worldmodels.pipeline.params import PARAMS, PIPELINE, leaves, read_yaml
 from worldmodels.pipeline.storage import read_csv, write_csv
 
 
-def test_every_variant_changes_what_is_there_and_has_a_name_of_its_own(root):
+def variants_of(root, **changes):
+    """The variants of the repository by name and trial, where params.yaml has other values."""
+    recipe = read_yaml(root / PARAMS)
+    for key, value in changes.items():
+        section, name = key.split("__")
+        assert name in recipe[section]
+        recipe[section][name] = value
+    found = variants(read_yaml(root / VARIANTS), recipe, read_yaml(root / PIPELINE))
+    return {(variant.name, variant.trial): variant for variant in found}
+
+
+def test_every_variant_changes_params_that_exist_and_has_a_name_of_its_own(root):
     tree = read_yaml(root / PARAMS)
     known = set(leaves(tree))
-    found = list(variants(read_yaml(root / VARIANTS), tree))
-    assert len({variant.experiment for variant in found}) == len(found)
+    found = variants_of(root).values()
+    assert len({variant.experiment for variant in found}) == len(found) > 30
     for variant in found:
         changed = {word.split("=")[0] for word in variant.command if "=" in word}
         assert changed <= known, variant.name
         assert f"rounds.{variant.round}.trial" in changed and variant.round in tree["rounds"]
 
 
-def test_a_group_is_compared_with_a_variant_that_there_is(root):
+def test_the_baseline_of_every_group_is_a_variant(root):
     tree = read_yaml(root / VARIANTS)
     names = {name for group in tree.values() for name in group["variants"]}
-    assert {group["beside"] for group in tree.values()} <= names
+    assert {group["baseline"] for group in tree.values()} <= names
 
 
 def test_the_command_of_a_variant_is_what_a_person_would_type():
-    variant = Variant("CMA-ES, raw", 2, "first", {"rounds.ROUND.env_steps": 9, "seed": 3}, {})
+    settings = {"rounds.first.env_steps": 9, "seed": 3, "rounds.first.trial": 2}
+    variant = Variant("CMA-ES, raw", 2, "first", settings, {})
     assert variant.experiment.startswith("cma-es-raw-trial-2-")
     said = f"dvc exp run --temp --name {variant.experiment} -S rounds.first.env_steps=9 -S seed=3"
     assert " ".join(variant.command) == f"{said} -S rounds.first.trial=2 evaluate@first"
 
 
-def test_what_other_params_or_settings_gave_is_not_taken_for_done(tmp_path, monkeypatch):
+def test_a_param_that_a_score_does_not_depend_on_makes_no_variant_out_of_date(root):
+    before, after = variants_of(root), variants_of(root, render__lap_width=7)
+    assert {k: v.experiment for k, v in after.items()} == {
+        k: v.experiment for k, v in before.items()
+    }
+
+
+def test_a_param_makes_the_variants_out_of_date_that_depend_on_it(root):
+    before, after = variants_of(root), variants_of(root, mdnrnn__reward_steps=7)
+    changed = {name for (name, trial), v in after.items() if v != before[name, trial]}
+    kept = {name for name, _ in before} - changed
+    assert kept == {"M predicts the next reward only", "paper"}  # these set it themselves
+
+
+def test_a_result_of_other_params_does_not_count_and_stays_until_it_is_replaced(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    settings = {"rounds.ROUND.env_steps": 9}
-    ran = Variant("plain", 1, "first", settings, {"seed": 1})
+    ran = Variant("plain", 1, "first", {"seed": 1}, {"seed": 1})
     other = {"variant": "other", "trial": "1", "command": "its own"}
     row = {"variant": "plain", "trial": "1", "command": " ".join(ran.command)}
     write_csv(compare.RECORD / "runs.csv", [other, row])
-    assert is_done(ran) and is_done(Variant("plain", 1, "first", dict(settings), {"seed": 1}))
-    assert not is_done(ran._replace(recipe={"seed": 2}))
-    assert not is_done(ran._replace(settings={"rounds.ROUND.env_steps": 8}))
-    forget([ran._replace(recipe={"seed": 2})])
-    assert rows_of("runs") == [other]
-    forget([ran._replace(name="other")])
-    assert rows_of("runs") == []
+    assert is_done(ran) and is_done(Variant("plain", 1, "first", {}, {"seed": 1}))
+    assert not is_done(ran._replace(depends_on={"seed": 2}))
+    assert not is_done(ran._replace(trial=2))
+    assert rows_of("runs") == [other, row]
 
 
 def test_a_group_shares_settings_and_a_variant_may_have_a_round_of_its_own():
-    group = {"round": "first", "trials": [1, 2], "common": {"a": 1}}
+    group = {"round": "first", "trials": [1, 2], "common": {"rounds.ROUND.a": 1}}
     group["variants"] = {"plain": {}, "later": {"round": "second", "b": 2}}
-    found = list(variants({"group": group}, {}))
+    recipe = {"b": 0, "rounds": {"first": {"a": 0, "trial": 0}, "second": {"a": 0, "trial": 0}}}
+    stage = {"foreach": "${rounds}", "do": {"params": ["b", "rounds.${key}.a"]}}
+    found = list(variants({"group": group}, recipe, {"stages": {"evaluate": stage}}))
     assert [(variant.name, variant.trial) for variant in found] == [
         ("plain", 1),
         ("later", 1),
         ("plain", 2),
         ("later", 2),
     ]
-    assert found[1].round == "second" and found[1].settings == {"a": 1, "b": 2}
-    assert found[0].round == "first" and found[0].settings == {"a": 1}
+    assert found[0].round == "first"
+    assert found[0].settings == {"rounds.first.a": 1, "rounds.first.trial": 1}
+    assert found[0].depends_on == {"b": 0, "rounds.first.a": 1}
+    assert found[1].round == "second"
+    assert found[1].settings == {"rounds.second.a": 1, "b": 2, "rounds.second.trial": 1}
+    assert found[1].depends_on == {"b": 2, "rounds.second.a": 1}
 
 
-def rows(variant, trial, returns, first=0):
-    known = {"variant": variant, "trial": str(trial)}
-    return [
-        known | {"track": str(first + track), "return": str(value), "steps": "9"}
-        for track, value in enumerate(returns)
-    ]
+EVALUATE = """
+import csv, pathlib, sys, yaml
+params = yaml.safe_load(open("params.yaml"))
+score, trial = params["score"], params["rounds"]["first"]["trial"]
+if score < 0:
+    sys.exit("no such score")
+def write(path, rows):
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+write("results/first/evaluate/drawn_returns.csv", [{"track": 7, "return": score, "steps": 9}])
+curve = [{"env_steps": 5, "validation": score}, {"env_steps": 6, "validation": ""}]
+write("results/first/train_controller/curve.csv", curve)
+run = {"stage": "train_controller", "round": "first", "seconds": trial, "processor": "p"}
+write("results/runs.csv", [run | {"cores": 2}])
+"""
+PIPE = {
+    "stages": {
+        "evaluate": {
+            "foreach": "${rounds}",
+            "do": {
+                "cmd": "python evaluate.py",
+                "deps": ["evaluate.py"],
+                "params": ["score", "rounds.${key}.trial"],
+                "outs": [
+                    {"results/first/evaluate/drawn_returns.csv": {"cache": False}},
+                    {"results/first/train_controller/curve.csv": {"cache": False}},
+                ],
+            },
+        }
+    }
+}
+PARAMS_TEXT = "score: 1\nrounds: {first: {trial: 0}}\n"
+VARIANTS_TEXT = """
+ablations:
+  round: first
+  baseline: recipe
+  trials: [1]
+  common: {}
+  variants:
+    recipe: {}
+    not possible: {score: -1}
+"""
+OLD = {
+    "returns": "variant,trial,track,return,steps\nnot possible,1,6,5,5\nrecipe,1,6,5,5\n",
+    "curves": "variant,trial,env_steps,validation\nnot possible,1,5,5\nrecipe,1,5,5\n",
+    "runs": (
+        "variant,trial,command,from_commit,seconds,processor,cores\n"
+        "not possible,1,of other params,0,5,p,2\nrecipe,1,of other params,0,5,p,2\n"
+    ),
+}
+NEW = {
+    "returns": "variant,trial,track,return,steps\nnot possible,1,6,5,5\nrecipe,1,7,1,9\n",
+    "curves": "variant,trial,env_steps,validation\nnot possible,1,5,5\nrecipe,1,5,1\n",
+}
 
 
-def test_differences_are_of_the_trials_mean_on_common_tracks():
-    returns = [
-        *rows("recipe", 1, [900, 800, 700]),
-        *rows("recipe", 2, [920, 820, 700]),
-        *rows("other", 1, [850, 690, 1], first=1),
-    ]
-    recipe, other = (compare.read(name, returns, []) for name in ("recipe", "other"))
-    assert compare.read("none", returns, []) is None
-    assert other.less(recipe).tolist() == [850 - 810, 690 - 700]
-    line = compare.line(compare.compare(other, recipe, 1000))
-    assert line.startswith("| other | 514 | 514 | 1 to 850 | +15 (-10 to +40) |")
-    assert line.endswith("| 1 | 3 |")
-    line = compare.line(compare.compare(recipe, recipe, 1000))
-    assert line == "| recipe | 800, 813 | 807 | 700 to 910 |  | 105 | 700 | 3 |"
+@pytest.fixture
+def project(root, tmp_path):
+    """A project of one stage in a subfolder of a git repository, with results of other params;
+    and a function that runs a command there, apart from the git and the DVC of the user."""
+    folder = tmp_path / "repository/sub/folder"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    env |= {"PATH": f"{os.path.dirname(sys.executable)}:/usr/bin:/bin", "PYTHONPATH": str(root)}
+    env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "DVC_NO_ANALYTICS": "1"}
+    env |= {f"DVC_{level}_CONFIG_DIR": str(tmp_path / "none") for level in ("GLOBAL", "SYSTEM")}
+    for who in ("AUTHOR", "COMMITTER"):
+        env |= {f"GIT_{who}_NAME": "a", f"GIT_{who}_EMAIL": "a@b.c"}
+
+    def say(*command):
+        return subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, timeout=300
+        )
+
+    files = {
+        "evaluate.py": EVALUATE,
+        "dvc.yaml": yaml.safe_dump(PIPE, sort_keys=False),
+        "params.yaml": PARAMS_TEXT,
+        "variants.yaml": VARIANTS_TEXT,
+        "results/runs.csv": "stage,round,seconds,processor,cores\n",
+    }
+    files |= {f"results/variants/{name}.csv": text for name, text in OLD.items()}
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    for command in (
+        ["git", "init", "-q", str(tmp_path / "repository")],
+        [sys.executable, "-m", "dvc", "init", "-q", "--subdir"],
+        ["git", "add", "-A", "."],
+        ["git", "commit", "-qm", "all"],
+    ):
+        done = say(*command)
+        assert done.returncode == 0, done.stderr
+    return folder, say
 
 
-def test_trials_on_other_tracks_and_variants_without_common_ones_are_refused():
-    uneven = [*rows("recipe", 1, [900, 800]), *rows("recipe", 2, [900, 800, 700])]
-    with pytest.raises(UserError, match="'recipe' were not driven on the same tracks"):
-        compare.read("recipe", uneven, [])
-    apart = [*rows("recipe", 1, [900]), *rows("other", 1, [900], first=5)]
-    with pytest.raises(UserError, match="share no test tracks"):
-        compare.read("other", apart, []).less(compare.read("recipe", apart, []))
+def collected(folder):
+    return {name: (folder / f"results/variants/{name}.csv").read_text() for name in OLD}
 
 
-def test_every_group_gets_a_table_and_a_figure(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "variants.yaml").write_text(
-        "ablations: {beside: recipe, variants: {recipe: {}, other: {}, not run yet: {}}}\n"
-        "later: {beside: recipe, variants: {third: {}}}\n"
-        "none yet: {beside: recipe, variants: {fourth: {}}}\n"
-    )
-    rng = np.random.default_rng(1)
-    returns = [*rows("recipe", 1, rng.normal(900, 9, 40)), *rows("other", 1, [800.0] * 40)]
-    returns += rows("third", 1, [850.0] * 40)
-    curve = {"variant": "recipe", "trial": "1", "env_steps": "5", "validation": "7.5"}
-    params = compare.Params(evaluate=compare.Resamples(resamples=100))
-    with pytest.raises(UserError, match=r"returns\.csv: no such file"):
-        compare.main(params)
-    write_csv(compare.RECORD / "returns.csv", returns)
-    write_csv(compare.RECORD / "curves.csv", [curve])
-    compare.main(params)
-    numbers = read_csv(compare.RESULTS / "ablations.csv")
-    assert float(numbers[1]["less_mean"]) == pytest.approx(-100, abs=5)
-    table = (compare.RESULTS / "ablations.md").read_text().splitlines()
-    assert [line.split("|")[1].strip() for line in table[2:]] == ["recipe", "other"]
-    table = (compare.RESULTS / "later.md").read_text().splitlines()
-    assert [line.split("|")[1].strip() for line in table[2:]] == ["recipe", "third"]
-    assert "| less recipe, 95 % |" in table[0]
-    assert not (compare.RESULTS / "none yet.md").exists()
-    first = (compare.RESULTS / "ablations.png").read_bytes()
-    compare.main(params)
-    assert (compare.RESULTS / "ablations.png").read_bytes() == first and len(first) > 5000
+@pytest.mark.slow
+def test_results_in_a_subfolder_of_a_repository_are_collected_and_replace_old_ones(project):
+    folder, say = project
+    command = sys.executable, "-m", "commands.variants"
+    done = say(*command)
+    assert done.returncode == 1 and "2 of 2 variants to run" in done.stdout, done.stderr
+    assert "2 have results of other params, which stay until they are replaced" in done.stdout
+    assert "not-possible-trial-1-" in (last := done.stderr.splitlines()[-1])
+    assert last.count("failed, see above") == 1
+    found = collected(folder)
+    assert found | NEW == found  # the old result of the one that failed is there
+    failed, ran = read_csv(folder / "results/variants/runs.csv")
+    assert failed["command"] == "of other params" and ran["seconds"] == "1"
+
+    (folder / "results/variants/runs.csv").write_text(OLD["runs"])  # as if stopped before it
+    (folder / "variants.yaml").write_text(VARIANTS_TEXT.replace("not possible: {score: -1}", ""))
+    done = say(*command)
+    assert done.returncode == 0 and "Running stage" not in done.stdout, done.stderr
+    assert collected(folder) == found
+    assert "0 of 1 variants to run" in say(*command).stdout

@@ -1,14 +1,23 @@
 import numpy as np
 import pytest
 
-from worldmodels.control.controller import HIDDEN_UNITS, act, parameter_count
+from worldmodels.control.controller import act, hidden_units_of, parameter_count
 from worldmodels.control.search_space import raw_space, scaled_space
 
 
 def test_counts_are_the_papers():
-    assert parameter_count("z+h", 32, 256) == 867
-    assert parameter_count("z", 32, 256) == 99
-    assert parameter_count("z+hidden", 32, 256) == 40 * 33 + 3 * 41
+    assert parameter_count(32 + 256, 0) == 867
+    assert parameter_count(32, 0) == 99
+    assert parameter_count(32, 40) == 40 * 33 + 3 * 41
+
+
+def test_hidden_units_follow_from_the_number_of_parameters():
+    assert hidden_units_of("z+hidden", 32, parameter_count(32, 40)) == 40
+    assert hidden_units_of("z+hidden", 32, parameter_count(32, 1)) == 1
+    assert hidden_units_of("z+h", 288, 867) == 0
+    for inputs, count in (("z+h", 868), ("z+hidden", parameter_count(32, 40) + 1), ("z", 0)):
+        with pytest.raises(ValueError, match=f"{count} fit no controller"):
+            hidden_units_of(inputs, 32, count)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +52,7 @@ def test_hidden_layer_is_forty_tanh_units():
     flat, features = rng.normal(size=40 * 5 + 123) * 0.3, rng.normal(size=4)
     hidden = np.tanh(flat[:160].reshape(40, 4) @ features + flat[160:200])
     raw = np.tanh(flat[200:320].reshape(3, 40) @ hidden + flat[320:])
-    action = act(flat[None], np.array([0]), features[None], HIDDEN_UNITS)[0]
+    action = act(flat[None], np.array([0]), features[None], 40)[0]
     np.testing.assert_allclose(
         action, [raw[0], (raw[1] + 1) / 2, np.clip(raw[2], 0, 1)], atol=1e-6
     )
@@ -52,11 +61,11 @@ def test_hidden_layer_is_forty_tanh_units():
 def test_what_is_searched_scaled_unfolds_into_the_same_controller():
     rng = np.random.default_rng(1)
     mu, hidden = rng.normal(2, 3, (500, 6)), rng.normal(size=(500, 10)) @ rng.normal(size=(10, 10))
-    space = scaled_space("z+h", mu, hidden, components=4, std_floor=0.1)
+    space = scaled_space(0, mu, hidden, components=4, std_floor=0.1)
     assert space.dimensions == 3 * (6 + 4 + 1)
     point = rng.normal(size=(1, space.dimensions))
     flat = space.unfold(point)[0]
-    assert flat.shape == (parameter_count("z+h", 6, 10),)
+    assert flat.shape == (parameter_count(16, 0),)
     features = np.concatenate([mu, hidden], axis=1)
     scaled = (features - space.centre) @ space.basis.T
     expected = scaled @ point[0, :30].reshape(3, 10).T + point[0, 30:]
@@ -68,7 +77,7 @@ def test_searched_features_have_unit_variance_but_for_unused_latents():
     rng = np.random.default_rng(1)
     mu = rng.normal(0, [5, 0.001], (4000, 2))
     hidden = rng.normal(size=(4000, 6)) @ rng.normal(size=(6, 6))
-    space = scaled_space("z+h", mu, hidden, components=3, std_floor=0.1)
+    space = scaled_space(0, mu, hidden, components=3, std_floor=0.1)
     scaled = (np.concatenate([mu, hidden], axis=1) - space.centre) @ space.basis.T
     np.testing.assert_allclose(scaled.std(0)[[0, 2, 3, 4]], 1, rtol=1e-3)
     assert scaled.std(0)[1] < 0.011
@@ -77,8 +86,9 @@ def test_searched_features_have_unit_variance_but_for_unused_latents():
 
 @pytest.mark.parametrize("inputs", ["z", "z+hidden", "z+h"])
 def test_raw_space_is_the_parameters_themselves(inputs):
-    space = raw_space(inputs, 12 if inputs == "z+h" else 5)
-    count = parameter_count(inputs, 5, 7)
+    features, units = 12 if inputs == "z+h" else 5, 40 if inputs == "z+hidden" else 0
+    space = raw_space(units, features)
+    count = parameter_count(features, units)
     assert space.dimensions == count
     points = np.random.default_rng(1).normal(size=(3, count))
     np.testing.assert_allclose(space.unfold(points), points, atol=1e-12)

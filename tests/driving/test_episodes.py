@@ -5,14 +5,16 @@ import pytest
 import torch
 
 from tests.agents import make_agent
-from worldmodels.agent.agent import Agent, AgentConfig, AgentDriver
-from worldmodels.driving.episodes import drive
-from worldmodels.driving.jobs import drive_agent
+from worldmodels.agent.agent import Agent, AgentConfig
+from worldmodels.agent.driver import AgentDriver
+from worldmodels.driving.episodes import Drive, drive_all
+from worldmodels.driving.jobs import DriveJob
+from worldmodels.driving.limits import Limits
 from worldmodels.environment.car_racing import DrawnCarRacing
-from worldmodels.environment.vector_env import Fleet
+from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.pipeline.errors import UserError
-from worldmodels.runtime.parallel import deal, run_chunks
+from worldmodels.runtime.parallel import run_jobs, split_evenly
 from worldmodels.vision.vae import VAE, VAEConfig
 
 
@@ -30,27 +32,31 @@ class Traced:
     def act(self, slots, observations):
         return self.driver.act(slots, observations)
 
-    def took(self, slots, actions):
+    def remember(self, slots, actions):
         for slot, action in zip(slots, actions):
             self.actions[self.at[slot]].append(action.tobytes())
-        self.driver.took(slots, actions)
+        self.driver.remember(slots, actions)
 
 
-def traces(agent, jobs, slots=64, horizon=40):
-    """The bytes of all actions of each job."""
+def traces(agent, drives, slots=64, horizon=40):
+    """The bytes of all actions of each drive."""
     driver = Traced(AgentDriver(agent, slots, 1, "cpu"))
-    drive(driver, Fleet(slots), jobs, horizon, 0)
-    return [driver.actions[job] for job in jobs]
+    drive_all(driver, VectorCarRacing(slots), drives, Limits(horizon, 0))
+    return [driver.actions[drive] for drive in drives]
 
 
-def scores(agent, jobs, slots=64, horizon=60, patience=0):
+def results(agent, drives, slots=64, horizon=60, patience=0):
     driver = AgentDriver(agent, slots, 1, "cpu")
-    outcomes = drive(driver, Fleet(slots), jobs, horizon, patience)
-    assert [(o.candidate, o.track) for o in outcomes] == jobs
-    return [outcome.score for outcome in outcomes]
+    found = drive_all(driver, VectorCarRacing(slots), drives, Limits(horizon, patience))
+    assert [(result.candidate, result.track) for result in found] == drives
+    return found
 
 
-JOBS = [(candidate, track) for candidate in range(5) for track in range(8)]
+def scores(*arguments, **settings):
+    return [result.score for result in results(*arguments, **settings)]
+
+
+DRIVES = [Drive(candidate, track) for candidate in range(5) for track in range(8)]
 
 
 @pytest.mark.slow
@@ -58,26 +64,35 @@ JOBS = [(candidate, track) for candidate in range(5) for track in range(8)]
 @pytest.mark.parametrize("latent", ["mu", "sample"])
 def test_every_action_is_the_same_wherever_it_is_driven(precision, latent):
     agent = make_agent(precision=precision, latent=latent, latent_size=32, hidden_size=256)
-    together = traces(agent, JOBS)
-    assert len({b"".join(trace) for trace in together}) == len(JOBS)
-    turned = traces(agent, JOBS[::-1], slots=7)
+    together = traces(agent, DRIVES)
+    assert len({b"".join(trace) for trace in together}) == len(DRIVES)
+    turned = traces(agent, DRIVES[::-1], slots=7)
     assert turned[::-1] == together
-    assert traces(agent, JOBS[11:12]) == together[11:12]
-    assert traces(agent, JOBS[:34], slots=34) == together[:34]
+    assert traces(agent, DRIVES[11:12]) == together[11:12]
+    assert traces(agent, DRIVES[:34], slots=34) == together[:34]
 
 
 @pytest.mark.slow
-def test_a_score_is_the_same_whatever_the_number_of_workers(monkeypatch):
+def test_same_scores_for_any_worker_count(monkeypatch):
     agent = make_agent()
-    expected = scores(agent, JOBS)
+    expected = scores(agent, DRIVES)
     for workers in ("1", "2"):
         monkeypatch.setenv("WM_WORKERS", workers)
-        hands = deal(JOBS, int(workers))
-        chunks = [(agent, [JOBS[i] for i in h], "drawn", 60, 0, 1, "cpu") for h in hands]
+        parts = split_evenly(DRIVES, int(workers))
+        jobs = [
+            DriveJob(agent, tuple(DRIVES[i] for i in part), "drawn", Limits(60, 0), 1, "cpu")
+            for part in parts
+        ]
         found = {}
-        for hand, outcomes in zip(hands, run_chunks(drive_agent, chunks, str)):
-            found |= {i: outcome.score for i, outcome in zip(hand, outcomes)}
-        assert [found[i] for i in range(len(JOBS))] == expected
+        for part, results in zip(parts, run_jobs(jobs)):
+            found |= {i: result.score for i, result in zip(part, results)}
+        assert [found[i] for i in range(len(DRIVES))] == expected
+
+
+def test_a_job_says_what_it_drives():
+    job = DriveJob(make_agent(), (Drive(0, 5), Drive(3, 9)), "drawn", Limits(60, 0), 1, "cpu")
+    said = "2 episodes with the drawn picture, candidate 0 on track 5 to candidate 3 on track 9"
+    assert str(job) == said
 
 
 def test_the_batched_agent_is_the_plain_one():
@@ -87,9 +102,9 @@ def test_the_batched_agent_is_the_plain_one():
     ).lstm
     lstm.load_state_dict(
         {
-            "weight_ih_l0": agent.gates[:11].T,
-            "weight_hh_l0": agent.gates[11:].T,
-            "bias_ih_l0": agent.gate_bias,
+            "weight_ih_l0": agent.memory.gates[:11].T,
+            "weight_hh_l0": agent.memory.gates[11:].T,
+            "bias_ih_l0": agent.memory.bias,
             "bias_hh_l0": torch.zeros(64),
         }
     )
@@ -104,23 +119,21 @@ def test_the_batched_agent_is_the_plain_one():
         raw = np.tanh(flat[:72].reshape(3, 24) @ features + flat[72:])
         expected = np.array([raw[0], (raw[1] + 1) / 2, np.clip(raw[2], 0, 1)], np.float32)
         action = driver.act(np.array([2]), observation[None])[0]
-        driver.took(np.array([2]), action[None])
+        driver.remember(np.array([2]), action[None])
         np.testing.assert_allclose(action, expected, atol=1e-5)
         inputs = torch.cat([mu[0], torch.from_numpy(action)])[None, None]
         _, state = lstm(inputs, state)
         observation = env.step(action)[0]
 
 
-@pytest.mark.slow
 def test_a_hopeless_episode_costs_what_its_missing_frames_would():
     agent = make_agent(candidates=1, inputs="z").with_candidates(np.zeros((1, 27)))
     agent.parameters[0, 24:] = [9, -9, 9]  # full lock, brake: no tile after the first ones
-    (full,) = scores(agent, [(0, 1)], horizon=200)
-    (cut,) = scores(agent, [(0, 1)], horizon=200, patience=20)
+    (full,) = scores(agent, [Drive(0, 1)], horizon=200)
+    (cut,) = scores(agent, [Drive(0, 1)], horizon=200, patience=20)
     assert cut == pytest.approx(full)
-    driver = AgentDriver(agent, 1, 1, "cpu")
-    (outcome,) = drive(driver, Fleet(1), [(0, 1)], 200, 20)
-    assert outcome.steps < 60
+    (result,) = results(agent, [Drive(0, 1)], horizon=200, patience=20)
+    assert result.steps < 60
 
 
 def test_an_agent_file_drives_as_the_agent_that_was_saved(tmp_path):
@@ -129,7 +142,7 @@ def test_an_agent_file_drives_as_the_agent_that_was_saved(tmp_path):
     again = Agent.load(tmp_path / "a.safetensors")
     assert again.config == agent.config
     np.testing.assert_array_equal(again.parameters, agent.parameters)
-    assert scores(again, JOBS[:3]) == scores(agent, JOBS[:3])
+    assert scores(again, DRIVES[:3]) == scores(agent, DRIVES[:3])
     again.save(tmp_path / "b.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from worldmodels.driving.episodes import Outcome, refuse_nan
-from worldmodels.evolution.search import Phase, Plan, search
+from worldmodels.driving.episodes import Drive, EpisodeResult, refuse_nonfinite
+from worldmodels.evolution.search import Phase, Plan, search_by_es
 from worldmodels.evolution.strategies import CMAES
 from worldmodels.pipeline.errors import UserError
 from worldmodels.runtime.checkpoint import Checkpoint
@@ -14,7 +14,7 @@ from worldmodels.training.budget import Budget
 SCHEDULE = [Phase(from_generation=0, tracks=2), Phase(from_generation=3, tracks=5)]
 
 
-class FakeArena:
+class FakeCandidates:
     """Scores a point by its distance from (1, 1, 1) and remembers who drove where."""
 
     seed = 1
@@ -22,24 +22,26 @@ class FakeArena:
     def __init__(self):
         self.calls = []
 
-    def drive(self, points, jobs, outcomes, on_done):
-        self.calls.append((points, jobs))
-        return [Outcome(c, t, -float(((points[c] - 1) ** 2).sum()), 10, None) for c, t in jobs]
+    def drive(self, points, drives, results, on_done):
+        self.calls.append((points, drives))
+        return [
+            EpisodeResult(c, t, -float(((points[c] - 1) ** 2).sum()), 10, None) for c, t in drives
+        ]
 
 
 def run(generations=6, env_steps=0):
     plan = Plan(Budget(generations, env_steps), SCHEDULE)
-    arena, strategy = FakeArena(), CMAES(np.zeros(3), 0.5, 8, np.random.default_rng(1))
+    candidates, strategy = FakeCandidates(), CMAES(np.zeros(3), 0.5, 8, np.random.default_rng(1))
     held_out = tracks_for_validation(3)
-    result = search(strategy, arena, "first", plan, held_out, 2, Checkpoint(None))
-    return result.rows, result.seconds, arena.calls, strategy
+    result = search_by_es(strategy, candidates, "first", plan, held_out, 2, Checkpoint(None))
+    return result.rows, result.seconds, candidates.calls, strategy
 
 
 def test_all_candidates_drive_the_same_tracks_and_new_ones_each_generation():
     _, _, calls, _ = run()
     seen = []
-    for generation, (_, jobs) in enumerate(calls):
-        tracks = {c: [t for who, t in jobs if who == c] for c in range(8)}
+    for generation, (_, drives) in enumerate(calls):
+        tracks = {c: [t for who, t in drives if who == c] for c in range(8)}
         assert len({tuple(driven) for driven in tracks.values()}) == 1
         assert len(tracks[0]) == (2 if generation < 3 else 5)
         seen += tracks[0]
@@ -48,8 +50,8 @@ def test_all_candidates_drive_the_same_tracks_and_new_ones_each_generation():
 
 def test_the_mean_of_the_distribution_is_what_is_validated():
     rows, _, calls, _ = run()
-    for generation, (points, jobs) in enumerate(calls):
-        checks = [track for who, track in jobs if who == 8]
+    for generation, (points, drives) in enumerate(calls):
+        checks = [track for who, track in drives if who == 8]
         assert checks == (tracks_for_validation(3) if generation % 2 == 0 else [])
         if checks:
             expected = -float(((points[8] - 1) ** 2).sum())
@@ -61,11 +63,11 @@ def test_the_mean_of_the_distribution_is_what_is_validated():
 
 def test_a_row_a_generation_counts_steps_of_training_only_and_the_search_improves():
     rows, seconds, _, strategy = run(generations=60)
-    assert [row["generation"] for row in rows] == list(range(60)) and len(seconds) == 60
+    assert [row["iteration"] for row in rows] == list(range(60)) and len(seconds) == 60
     assert [row["tracks"] for row in rows[:4]] == [2, 2, 2, 5]
     assert rows[0]["env_steps"] == 8 * 2 * 10 and rows[3]["env_steps"] == 480 + 400
     assert ((strategy.mean - 1) ** 2).sum() < 1e-3
-    assert rows[-1]["population_best"] >= rows[-1]["population_mean"] > rows[0]["population_best"]
+    assert rows[-1]["return_best"] >= rows[-1]["return_mean"] > rows[0]["return_best"]
 
 
 def test_the_budget_in_steps_ends_the_search():
@@ -73,7 +75,7 @@ def test_the_budget_in_steps_ends_the_search():
     assert [row["env_steps"] for row in rows] == [160, 320]
 
 
-def test_an_action_that_is_no_number_names_candidate_track_and_step():
-    refuse_nan(np.zeros(3), 4, 77, 9)
+def test_an_action_that_is_not_finite_names_candidate_track_and_step():
+    refuse_nonfinite(np.zeros(3), Drive(4, 77), 9)
     with pytest.raises(UserError, match="candidate 4 on track 77 at step 9"):
-        refuse_nan(np.array([0, np.nan, 0]), 4, 77, 9)
+        refuse_nonfinite(np.array([0, np.nan, 0]), Drive(4, 77), 9)

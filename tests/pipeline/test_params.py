@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 import yaml
-
 from stages.train_controller import Params as ControllerParams
+
 from stages.train_vae import Params as VAEParams
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import load, read_yaml
+from worldmodels.pipeline.params import load, read_params, read_yaml
 
 
 @pytest.fixture
@@ -80,6 +80,31 @@ def test_numbers_as_dvc_writes_them_are_numbers(change, tmp_path):
 def test_an_unknown_round_is_named_with_those_there_are(change):
     with pytest.raises(UserError, match=r"no round 'third'.*first.*second"):
         load(VAEParams, "third")
+
+
+@pytest.mark.parametrize(
+    "name", ["2", "yes", "1.5", "null", "a.b", "a b", "a/b", "'2'", "-a", "a;b", "é", "''", "~"]
+)
+def test_a_round_of_an_impossible_name_is_refused_in_one_line(change, tmp_path, name):
+    path = tmp_path / "params.yaml"
+    path.write_text(path.read_text().replace("\n  first:\n", f"\n  {name}:\n"))
+    for read in (read_params, lambda: load(VAEParams, "second")):
+        with pytest.raises(UserError, match=r"params.yaml: a round is called .*rename it"):
+            read()
+
+
+@pytest.mark.parametrize("name", ["a", "third-round", "R_2"])
+def test_other_names_of_rounds_work(change, tmp_path, name):
+    path = tmp_path / "params.yaml"
+    path.write_text(path.read_text().replace("\n  first:\n", f"\n  {name}:\n"))
+    assert load(VAEParams, name) == load(VAEParams, "second") or name in read_params()["rounds"]
+
+
+@pytest.mark.parametrize("rounds", [["first"], "first", 3])
+def test_rounds_that_are_no_mapping_are_refused(change, rounds):
+    change("rounds", rounds)
+    with pytest.raises(UserError, match="rounds is not a mapping"):
+        load(VAEParams, "first")
 
 
 @pytest.mark.parametrize("content", ["seed: [", "- 1\n", "", "seed: \x00"])

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from stages import sample
+from worldmodels.driving.limits import Limits
 from worldmodels.pipeline.params import load
 from worldmodels.policies.random_networks import random_agent
-from worldmodels.policies.recording import record_random_agents
+from worldmodels.policies.recording import RecordRandomAgents
 from worldmodels.runtime.checkpoint import Checkpoint
 
 
@@ -20,9 +21,10 @@ def test_random_agents_are_of_the_papers_sizes_and_differ():
 
 
 def test_each_track_is_driven_by_a_random_agent_of_its_own_to_the_end():
-    together = record_random_agents([7, 8], 25, 0, 1, "cpu")
-    alone = record_random_agents([8], 25, 0, 1, "cpu")
-    first, second = (outcome.episode for outcome in together)
+    limits = Limits(25, 0)
+    together = RecordRandomAgents((7, 8), limits, 1, "cpu").run()
+    alone = RecordRandomAgents((8,), limits, 1, "cpu").run()
+    first, second = (result.episode for result in together)
     assert len(first.rewards) == len(second.rewards) == 25
     assert np.array_equal(second.actions, alone[0].episode.actions)
     assert np.isfinite(first.actions).all() and (first.actions[0] != second.actions[0]).any()
@@ -34,7 +36,7 @@ def test_each_track_is_driven_by_a_random_agent_of_its_own_to_the_end():
 def test_random_agents_drive_what_the_explorer_does_not(monkeypatch, root, share):
     monkeypatch.chdir(root)
     monkeypatch.setenv("WM_WORKERS", "1")
-    monkeypatch.setattr(sample, "EPISODES_A_CHUNK", 1)
+    monkeypatch.setattr(sample, "EPISODES_PER_JOB", 1)
     params = load(sample.Params, "first")
     change = {"policy": sample.RANDOM, "frames": 50, "exploration_share": share}
     params = params.model_copy(

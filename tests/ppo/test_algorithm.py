@@ -1,4 +1,4 @@
-"""C that learns while it drives: what is learnt from a segment, and going on."""
+"""PPO: advantages, what the actor and the critic learn, and a training that can be resumed."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,22 @@ import torch
 from tests.agents import make_agent
 from worldmodels.control.controller import outputs
 from worldmodels.control.search_space import SearchSpace, raw_space
+from worldmodels.driving.limits import Limits
+from worldmodels.environment.privileged import PrivilegedConfig
 from worldmodels.pipeline.errors import UserError
-from worldmodels.ppo import learning
-from worldmodels.ppo.algorithm import Batch, Learner, LearningConfig, advantages, along
-from worldmodels.ppo.learning import PPOConfig, Setup, learn, rules_at
-from worldmodels.ppo.practice import TERMINATED, TRUNCATED, Rollout
+from worldmodels.ppo import train as train_module
+from worldmodels.ppo.algorithm import (
+    TERMINATED,
+    TRUNCATED,
+    AlgorithmConfig,
+    Learner,
+    Rollout,
+    advantages,
+    along,
+)
+from worldmodels.ppo.train import PPOConfig, Setup, train_by_ppo
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.runtime.parallel import run_chunks
+from worldmodels.runtime.parallel import run_jobs
 from worldmodels.training.budget import Budget
 
 FEATURES = 8 + 16  # of make_agent
@@ -25,11 +34,12 @@ LEARNING = {
     "learning_rate": [0.01, 0.01],
     "critic_learning_rate": [0.01, 0.01],
     "critic_units": 8,
+    "value_scale": 50.0,
 }
 CONFIG = PPOConfig(
     **LEARNING,
     hidden_components=4,
-    cars=3,
+    envs=3,
     tracks=2,
     steps=12,
     hold=4,
@@ -40,26 +50,51 @@ CONFIG = PPOConfig(
     replay_share=0.5,
     replay_tracks=4,
     averaged_actors=2,
+    privileged=PrivilegedConfig(
+        road_ahead=[0, 5],
+        speed_scale=25.0,
+        wheel_speed_scale=100.0,
+        distance_scale=20.0,
+        distance_limit=4.0,
+        reach=60,
+        behind=5,
+        coast=15,
+    ),
 )
 
 
-def test_advantages_are_the_discounted_sums_of_what_was_better_than_foreseen():
+def new_learner(units=0, config=None):
+    """A learner of 4 features and 3 outputs."""
+    return Learner.new((4, units, 3), 4, config or AlgorithmConfig(**LEARNING), 1)
+
+
+def update(learner, rollout, noise=0.3, discount=1.0, share=0.0):
+    """One update as in `train_by_ppo`; returns the share that the critic explained."""
+    learner.set_learning_rates(share)
+    batch, explained = learner.judge([rollout], noise, discount)
+    for _ in range(learner.config.epochs):
+        for minibatch in learner.minibatches(batch):
+            learner.improve(minibatch, noise)
+    return explained
+
+
+def test_advantages_are_discounted_sums_of_temporal_differences():
     rng = np.random.default_rng(1)
     reward, value = rng.normal(size=(2, 7, 3))
     end = np.zeros((7, 3), dtype=np.int8)
     end[2, 0], end[4, 1], end[-1] = TERMINATED, TRUNCATED, TRUNCATED
     found = advantages(reward, value, end, 0.9, 0.8)
-    for car in range(3):
+    for env in range(3):
         for start in range(7):
             total, factor = 0.0, 1.0
             for step in range(start, 7):
-                here = {TERMINATED: 0, TRUNCATED: value[step, car]}
-                after = here[end[step, car]] if end[step, car] else value[step + 1, car]
-                total += factor * (reward[step, car] + 0.9 * after - value[step, car])
-                if end[step, car]:
+                here = {TERMINATED: 0, TRUNCATED: value[step, env]}
+                after = here[end[step, env]] if end[step, env] else value[step + 1, env]
+                total += factor * (reward[step, env] + 0.9 * after - value[step, env])
+                if end[step, env]:
                     break
                 factor *= 0.9 * 0.8
-            assert found[start, car] == pytest.approx(total)
+            assert found[start, env] == pytest.approx(total)
 
 
 def total(features):
@@ -85,12 +120,12 @@ def rollout_of(learner, wanted, noise, rng):
 
 
 @pytest.mark.slow
-def test_the_actor_learns_what_pays():
+def test_the_actor_learns_the_outputs_that_pay():
     rng = np.random.default_rng(1)
     wanted = rng.normal(size=(3, 4))
-    learner = Learner(4, 0, 4, LearningConfig(**LEARNING), 1)
+    learner = new_learner()
     for _ in range(60):
-        learner.update([rollout_of(learner, lambda f: f @ wanted.T, 0.3, rng)], 0.3, 1.0, 0.0)
+        update(learner, rollout_of(learner, lambda f: f @ wanted.T, 0.3, rng))
     assert np.abs(learner.actor.point()[:12].reshape(3, 4) - wanted).max() < 0.15
     assert np.abs(learner.actor.point()[12:]).max() < 0.15
 
@@ -98,27 +133,27 @@ def test_the_actor_learns_what_pays():
 @pytest.mark.parametrize("units", [0, 40])
 def test_the_actor_unfolds_into_the_controller_that_acts(units):
     rng = np.random.default_rng(1)
-    space = SearchSpace("z+hidden" if units else "z", rng.normal(size=(4, 6)), rng.normal(size=6))
-    learner = Learner(4, units, 4, LearningConfig(**LEARNING), 1)
+    space = SearchSpace(units, rng.normal(size=(4, 6)), rng.normal(size=6))
+    learner = new_learner(units)
     for _ in range(3):
-        learner.update([rollout_of(learner, total, 0.3, rng)], 0.3, 1.0, 0.0)
+        update(learner, rollout_of(learner, total, 0.3, rng))
     features = rng.normal(size=(20, 6))
     parameters = space.unfold(learner.actor.point()[None])
     said = outputs(parameters, np.zeros(20, dtype=np.int64), features, units)
     with torch.no_grad():
-        expected = learner.actor(torch.from_numpy(space.view(features)).float())
+        expected = learner.actor(torch.from_numpy(space.scale(features)).float())
     np.testing.assert_allclose(said, expected, atol=1e-5)
     assert np.abs(said).max() > 0.01
 
 
 @pytest.mark.slow
-def test_a_hidden_layer_learns_what_no_line_can():
+def test_a_hidden_layer_learns_what_no_linear_actor_can():
     rng = np.random.default_rng(1)
     away = {}
     for units in (0, 40):
-        learner = Learner(4, units, 4, LearningConfig(**LEARNING), 1)
+        learner = new_learner(units)
         for _ in range(100):
-            learner.update([rollout_of(learner, sizes, 0.3, rng)], 0.3, 1.0, 0.0)
+            update(learner, rollout_of(learner, sizes, 0.3, rng))
         features = rng.normal(size=(256, 4)).astype(np.float32)
         with torch.no_grad():
             said = learner.actor(torch.from_numpy(features)).numpy()
@@ -126,55 +161,54 @@ def test_a_hidden_layer_learns_what_no_line_can():
     assert away[40] < 0.5 * away[0]
 
 
-def test_the_critic_learns_what_comes():
+def test_the_critic_learns_the_rewards_to_come():
     rng = np.random.default_rng(1)
-    learner = Learner(4, 0, 4, LearningConfig(**LEARNING), 1)
+    learner = new_learner()
     rollout = rollout_of(learner, total, 0.3, rng)
     rollout = rollout._replace(reward=20.0 * rollout.critic_inputs[:, :, 0])
-    explained = [learner.update([rollout], 0.3, 1.0, 0.0) for _ in range(50)]
+    explained = [update(learner, rollout) for _ in range(50)]
     assert explained[0] < 0.5 and explained[-1] > 0.95
 
 
-def test_what_does_not_count_is_not_learnt_from():
+def test_decisions_that_do_not_count_change_nothing():
     rng = np.random.default_rng(1)
-    learners = [Learner(4, 0, 4, LearningConfig(**LEARNING), 1) for _ in range(2)]
+    learners = [new_learner() for _ in range(2)]
     whole = rollout_of(learners[0], total, 0.3, rng)
     half = Rollout(*(part[:128] for part in whole[:6]), np.zeros(0))
     masked = whole._replace(counts=np.arange(256)[:, None] < 128)
     for learner, rollout in zip(learners, (half, masked)):
-        learner.update([rollout], 0.3, 1.0, 0.0)
+        update(learner, rollout)
     assert np.array_equal(learners[0].actor.point(), learners[1].actor.point())
 
 
-def test_a_loss_that_is_no_number_names_the_params_to_lower():
+def test_a_loss_that_is_not_finite_names_the_params_to_lower():
     rng = np.random.default_rng(1)
-    learner = Learner(4, 0, 4, LearningConfig(**LEARNING), 1)
+    learner = new_learner()
     rollout = rollout_of(learner, total, 0.3, rng)
     with pytest.raises(UserError, match=r"ppo\.learning_rate"):
-        learner.update([rollout._replace(reward=rollout.reward * np.nan)], 0.3, 1.0, 0.0)
+        update(learner, rollout._replace(reward=rollout.reward * np.nan))
 
 
-def test_what_is_far_from_the_last_actor_is_pulled_no_farther():
-    learner = Learner(4, 0, 4, LearningConfig(**LEARNING), 1)
+def test_clipping_stops_an_actor_that_is_far_from_the_last_one():
+    learner = new_learner()
     rollout = rollout_of(learner, total, 0.3, np.random.default_rng(1))
-    prepared, _ = learner._prepare([rollout], 1.0)
-    better = prepared.advantage > 0
-    prepared = Batch(*(part[better] for part in prepared))
-    with torch.no_grad():
-        density = learner._log_density(prepared, 0.3)
-    learner._step(prepared, density - 0.5, 0.3)  # already taken 1.6 times as often
+    batch, _ = learner.judge([rollout], 0.3, 1.0)
+    batch = batch.rows(batch.advantage > 0)
+    learner.set_learning_rates(0.0)
+    far = batch._replace(log_density=batch.log_density - 0.5)  # already taken 1.6 times as often
+    learner.improve(far, 0.3)
     assert not learner.actor.point().any()
-    learner._step(prepared, density, 0.3)
+    learner.improve(batch, 0.3)
     assert learner.actor.point().any()
 
 
-def test_a_rate_falls_as_the_way_goes():
-    falling = LearningConfig(**{**LEARNING, "learning_rate": [0.01, 0.0001]})
+def test_the_learning_rate_falls_with_the_share_of_the_budget():
+    falling = AlgorithmConfig(**{**LEARNING, "learning_rate": [0.01, 0.0001]})
     moved = []
     for share in (0.0, 1.0):
-        learner = Learner(4, 0, 4, falling, 1)
+        learner = new_learner(config=falling)
         rollout = rollout_of(learner, total, 0.3, np.random.default_rng(1))
-        learner.update([rollout], 0.3, 1.0, share)
+        update(learner, rollout, share=share)
         moved.append(np.abs(learner.actor.point()).max())
     assert 0 < moved[1] < moved[0] / 20
 
@@ -183,8 +217,8 @@ def test_values_run_along_a_geometric_series():
     assert [along([0.4, 0.1], share) for share in (0, 0.5, 1)] == pytest.approx([0.4, 0.2, 0.1])
 
 
-def test_costs_are_seen_from_farther_as_the_way_goes():
-    found = [rules_at(CONFIG, (30, 10), share).discount for share in (0, 0.5, 1)]
+def test_the_discount_rises_with_the_share_of_the_budget():
+    found = [CONFIG.rules_at(share, Limits(30, 10)).discount for share in (0, 0.5, 1)]
     assert found == pytest.approx([0.9, 1 - 0.1 / 10**0.5, 0.99])
 
 
@@ -196,98 +230,98 @@ class Validations(list):
         return 1.0
 
 
-def taught(updates=4, env_steps=0, checkpoint=None, config=CONFIG, seen=None):
-    space = raw_space("z+h", FEATURES)
-    setup = Setup(config, (30, 10), make_agent(), space, FEATURES, 1, "first", "cpu")
+def train(updates=4, env_steps=0, checkpoint=None, config=CONFIG, seen=None):
+    space = raw_space(0, FEATURES)
+    setup = Setup(config, Limits(30, 10), make_agent(), space, FEATURES, 1, "first", "cpu")
     validate = Validations() if seen is None else seen
     budget = Budget(updates, env_steps)
-    return learn(setup, budget, validate, 2, checkpoint or Checkpoint(None))
+    return train_by_ppo(setup, budget, validate, 2, checkpoint or Checkpoint(None))
 
 
-def test_c_stopped_and_resumed_is_c_trained_at_once(tmp_path, monkeypatch):
+def test_stopped_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     seen = Validations()
-    at_once = taught(seen=seen)
+    at_once = train(seen=seen)
     assert at_once.env_steps == 4 * 12 * 3 and len(at_once.rows) == 4
     assert [row["validation"] for row in at_once.rows] == [1.0, "", 1.0, ""]
     assert len(seen) == 2 and not seen[0].any() and seen[1].any()
 
     calls = []
 
-    def stop_at_third(*arguments):
+    def stop_at_third(jobs):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return run_chunks(*arguments)
+        return run_jobs(jobs)
 
-    monkeypatch.setattr(learning, "run_chunks", stop_at_third)
+    monkeypatch.setattr(train_module, "run_jobs", stop_at_third)
     monkeypatch.setattr("worldmodels.runtime.checkpoint.SECONDS_BETWEEN", 0)
     with pytest.raises(KeyboardInterrupt), Checkpoint(tmp_path) as checkpoint:
-        taught(checkpoint=checkpoint)
+        train(checkpoint=checkpoint)
     with Checkpoint(tmp_path) as checkpoint:
-        resumed = taught(checkpoint=checkpoint)
+        resumed = train(checkpoint=checkpoint)
     assert len(calls) == 5  # two updates before, two after
     assert np.array_equal(resumed.point(), at_once.point())
     assert resumed.rows == at_once.rows
 
 
 @pytest.mark.slow
-def test_what_is_learnt_does_not_depend_on_the_number_of_workers(monkeypatch):
-    config = CONFIG.model_copy(update={"cars": 34})  # two groups
+def test_same_result_for_any_worker_count(monkeypatch):
+    config = CONFIG.model_copy(update={"envs": 34})  # two groups
     points = []
     for workers in "1", "2":
         monkeypatch.setenv("WM_WORKERS", workers)
-        points.append(taught(updates=2, config=config).point())
+        points.append(train(updates=2, config=config).point())
     assert np.array_equal(*points) and points[0].any()
 
 
-def test_what_is_kept_is_the_mean_of_the_last_actors():
-    training = taught(updates=5)
+def test_the_result_is_the_mean_of_the_last_actors():
+    training = train(updates=5)
     assert len(training.actors) == 2 and (training.actors[0] != training.actors[1]).any()
     assert np.array_equal(training.actors[1], training.learner.actor.point())
     np.testing.assert_allclose(training.point(), (training.actors[0] + training.actors[1]) / 2)
 
 
-def test_the_first_actor_is_no_part_of_the_mean():
-    training = taught(updates=1)
+def test_the_untrained_actor_is_not_part_of_the_mean():
+    training = train(updates=1)
     assert np.array_equal(training.point(), training.learner.actor.point())
     assert training.point().any()
 
 
-def test_another_number_of_updates_starts_anew(tmp_path):
+def test_another_number_of_updates_starts_from_scratch(tmp_path):
     with Checkpoint(tmp_path, keep=True) as checkpoint:
-        taught(updates=2, checkpoint=checkpoint)
+        train(updates=2, checkpoint=checkpoint)
     with Checkpoint(tmp_path, keep=True) as checkpoint:
-        assert taught(updates=3, checkpoint=checkpoint).rows == taught(updates=3).rows
+        assert train(updates=3, checkpoint=checkpoint).rows == train(updates=3).rows
 
 
-def test_it_stops_once_its_environment_steps_are_used_up():
-    assert [row["env_steps"] for row in taught(env_steps=50).rows] == [36, 72]
+def test_training_stops_when_its_environment_steps_are_used_up():
+    assert [row["env_steps"] for row in train(env_steps=50).rows] == [36, 72]
 
 
-def test_noise_and_costs_go_their_way(monkeypatch):
+def test_noise_and_prices_go_from_their_first_to_their_second_value(monkeypatch):
     rules = []
 
-    def listen(function, chunks, *rest):
-        rules.extend(chunk[3] for chunk in chunks)
-        return run_chunks(function, chunks, *rest)
+    def listen(jobs):
+        rules.extend(job.rules for job in jobs)
+        return run_jobs(jobs)
 
-    monkeypatch.setattr(learning, "run_chunks", listen)
-    rows = taught(updates=2).rows
-    assert [row["sigma"] for row in rows] == [rule.noise for rule in rules] == [0.4, 0.1]
+    monkeypatch.setattr(train_module, "run_jobs", listen)
+    rows = train(updates=2).rows
+    assert [row["exploration_std"] for row in rows] == [rule.noise for rule in rules] == [0.4, 0.1]
     assert [rule.lost_cost for rule in rules] == pytest.approx([10, 20])
     assert [rule.missed_cost for rule in rules] == pytest.approx([1, 2])
 
 
-def test_they_go_it_within_the_environment_steps_there_are():
-    assert [row["sigma"] for row in taught(updates=100, env_steps=72).rows] == [0.4, 0.2]
+def test_noise_reaches_its_second_value_within_the_environment_steps():
+    assert [row["exploration_std"] for row in train(updates=100, env_steps=72).rows] == [0.4, 0.2]
 
 
 def test_fewer_tracks_than_groups_are_refused():
-    config = CONFIG.model_copy(update={"cars": 34, "tracks": 1})
-    with pytest.raises(UserError, match=r"ppo\.tracks is 1, but ppo\.cars drive in 2 groups"):
-        taught(config=config)
+    config = CONFIG.model_copy(update={"envs": 34, "tracks": 1})
+    with pytest.raises(UserError, match=r"ppo\.tracks is 1, but ppo\.envs drive in 2 groups"):
+        train(config=config)
 
 
 def test_a_segment_that_is_no_multiple_of_a_decision_is_refused():
-    with pytest.raises(UserError, match=r"ppo\.steps is 12, no multiple of ppo\.hold, 5"):
-        taught(config=CONFIG.model_copy(update={"hold": 5}))
+    with pytest.raises(UserError, match=r"ppo\.steps is 12, not a multiple of ppo\.hold, 5"):
+        train(config=CONFIG.model_copy(update={"hold": 5}))

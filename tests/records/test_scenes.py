@@ -6,7 +6,7 @@ import pytest
 from worldmodels.driving.episodes import drive
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.environment.picture.canvas import COLOURS, GROUND
-from worldmodels.environment.vector_env import Fleet
+from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.memory.windows import Sequences, with_rewards_ahead
 from worldmodels.pipeline.errors import UserError
 from worldmodels.policies.explorer import Exploration, ExplorationConfig
@@ -52,7 +52,7 @@ def recorded():
     explorer = Noisy(None, lambda t: Exploration(CONFIG, generator(1, "test", t)), 4)
     watcher = Watcher(explorer)
     jobs = [(0, 100 + track) for track in range(6)]
-    outcomes = drive(watcher, Fleet(4), jobs, 130, 0, record_as="exploration")
+    outcomes = drive(watcher, VectorCarRacing(4), jobs, 130, 0, record_as="exploration")
     return Scenes([outcome.episode for outcome in outcomes]), watcher.seen
 
 

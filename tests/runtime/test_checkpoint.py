@@ -1,10 +1,13 @@
 """Checkpoints: for one set of inputs, whole or not used, and the same bytes in the end."""
 
+import errno
+import os
 import pickle
 import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +15,9 @@ import torch
 import yaml
 
 from commands.quick import make_copy
-from stages import sample, train_controller, train_mdnrnn, train_vae
-from worldmodels.driving.episodes import Outcome
-from worldmodels.evolution.search import Phase, Plan, search
+from stages import sample, train_controller_by_evolution, train_mdnrnn, train_vae
+from worldmodels.driving.episodes import EpisodeResult
+from worldmodels.evolution.search import Phase, Plan, search_by_es
 from worldmodels.evolution.strategies import CMAES, SimpleES, SimpleESConfig
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.memory.windows import Sequences
@@ -28,11 +31,11 @@ from worldmodels.vision.vae import VAE, VAEConfig
 
 
 class Stopped(Exception):
-    """Stands for the end of the process."""
+    """The end of the process."""
 
 
 class Stopping(Checkpoint):
-    """Saves at every chance, and ends the work after `after` of them."""
+    """Saves at every chance, and stops the work after `after` of them."""
 
     def __init__(self, folder, after):
         super().__init__(folder, "test", keep=True)
@@ -48,7 +51,7 @@ class Stopping(Checkpoint):
             raise Stopped
 
 
-def stop_and_go_on(folder, work, stops):
+def stop_and_resume(folder, work, stops):
     """The result of `work(checkpoint)`, stopped after so many chances to save each time."""
     for after in stops:
         with pytest.raises(Stopped), Stopping(folder, after) as checkpoint:
@@ -57,7 +60,7 @@ def stop_and_go_on(folder, work, stops):
         return work(checkpoint)
 
 
-def test_state_comes_back_and_goes_when_the_stage_is_done(tmp_path):
+def test_state_comes_back_and_is_deleted_when_the_stage_is_done(tmp_path):
     folder = tmp_path / "c"
     with pytest.raises(Stopped), Checkpoint(folder) as checkpoint:
         assert checkpoint.resume() is None
@@ -73,7 +76,7 @@ def test_state_comes_back_and_goes_when_the_stage_is_done(tmp_path):
         assert checkpoint.resume() == 7
 
 
-def test_a_damaged_or_cut_state_is_said_and_not_used(tmp_path, capsys):
+def test_a_damaged_or_cut_state_is_reported_and_not_used(tmp_path, capsys):
     with Checkpoint(tmp_path / "c", "train_vae@first", keep=True) as checkpoint:
         checkpoint.save(list(range(50)))
         path = tmp_path / "c/state"
@@ -89,7 +92,7 @@ def test_a_damaged_or_cut_state_is_said_and_not_used(tmp_path, capsys):
         assert checkpoint.resume() == list(range(50))
 
 
-def test_a_disk_that_is_full_is_said_and_the_work_goes_on(tmp_path, monkeypatch, capsys):
+def test_a_full_disk_is_reported_and_the_work_continues(tmp_path, monkeypatch, capsys):
     def full(path, content):
         raise UserError(f"{path}: cannot be written: No space left on device")
 
@@ -101,6 +104,33 @@ def test_a_disk_that_is_full_is_said_and_the_work_goes_on(tmp_path, monkeypatch,
         assert checkpoint.resume() == 1
 
 
+def test_where_locks_are_refused_the_work_is_done_with_a_warning(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(module.fcntl, "flock", refuse)
+    for expected in (None, 7):
+        with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
+            assert checkpoint.resume() == expected
+            checkpoint.save(7)
+    (said, *_) = capsys.readouterr().err.splitlines()
+    assert "cannot be locked (No locks available)" in said and "WM_CHECKPOINTS" in said
+
+
+def test_seconds_between_checkpoints_can_be_set_and_must_be_a_number(tmp_path, monkeypatch):
+    for text, due in (("0", True), ("", False), ("1e3", False)):
+        monkeypatch.setenv("WM_CHECKPOINT_SECONDS", text)
+        with Checkpoint(tmp_path / "c") as checkpoint:
+            assert checkpoint.due() == due
+    for wrong in ("soon", "-1", "nan"):
+        monkeypatch.setenv("WM_CHECKPOINT_SECONDS", wrong)
+        with (
+            pytest.raises(UserError, match=rf"WM_CHECKPOINT_SECONDS is '{wrong}'"),
+            Checkpoint(tmp_path / "c"),
+        ):
+            pass
+
+
 def hold(folder, keep, held, release):
     with Checkpoint(folder, "test", keep) as checkpoint:
         checkpoint.save("held")
@@ -109,7 +139,7 @@ def hold(folder, keep, held, release):
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_the_second_at_work_on_the_same_inputs_waits_for_the_first(tmp_path, capsys, keep):
+def test_a_second_process_on_the_same_inputs_waits_for_the_first(tmp_path, capsys, keep):
     """Threads stand for processes: the lock is of the open file, not of the process."""
     events = [(threading.Event(), threading.Event()) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
@@ -182,10 +212,10 @@ def test_other_code_params_or_data_have_another_checkpoint(project, monkeypatch)
 
 def test_how_far_to_go_does_not_change_a_searchs_checkpoint(project, monkeypatch):
     monkeypatch.chdir(project)
-    apart = tuple(name.replace("${key}", "first") for name in train_controller.PLAN)
+    apart = tuple(name.replace("${key}", "first") for name in train_controller_by_evolution.PLAN)
     before = fingerprint("train_controller", "first", apart)
     tree = yaml.safe_load((project / "params.yaml").read_text())
-    tree["rounds"]["first"]["generations"] += 5
+    tree["rounds"]["first"]["iterations"] += 5
     tree["rounds"]["first"]["env_steps"] += 5
     tree["evolution"]["schedule"] = [{"from_generation": 0, "tracks": 77}]
     (project / "params.yaml").write_text(yaml.safe_dump(tree))
@@ -200,6 +230,10 @@ def test_experiments_in_dvcs_temporary_folders_share_the_checkpoints(tmp_path, m
     assert root() == tmp_path / ".checkpoints"
     monkeypatch.setenv("WM_CHECKPOINTS", str(tmp_path / "elsewhere"))
     assert root() == tmp_path / "elsewhere"
+    monkeypatch.setenv("WM_CHECKPOINTS", "~/elsewhere")
+    assert root() == Path.home() / "elsewhere"
+    monkeypatch.setenv("WM_CHECKPOINTS", "")
+    assert root() == tmp_path / ".checkpoints"
 
 
 @pytest.fixture
@@ -229,7 +263,7 @@ def test_v_stopped_and_resumed_is_v_trained_at_once(tmp_path, tiny):
         )
         return rows, pickle.dumps({n: t.numpy() for n, t in vae.state_dict().items()})
 
-    assert stop_and_go_on(tmp_path / "c", work, [0, 3, 2]) == work(Checkpoint(None))
+    assert stop_and_resume(tmp_path / "c", work, [0, 3, 2]) == work(Checkpoint(None))
 
 
 def test_m_stopped_and_resumed_is_m_trained_at_once(tmp_path, tiny):
@@ -254,46 +288,44 @@ def test_m_stopped_and_resumed_is_m_trained_at_once(tmp_path, tiny):
         rows = train_mdnrnn.train(model, *parts, params, torch.device("cpu"), checkpoint)
         return rows, pickle.dumps({n: t.numpy() for n, t in model.state_dict().items()})
 
-    assert stop_and_go_on(tmp_path / "c", work, [0, 2, 3]) == work(Checkpoint(None))
+    assert stop_and_resume(tmp_path / "c", work, [0, 2, 3]) == work(Checkpoint(None))
 
 
-class FakeArena:
-    """Scores a point by its distance from (1, 1, 1), in two portions of jobs."""
+class FakeCandidates:
+    """Scores a point by its distance from (1, 1, 1), in two parts."""
 
     seed = 1
 
-    def drive(self, points, jobs, outcomes, on_done):
-        for part in (jobs[::2], jobs[1::2]):
+    def drive(self, points, drives, results, on_done):
+        for part in (drives[::2], drives[1::2]):
             for c, t in part:
-                if jobs.index((c, t)) not in outcomes:
+                if drives.index((c, t)) not in results:
                     score = -float(((points[c] - 1) ** 2).sum()) - t % 10
-                    outcomes[jobs.index((c, t))] = Outcome(c, t, score, 10, None)
+                    results[drives.index((c, t))] = EpisodeResult(c, t, score, 10, None)
             on_done()
-        return [outcomes[job] for job in range(len(jobs))]
+        return [results[drive] for drive in range(len(drives))]
 
 
-def search_for(checkpoint, generations, optimiser, later=3):
+def search_for(checkpoint, generations, method, later=3):
     """`later`: how many tracks a candidate drives from generation 4 on."""
     phases = [Phase(from_generation=0, tracks=2), Phase(from_generation=4, tracks=later)]
     plan = Plan(Budget(generations, 0), phases)
     rng = np.random.default_rng(1)
-    if optimiser == "cma-es":
+    if method == "cma-es":
         strategy = CMAES(np.zeros(3), 0.5, 8, rng)
     else:
         strategy = SimpleES(
             np.zeros(3), 0.5, 8, rng, SimpleESConfig(elite_share=0.25, sigma_decay=0.99)
         )
-    run = search(strategy, FakeArena(), "first", plan, [5, 6], 2, checkpoint)
+    run = search_by_es(strategy, FakeCandidates(), "first", plan, [5, 6], 2, checkpoint)
     return run.rows, run.strategy.mean.tobytes(), run.strategy.sigma
 
 
-@pytest.mark.parametrize("optimiser", ["cma-es", "simple-es"])
-def test_a_search_stopped_within_and_between_generations_is_one_search(tmp_path, optimiser):
-    expected = search_for(Checkpoint(None), 9, optimiser)
+@pytest.mark.parametrize("method", ["cma-es", "simple-es"])
+def test_a_search_stopped_within_and_between_generations_is_one_search(tmp_path, method):
+    expected = search_for(Checkpoint(None), 9, method)
     np.random.seed(123)  # the global generator must play no part
-    stopped = stop_and_go_on(
-        tmp_path / "c", lambda c: search_for(c, 9, optimiser), [0, 1, 4, 5, 2]
-    )
+    stopped = stop_and_resume(tmp_path / "c", lambda c: search_for(c, 9, method), [0, 1, 4, 5, 2])
     assert stopped == expected
 
 
@@ -323,7 +355,7 @@ def test_a_schedule_may_change_where_the_search_has_not_come_yet(tmp_path, gener
 @pytest.mark.slow
 def test_a_record_stopped_and_resumed_is_one_record(tmp_path, tiny, monkeypatch):
     params = tiny(sample)
-    monkeypatch.setattr(sample, "EPISODES_A_CHUNK", 2)
+    monkeypatch.setattr(sample, "EPISODES_PER_JOB", 2)
     monkeypatch.setenv("WM_WORKERS", "2")
 
     def work(checkpoint):
@@ -334,5 +366,5 @@ def test_a_record_stopped_and_resumed_is_one_record(tmp_path, tiny, monkeypatch)
 
     expected = work(Checkpoint(None))
     monkeypatch.setenv("WM_WORKERS", "1")
-    assert stop_and_go_on(tmp_path / "c", work, [0, 1]) == expected
+    assert stop_and_resume(tmp_path / "c", work, [0, 1]) == expected
     assert len(expected) > 8

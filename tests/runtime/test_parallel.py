@@ -5,61 +5,82 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import pytest
 
 from worldmodels.pipeline.errors import UserError
-from worldmodels.runtime.parallel import deal, run_chunks, worker_count
+from worldmodels.runtime.cores import worker_count
+from worldmodels.runtime.parallel import run_jobs, split_evenly
 
 
-def double(x, marker):
-    return 2 * x
+@dataclass(frozen=True)
+class Double:
+    """Doubles a number; the subclasses have trouble with it."""
+
+    number: int
+    folder: Path
+
+    def __str__(self):
+        return f"episode {self.number}"
+
+    def run(self):
+        return 2 * self.number
+
+    def first_time(self):
+        """True once, and only for episode 3."""
+        marker = self.folder / "marker"
+        if self.number != 3 or marker.exists():
+            return False
+        marker.touch()
+        return True
 
 
-def die_once(x, marker):
-    if x == 3 and not os.path.exists(marker):
-        open(marker, "w").close()
+class DieOnce(Double):
+    def run(self):
+        if self.first_time():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().run()
+
+
+class HangOnce(Double):
+    def run(self):
+        if self.first_time():
+            time.sleep(1000)
+        return super().run()
+
+
+class AlwaysDie(Double):
+    def run(self):
         os.kill(os.getpid(), signal.SIGKILL)
-    return 2 * x
 
 
-def hang_once(x, marker):
-    if x == 3 and not os.path.exists(marker):
-        open(marker, "w").close()
+class Fail(Double):
+    def run(self):
+        raise ValueError(f"{self} is broken")
+
+
+class Linger(Double):
+    def run(self):
+        (self.folder / str(os.getpid())).touch()
         time.sleep(1000)
-    return 2 * x
 
 
-def always_die(x, marker):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def fail(x, marker):
-    raise ValueError(f"episode {x} is broken")
-
-
-def chunks(tmp_path):
-    return [(x, str(tmp_path / "marker")) for x in range(6)]
-
-
-def name(chunk):
-    return f"episode {chunk[0]}"
-
-
-def test_results_come_in_the_order_of_the_chunks(tmp_path):
+def test_results_come_in_the_order_of_the_jobs(tmp_path):
     heard = []
-    results = run_chunks(double, chunks(tmp_path), name, lambda i, r: heard.append((i, r)))
+    jobs = [Double(number, tmp_path) for number in range(6)]
+    results = run_jobs(jobs, lambda index, result: heard.append((index, result)))
     assert results == [0, 2, 4, 6, 8, 10]
     assert sorted(heard) == list(enumerate(results))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("function", "why"), [(die_once, "died"), (hang_once, "no worker finished")]
-)
-def test_lost_chunks_are_named_and_run_again(tmp_path, capfd, function, why):
-    assert run_chunks(function, chunks(tmp_path), name, hangs_after=20) == [0, 2, 4, 6, 8, 10]
+@pytest.mark.parametrize(("job", "why"), [(DieOnce, "died"), (HangOnce, "no worker finished")])
+def test_lost_jobs_are_named_and_run_again(tmp_path, capfd, job, why):
+    jobs = [job(number, tmp_path) for number in range(6)]
+    assert run_jobs(jobs, hangs_after=20) == [0, 2, 4, 6, 8, 10]
     said = capfd.readouterr().err
     assert why in said and "episode 3" in said
 
@@ -68,46 +89,37 @@ def test_lost_chunks_are_named_and_run_again(tmp_path, capfd, function, why):
 def test_it_gives_up_after_three_attempts(tmp_path, monkeypatch):
     monkeypatch.setenv("WM_WORKERS", "1")
     with pytest.raises(UserError, match=r"3 times.*episode 0.*WM_WORKERS"):
-        run_chunks(always_die, chunks(tmp_path)[:1], name)
+        run_jobs([AlwaysDie(0, tmp_path)])
 
 
-def test_what_a_worker_raises_is_raised_here(tmp_path):
+def test_an_exception_of_a_worker_is_raised_by_run_jobs(tmp_path):
     with pytest.raises(ValueError, match="episode 0 is broken"):
-        run_chunks(fail, chunks(tmp_path)[:1], name)
+        run_jobs([Fail(0, tmp_path)])
 
 
-def test_number_of_workers_can_be_set_and_must_be_a_number(monkeypatch):
-    monkeypatch.setenv("WM_WORKERS", "3")
-    assert worker_count() == 3
-    monkeypatch.delenv("WM_WORKERS")
-    assert worker_count() == len(os.sched_getaffinity(0))
-    for wrong in ("0", "two", "-1"):
-        monkeypatch.setenv("WM_WORKERS", wrong)
-        with pytest.raises(UserError, match="WM_WORKERS"):
-            worker_count()
+def test_a_wrong_setting_of_the_time_to_hang_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("WM_HANGS_AFTER", "soon")
+    with pytest.raises(UserError, match="WM_HANGS_AFTER is 'soon'"):
+        run_jobs([Double(0, tmp_path)])
 
 
-def test_every_item_is_dealt_once():
-    hands = deal(list("abcdefg"), 3)
-    assert sorted(item for hand in hands for item in hand) == list(range(7)) and len(hands) == 3
-    assert deal([1], 4) == [[0]]
+def test_every_item_is_in_one_part():
+    parts = split_evenly(list("abcdefg"), 3)
+    assert sorted(item for part in parts for item in part) == list(range(7)) and len(parts) == 3
+    assert split_evenly([1], 4) == [[0]]
 
 
 SCRIPT = """
-import os, sys, time
-from tests.runtime.test_parallel import linger
-from worldmodels.runtime.parallel import run_chunks
-run_chunks(linger, [(sys.argv[1], i) for i in range(2)], str)
+import sys
+from pathlib import Path
+from tests.runtime.test_parallel import Linger
+from worldmodels.runtime.parallel import run_jobs
+run_jobs([Linger(number, Path(sys.argv[1])) for number in range(2)])
 """
 
 
-def linger(folder, number):
-    open(os.path.join(folder, str(os.getpid())), "w").close()
-    time.sleep(1000)
-
-
 @pytest.mark.slow
-def test_workers_end_when_their_parent_is_killed_outright(tmp_path, root):
+def test_workers_end_when_their_parent_is_killed(tmp_path, root):
     parent = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], cwd=root)
     while len(list(tmp_path.iterdir())) < min(2, worker_count()):
         time.sleep(0.1)

@@ -11,9 +11,6 @@ import yaml
 
 from worldmodels.runtime.seeds import tracks_for_test
 
-# The scripts that train C by each method.
-BY_EVOLUTION = BY_PPO = "train_controller"
-
 
 def environment(**more: str) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"

@@ -2,32 +2,32 @@
 
 import pytest
 
-from tests.stages.folders import BY_EVOLUTION, BY_PPO, set_param
+from tests.stages.folders import set_param
 from worldmodels.agent.agent import Agent
 
 pytestmark = pytest.mark.slow
 
+SECTIONS = {"trainer": "rounds.first", "strategy": "evolution"}  # of others: controller
 VARIANTS = [
     {"inputs": "z"},
     {"inputs": "z+hidden"},
     {"inputs": "z+hidden", "space": "raw"},
-    {"space": "raw", "optimiser": "simple-es"},
+    {"space": "raw", "strategy": "simple-es"},
     {"memory": "untrained", "latent": "sample", "precision": "float32"},
-    {"optimiser": "ppo"},
-    {"optimiser": "ppo", "inputs": "z"},
-    {"optimiser": "ppo", "inputs": "z+hidden"},
-    {"optimiser": "ppo", "space": "raw", "latent": "sample"},
+    {"trainer": "ppo"},
+    {"trainer": "ppo", "inputs": "z"},
+    {"trainer": "ppo", "inputs": "z+hidden"},
+    {"trainer": "ppo", "space": "raw", "latent": "sample"},
 ]
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_every_kind_of_controller_can_be_trained_and_then_drives(copy, run_stages, variant):
     for key, value in variant.items():
-        section = "rounds.first" if key == "optimiser" else "controller"
-        set_param(copy, f"{section}.{key}", value)
+        set_param(copy, f"{SECTIONS.get(key, 'controller')}.{key}", value)
     set_param(copy, "evaluate.horizon", 10)
-    stage = BY_PPO if variant.get("optimiser") == "ppo" else BY_EVOLUTION
-    done = run_stages(copy, stage, "evaluate")
+    trainer = variant.get("trainer", "evolution")
+    done = run_stages(copy, f"train_controller_by_{trainer}", "evaluate")
     assert done.returncode == 0, done.stderr
     agent = Agent.load(copy / "models/first/agent.safetensors")
     assert agent.config.inputs == variant.get("inputs", "z+h")

@@ -27,8 +27,8 @@ def test_a_third_round_is_an_entry_more(tracked):
 
 
 def test_variants_are_run_as_experiments_and_collected_once(tracked):
-    settings = {"rounds.ROUND.optimiser": "simple-es"}
-    group = {"round": "first", "beside": "recipe", "trials": [1], "common": {}}
+    settings = {"evolution.strategy": "simple-es"}
+    group = {"round": "first", "baseline": "recipe", "trials": [1], "common": {}}
     possible = group | {"variants": {"recipe": {}, "simple ES": settings}}
     impossible = group | {"variants": {"not possible": {"seed": 0}}}
     groups = {"impossible": impossible, "ablations": possible}  # a failure stops no other

@@ -11,7 +11,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from tests.stages.folders import BY_EVOLUTION, dvc, environment, say, set_param
+from tests.stages.folders import dvc, environment, say, set_param
 
 pytestmark = pytest.mark.slow
 
@@ -30,9 +30,9 @@ def test_a_second_repro_is_told_that_one_is_under_way(tracked):
 
 
 def test_ctrl_c_ends_a_stage_and_its_workers_with_one_line_and_it_goes_on(copy):
-    set_param(copy, "rounds.first.generations", 12)
+    set_param(copy, "rounds.first.iterations", 12)
     shutil.rmtree(copy / ".checkpoints")  # of the search that the copy has behind it
-    command = [sys.executable, "-m", f"stages.{BY_EVOLUTION}", "first"]
+    command = [sys.executable, "-m", "stages.train_controller_by_evolution", "first"]
     running = subprocess.Popen(
         command,
         cwd=copy,
@@ -48,7 +48,7 @@ def test_ctrl_c_ends_a_stage_and_its_workers_with_one_line_and_it_goes_on(copy):
     assert said.splitlines()[-1] == "train_controller@first: interrupted"
     until(lambda: not workers_of(running.pid))
     again = say(copy, *command)
-    assert again.returncode == 0 and "goes on from its checkpoint" in again.stderr
+    assert again.returncode == 0 and "continues from its checkpoint" in again.stderr
 
 
 def until(condition, seconds: float = 60) -> None:

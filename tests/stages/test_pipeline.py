@@ -54,7 +54,7 @@ def test_metrics_say_what_was_measured(pipeline):
     assert sum(float(row["return"]) for row in returns) / 2 == pytest.approx(evaluate["mean"])
     params = params_of(pipeline)
     inputs = params["vae"]["latent_size"] + params["mdnrnn"]["hidden_size"]
-    assert metrics(pipeline, "train_controller")["controller_numbers"] == 3 * (inputs + 1)
+    assert metrics(pipeline, "train_controller")["controller_parameters"] == 3 * (inputs + 1)
     by_agent = 1 - params["rounds"]["second"]["exploration_share"]
     assert metrics(pipeline, "sample")["share_by_agent"] == pytest.approx(by_agent, abs=0.02)
     assert set(metrics(pipeline, "train_mdnrnn")) >= {"baseline_same_nll", "val_nll"}

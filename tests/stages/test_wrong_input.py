@@ -8,7 +8,6 @@ import yaml
 
 from stages.sample import RANDOM
 from tests.stages.folders import (
-    BY_EVOLUTION,
     cut_row,
     dvc,
     flip,
@@ -21,6 +20,7 @@ from worldmodels.agent.agent import Agent
 
 pytestmark = pytest.mark.slow
 
+BY_EVOLUTION = "train_controller_by_evolution"
 RETURNS = "results/first/evaluate/returns.csv"
 WRONG = [
     ("train_vae", lambda f: flip(f / "data/first/scenes/steps.parquet"), "steps.parquet: damaged"),

@@ -5,17 +5,16 @@ import pytest
 import torch
 from torch import nn
 
+from worldmodels.runtime.batch import FIXED_BATCH
+from worldmodels.vision.encoder import BatchEncoder, PackedConvolutions
+from worldmodels.vision.sampling import reparameterise
 from worldmodels.vision.vae import (
-    GROUP,
     VAE,
-    BatchEncoder,
     Fold,
-    PackedConvolutions,
     Unfold,
     VAEConfig,
     kl_divergence,
     latents_in_use,
-    reparameterise,
     to_input,
     vae_loss,
 )
@@ -80,7 +79,7 @@ def test_latents_in_use_are_those_that_vary():
 
 def test_batch_encoder_agrees_with_the_vae_in_both_precisions():
     vae = VAE(VAEConfig(latent_size=8)).eval().requires_grad_(False)
-    frames = np.random.default_rng(0).integers(0, 256, (GROUP, 64, 64, 3), dtype=np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (FIXED_BATCH, 64, 64, 3), dtype=np.uint8)
     expected, _ = vae.encode(to_input(torch.from_numpy(frames)))
     exact, _ = BatchEncoder(vae.encoder, "float32", "cpu")(frames)
     rough, _ = BatchEncoder(vae.encoder, "bfloat16", "cpu")(frames)
@@ -103,13 +102,13 @@ def test_packed_convolutions_give_the_bits_of_the_plain_ones(dtype):
         pytest.skip("this processor computes no bfloat16 of its own")
     plain = VAE(VAEConfig(latent_size=8)).encoder.convolutions.requires_grad_(False)
     plain = plain.to(dtype).to(memory_format=torch.channels_last)
-    x = torch.rand(GROUP, 3, 64, 64).to(dtype).contiguous(memory_format=torch.channels_last)
+    x = torch.rand(FIXED_BATCH, 3, 64, 64).to(dtype).contiguous(memory_format=torch.channels_last)
     assert torch.equal(PackedConvolutions(plain)(x), plain(x))
 
 
 def test_a_processor_without_bfloat16_is_said_and_still_served(monkeypatch):
     vae = VAE(VAEConfig(latent_size=8)).eval().requires_grad_(False)
-    frames = np.random.default_rng(0).integers(0, 256, (GROUP, 64, 64, 3), dtype=np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (FIXED_BATCH, 64, 64, 3), dtype=np.uint8)
     expected, _ = BatchEncoder(vae.encoder, "bfloat16", "cpu")(frames)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     with pytest.warns(UserWarning, match="no bfloat16 of its own"):

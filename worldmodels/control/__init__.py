@@ -1,4 +1,4 @@
-"""C, the controller: its numbers, and the space in which they are trained.
+"""C, the controller: its parameters, and the space in which they are trained.
 
-May import `memory` and what that may.
+May import `environment` and what that may.
 """

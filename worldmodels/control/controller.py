@@ -1,32 +1,53 @@
 """C: the linear controller on [z, h].
 
-Paper (section 2.3 and released code): a = tanh(W [z, h] + b), steering a0, gas (a1 + 1) / 2,
-brake a2 clipped to [0, 1]: 867 numbers at Z = 32, H = 256.
+Paper (section 2.3 and released code): a = tanh(W [z, h] + b), 867 numbers at Z = 32, H = 256. What
+follows the linear map, from its outputs to actions, belongs to the environment.
 """
 
 from typing import Literal
 
 import numpy as np
 
+from worldmodels.environment.actions import squash
+from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.runtime.compiled import compiled
 
 Inputs = Literal["z", "z+hidden", "z+h"]
-HIDDEN_UNITS = 40  # the hidden layer of the paper's ablation
-ACTIONS = 3
 
 
-def parameter_count(inputs: Inputs, latent_size: int, hidden_size: int) -> int:
-    """How many numbers a controller has."""
-    if inputs == "z":
-        return ACTIONS * (latent_size + 1)
+def feature_count(inputs: Inputs, latent_size: int, memory_size: int) -> int:
+    """The number of features F that C is given."""
+    return latent_size + (memory_size if inputs == "z+h" else 0)
+
+
+def parameter_count(features: int, hidden_units: int) -> int:
+    """The number of a controller's parameters; `hidden_units` is 0 for a linear one."""
+    if hidden_units:
+        return hidden_units * (features + 1) + ACTION_SIZE * (hidden_units + 1)
+    return ACTION_SIZE * (features + 1)
+
+
+def hidden_units_of(inputs: Inputs, features: int, parameters: int) -> int:
+    """The hidden units of a controller with so many parameters, 0 for a linear one.
+
+    Raises ValueError if no controller has so many.
+    """
+    units = 0
     if inputs == "z+hidden":
-        return HIDDEN_UNITS * (latent_size + 1) + ACTIONS * (HIDDEN_UNITS + 1)
-    return ACTIONS * (latent_size + hidden_size + 1)
+        units = max((parameters - ACTION_SIZE) // (features + 1 + ACTION_SIZE), 1)
+    if parameters != parameter_count(features, units):
+        raise ValueError(
+            f"{parameters} parameters fit no controller {inputs} on {features} features"
+        )
+    return units
 
 
 @compiled
 def _affine(flat, offset, inputs, out):
-    """out = W inputs + b with W, then b, read from `flat` at `offset`; returns where b ends."""
+    """Set `out` to W inputs + b, with W and then b read from `flat` at `offset`.
+
+    Returns the offset after b.
+    """
     count = inputs.shape[0]
     for row in range(out.shape[0]):
         total = flat[offset + out.shape[0] * count + row]
@@ -38,35 +59,25 @@ def _affine(flat, offset, inputs, out):
 
 @compiled
 def outputs(parameters, candidates, features, hidden_units):
-    """What C says before the squashing, [n, 3] float64, to features [n, F] float64 of n cars.
+    """C's outputs before the action map, [n, A] float64, for features [n, F] float64.
 
-    `parameters` [C, P] float64, `candidates` [n] picks the row of each car; `hidden_units` is 0
-    for a linear controller. Plain loops: each car's sum runs in the same order whoever else is
-    there.
+    `parameters` [C, P] float64, of which `candidates` [n] picks the row of each environment;
+    `hidden_units` is 0 for a linear controller. Plain loops: each environment's sum runs in the
+    same order whatever else is in the batch.
     """
-    raw, hidden = np.empty((features.shape[0], 3)), np.empty(hidden_units)
-    for car in range(features.shape[0]):
-        flat = parameters[candidates[car]]
+    raw, hidden = np.empty((features.shape[0], ACTION_SIZE)), np.empty(hidden_units)
+    for env in range(features.shape[0]):
+        flat = parameters[candidates[env]]
         if hidden_units:
-            offset = _affine(flat, 0, features[car], hidden)
-            _affine(flat, offset, np.tanh(hidden), raw[car])
+            offset = _affine(flat, 0, features[env], hidden)
+            _affine(flat, offset, np.tanh(hidden), raw[env])
         else:
-            _affine(flat, 0, features[car], raw[car])
+            _affine(flat, 0, features[env], raw[env])
     return raw
 
 
-@compiled
-def squash(raw):
-    """Actions [n, 3] float32 of what C says, [n, 3]."""
-    actions = np.empty(raw.shape, dtype=np.float32)
-    for car in range(raw.shape[0]):
-        actions[car, 0] = np.tanh(raw[car, 0])
-        actions[car, 1] = (np.tanh(raw[car, 1]) + 1) / 2
-        actions[car, 2] = min(max(np.tanh(raw[car, 2]), 0.0), 1.0)
-    return actions
-
-
-@compiled
-def act(parameters, candidates, features, hidden_units):
-    """Actions [n, 3] float32 of cars under their own controllers; see `outputs`."""
+def act(
+    parameters: np.ndarray, candidates: np.ndarray, features: np.ndarray, hidden_units: int
+) -> np.ndarray:
+    """Actions [n, A] float32 of environments under their own controllers; see `outputs`."""
     return squash(outputs(parameters, candidates, features, hidden_units))

@@ -1,88 +1,32 @@
-"""Drive many cars in lockstep: one batched decision, then one step of each car."""
+"""Drive many episodes in lockstep: one batched decision, then one step of each environment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-import gymnasium
 import numpy as np
 
-from worldmodels.environment.car_racing import DrawnCarRacing
-from worldmodels.environment.picture.pose import POSE_DTYPE
-from worldmodels.environment.picture.resize import SIZE
+from worldmodels.driving.limits import Limits, idle_steps
+from worldmodels.environment.frames import POSE_DTYPE
+from worldmodels.environment.interface import ACTION_SIZE, VectorEnv
 from worldmodels.pipeline.errors import UserError
 from worldmodels.records.scenes import Episode
 
-STEP_COST = 0.1  # CarRacing takes this off the reward of every frame
 
+class Drive(NamedTuple):
+    """An episode to drive: by which candidate (a row of the agent's controllers), on which track
+    (the seed of its reset)."""
 
-class Driver(Protocol):
-    """Decides for the cars in some slots of the batch."""
+    candidate: int
+    track: int
 
-    def start(self, slot: int, candidate: int, track: int) -> None: ...
-
-    def act(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray: ...
-
-    def took(self, slots: np.ndarray, actions: np.ndarray) -> None: ...
-
-
-class Cars(Protocol):
-    """Cars in slots, as `environment.fleet.Fleet` has them.
-
-    `observations` uint8 [slots, 64, 64, 3] and `poses` [slots] of POSE_DTYPE are those after the
-    last reset or step of a slot.
-    """
-
-    observations: np.ndarray
-    poses: np.ndarray
-
-    def reset(self, slot: int, seed: int) -> None: ...
-
-    def step(self, slots: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
-
-    def touched_at(self, slot: int) -> np.ndarray: ...
-
-
-class Environments:
-    """Environments of Gymnasium as `Cars`; only those of DrawnCarRacing have poses."""
-
-    def __init__(self, make_env: Callable[[], gymnasium.Env], slots: int):
-        self.make_env = make_env
-        self.envs: list[gymnasium.Env | None] = [None] * slots
-        self.observations = np.zeros((slots, SIZE, SIZE, 3), dtype=np.uint8)
-        self.poses = np.zeros(slots, dtype=POSE_DTYPE)
-
-    def reset(self, slot: int, seed: int) -> None:
-        """Begin an episode on the track of `seed`."""
-        env = self.envs[slot] = self.envs[slot] or self.make_env()
-        self.observations[slot], _ = env.reset(seed=seed)
-        self._take_down(slot)
-
-    def step(self, slots: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rewards [n] and ends [n] of the cars in `slots` [n] under `actions` [n, 3]."""
-        rewards, ended = np.empty(len(slots)), np.empty(len(slots), dtype=bool)
-        for n, (slot, action) in enumerate(zip(slots, actions)):
-            env = self.envs[slot]
-            assert env is not None
-            self.observations[slot], rewards[n], ended[n], _, _ = env.step(action)
-            self._take_down(slot)
-        return rewards, ended
-
-    def touched_at(self, slot: int) -> np.ndarray:
-        """The frame [N] from which each tile looks touched."""
-        return self._drawn(slot).touched_at.copy()
-
-    def _take_down(self, slot: int) -> None:
-        if isinstance(self._drawn(slot), DrawnCarRacing):
-            self.poses[slot] = self._drawn(slot).pose
-
-    def _drawn(self, slot: int) -> DrawnCarRacing:
-        return self.envs[slot].unwrapped  # type: ignore[union-attr, return-value]
+    def __str__(self) -> str:
+        return f"candidate {self.candidate} on track {self.track}"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of one job. `score` is the return, less what the frames after a cut would cost."""
+class EpisodeResult:
+    """The result of a drive: its score (see `Limits.score`), and the episode if recorded."""
 
     candidate: int
     track: int
@@ -91,108 +35,122 @@ class Outcome:
     episode: Episode | None
 
 
-class _Logs:
-    """What the cars in the slots have done since the start of their episodes."""
+class Driver(Protocol):
+    """Decides for the environments in some slots of the batch."""
 
-    def __init__(self, slots: int, horizon: int, patience: int, record_as: str | None):
-        self.horizon, self.patience, self.record_as = horizon, patience, record_as
+    def start(self, slot: int, candidate: int, track: int) -> None:
+        """Begin an episode in a slot."""
+
+    def act(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
+        """Actions [n, A] for the observations of `slots` [n]."""
+
+    def remember(self, slots: np.ndarray, actions: np.ndarray) -> None:
+        """Take in the actions [n, A] that were applied after the last `act`."""
+
+
+class _Log:
+    """Rewards, and poses and actions if they are recorded, of the episodes in the slots so far."""
+
+    def __init__(self, slots: int, limits: Limits, record_as: str | None):
+        self.limits, self.record_as = limits, record_as
         self.steps = np.zeros(slots, dtype=np.int64)
-        self.since_tile = np.zeros(slots, dtype=np.int64)
-        self.rewards = np.zeros((slots, horizon))
-        recorded = 0 if record_as is None else horizon
+        self.idle = np.zeros(slots, dtype=np.int64)
+        self.rewards = np.zeros((slots, limits.horizon))
+        recorded = 0 if record_as is None else limits.horizon
         self.poses = np.zeros((slots, recorded), dtype=POSE_DTYPE)
-        self.actions = np.zeros((slots, recorded, 3), dtype=np.float16)
+        self.actions = np.zeros((slots, recorded, ACTION_SIZE), dtype=np.float16)
 
     def start(self, slot: int) -> None:
-        self.steps[slot] = self.since_tile[slot] = 0
+        self.steps[slot] = self.idle[slot] = 0
 
-    def note_actions(self, slots: np.ndarray, poses: np.ndarray, actions: np.ndarray) -> None:
+    def add_actions(self, slots: np.ndarray, poses: np.ndarray, actions: np.ndarray) -> None:
         if self.record_as is not None:
             self.poses[slots, self.steps[slots]] = poses[slots]
             self.actions[slots, self.steps[slots]] = actions
 
-    def note_rewards(self, slots: np.ndarray, rewards: np.ndarray) -> None:
+    def add_rewards(self, slots: np.ndarray, rewards: np.ndarray) -> None:
         self.rewards[slots, self.steps[slots]] = rewards
-        self.since_tile[slots] = np.where(rewards > 0, 0, self.since_tile[slots] + 1)
+        self.idle[slots] = idle_steps(self.idle[slots], rewards)
         self.steps[slots] += 1
 
-    def over(self, slots: np.ndarray) -> np.ndarray:
-        """Whether the episodes end here though the environment goes on, bool [n]."""
-        hopeless = (self.since_tile[slots] >= self.patience) & (self.patience > 0)
-        return hopeless | (self.steps[slots] == self.horizon)
+    def cut_off(self, slots: np.ndarray) -> np.ndarray:
+        """True where an episode ends here though its environment would go on, [n]."""
+        return self.limits.hopeless(self.idle[slots]) | (self.steps[slots] == self.limits.horizon)
 
-    def outcome(self, slot: int, job: tuple[int, int], terminated: bool, cars: Cars) -> Outcome:
-        """What came of the episode in `slot`."""
+    def result(self, slot: int, drive: Drive, terminated: bool, env: VectorEnv) -> EpisodeResult:
+        """The result of the episode in a slot, which ends here."""
         steps = int(self.steps[slot])
         rewards = self.rewards[slot, :steps]
-        score = float(np.sum(rewards))
-        if not terminated:
-            score -= STEP_COST * (self.horizon - steps)
+        score = self.limits.score(float(np.sum(rewards)), steps, terminated)
         episode = None
         if self.record_as is not None:
             episode = Episode(
-                track_seed=job[1],
+                track_seed=drive.track,
                 driver=self.record_as,
                 poses=self.poses[slot, :steps].copy(),
                 actions=self.actions[slot, :steps].copy(),
                 rewards=rewards.astype(np.float32),
                 terminated=terminated,
-                touched_at=cars.touched_at(slot),
+                touched_at=env.touched_at(slot),
             )
-        return Outcome(*job, score, steps, episode)
+        return EpisodeResult(*drive, score, steps, episode)
 
 
-def drive(
+def drive_all(
     driver: Driver,
-    cars: Cars,
-    jobs: Sequence[tuple[int, int]],
-    horizon: int,
-    patience: int,
+    env: VectorEnv,
+    drives: Sequence[Drive],
+    limits: Limits,
     record_as: str | None = None,
-) -> list[Outcome]:
-    """Drive all `jobs`, pairs (candidate, track seed), and return their outcomes in order.
+) -> list[EpisodeResult]:
+    """Drive all `drives`; returns their results in order.
 
-    As many cars drive at once as there are slots; one that finishes takes the next job. An episode
-    ends with the environment's, after `horizon` steps, or, with `patience` > 0, once no new tile
-    came for so many steps. `record_as` names the driver in the recorded episodes; None: no record.
+    As many episodes run at once as there are slots; when one ends, its slot takes the next drive.
+    An episode ends with the environment's or at the `limits`. `record_as` names the driver in the
+    recorded episodes; None: no record. Raises UserError for an action that is not finite.
     """
-    logs = _Logs(min(len(cars.observations), len(jobs)), horizon, patience, record_as)
-    queue = iter(enumerate(jobs))
-    under_way: dict[int, int] = {}  # the job in each slot
+    log = _Log(min(len(env.observations), len(drives)), limits, record_as)
+    queue = iter(enumerate(drives))
+    active: dict[int, int] = {}  # by slot, the index of its drive
 
     def start_next(slot: int) -> None:
-        under_way.pop(slot, None)
-        for job, (candidate, track) in queue:
-            cars.reset(slot, track)
-            driver.start(slot, candidate, track)
-            logs.start(slot)
-            under_way[slot] = job
+        active.pop(slot, None)
+        for index, drive in queue:
+            env.reset(slot, drive.track)
+            driver.start(slot, *drive)
+            log.start(slot)
+            active[slot] = index
             return
 
-    for slot in range(len(logs.steps)):
+    for slot in range(len(log.steps)):
         start_next(slot)
-    outcomes: dict[int, Outcome] = {}
-    while under_way:
-        slots = np.array(sorted(under_way))
-        actions = driver.act(slots, cars.observations[slots])
-        driver.took(slots, actions)
+    results: dict[int, EpisodeResult] = {}
+    while active:
+        # Decide for all slots at once, and let M see what was decided
+        slots = np.array(sorted(active))
+        actions = driver.act(slots, env.observations[slots])
+        driver.remember(slots, actions)
         if not np.isfinite(actions).all():
             for slot, action in zip(slots, actions):
-                refuse_nan(action, *jobs[under_way[slot]], int(logs.steps[slot]))
-        logs.note_actions(slots, cars.poses, actions)
-        rewards, ended = cars.step(slots, actions)
-        logs.note_rewards(slots, rewards)
-        for n in np.flatnonzero(ended | logs.over(slots)):
-            slot, job = int(slots[n]), under_way[slots[n]]
-            outcomes[job] = logs.outcome(slot, jobs[job], bool(ended[n]), cars)
+                refuse_nonfinite(action, drives[active[slot]], int(log.steps[slot]))
+
+        # One step of each environment
+        log.add_actions(slots, env.poses, actions)
+        rewards, ended = env.step(slots, actions)
+        log.add_rewards(slots, rewards)
+
+        # Slots whose episodes are over take the next drives
+        for n in np.flatnonzero(ended | log.cut_off(slots)):
+            slot, index = int(slots[n]), active[slots[n]]
+            results[index] = log.result(slot, drives[index], bool(ended[n]), env)
             start_next(slot)
-    return [outcomes[job] for job in range(len(jobs))]
+    return [results[index] for index in range(len(drives))]
 
 
-def refuse_nan(action: np.ndarray, candidate: int, track: int, step: int) -> None:
-    """Raise UserError for an action that is no number: the physics would take it."""
+def refuse_nonfinite(action: np.ndarray, drive: Drive, step: int) -> None:
+    """Raise UserError for an action that is not finite: the physics would take it."""
     if not np.isfinite(action).all():
         raise UserError(
-            f"action {action} of candidate {candidate} on track {track} at step {step} is not "
-            "finite: the model that chose it is broken; train it again"
+            f"action {action} of {drive} at step {step} is not finite: the model that chose it is "
+            "broken; train it again"
         )

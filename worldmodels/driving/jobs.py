@@ -1,38 +1,34 @@
-"""What a worker runs: a plain function of an agent and track seeds, with no shared state.
+"""The jobs that workers run to drive: values without shared state, for any engine to run."""
 
-A cluster's engine can run it as it is; here `workers.run_chunks` does.
-"""
+from dataclasses import dataclass
 
-from collections.abc import Sequence
-from typing import Literal
+from worldmodels.agent.agent import Agent
+from worldmodels.agent.driver import AgentDriver
+from worldmodels.driving.episodes import Drive, EpisodeResult, drive_all
+from worldmodels.driving.limits import Limits
+from worldmodels.environment.make import Picture, make_vector_env
 
-from worldmodels.agent.agent import Agent, AgentDriver
-from worldmodels.driving.episodes import Cars, Environments, Outcome, drive
-from worldmodels.environment.car_racing import DrawnCarRacing, make_official
-from worldmodels.environment.physics.dynamics import agrees_with_box2d
-from worldmodels.environment.vector_env import Fleet
-
-Picture = Literal["drawn", "official"]
-CARS = 128  # that a worker drives at once; no result depends on it
+ENVS_PER_WORKER = 128  # driven at once; no result depends on it
 
 
-def make_cars(picture: Picture, slots: int) -> Cars:
-    """`slots` cars with our picture or Gymnasium's."""
-    if picture == "official":
-        return Environments(make_official, slots)
-    return Fleet(slots) if agrees_with_box2d() else Environments(DrawnCarRacing, slots)
+@dataclass(frozen=True)
+class DriveJob:
+    """Drive episodes with an agent, `slots` at once, in environments with the given picture."""
 
+    agent: Agent
+    drives: tuple[Drive, ...]
+    picture: Picture
+    limits: Limits
+    seed: int
+    device: str
+    slots: int = ENVS_PER_WORKER
 
-def drive_agent(
-    agent: Agent,
-    jobs: Sequence[tuple[int, int]],
-    picture: Picture,
-    horizon: int,
-    patience: int,
-    seed: int,
-    device: str,
-    cars: int = CARS,
-) -> list[Outcome]:
-    """Drive (candidate, track) pairs, `cars` at once; `picture` names the environment."""
-    driver = AgentDriver(agent, cars, seed, device)
-    return drive(driver, make_cars(picture, min(cars, len(jobs))), jobs, horizon, patience)
+    def run(self) -> list[EpisodeResult]:
+        """The results in the order of the drives."""
+        env = make_vector_env(self.picture, min(self.slots, len(self.drives)))
+        driver = AgentDriver(self.agent, self.slots, self.seed, self.device)
+        return drive_all(driver, env, self.drives, self.limits)
+
+    def __str__(self) -> str:
+        first, last = self.drives[0], self.drives[-1]
+        return f"{len(self.drives)} episodes with the {self.picture} picture, {first} to {last}"

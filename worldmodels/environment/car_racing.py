@@ -1,4 +1,4 @@
-"""CarRacing-v3 with the picture drawn straight at 64x64 (see `picture`)."""
+"""CarRacing-v3 with its picture drawn directly at 64x64 (see `picture`)."""
 
 from typing import Any
 
@@ -12,11 +12,9 @@ from worldmodels.environment.picture.pose import PHASE_UNIT, POSE_DTYPE, draw_po
 from worldmodels.environment.picture.resize import SIZE
 from worldmodels.environment.picture.track import NEVER, Track
 
-ENV_ID = "WorldModels/CarRacing-v3"
-
 
 class _Listener(FrictionDetector):
-    """Gymnasium's, which also tells at which frame a tile was touched first."""
+    """Gymnasium's contact listener, which also notes the frame of each tile's first contact."""
 
     env: "DrawnCarRacing"
 
@@ -29,32 +27,32 @@ class _Listener(FrictionDetector):
 
 
 class DrawnCarRacing(CarRacing):
-    """Gymnasium's CarRacing-v3: its tracks, physics, rewards and ends, its picture drawn anew.
+    """Gymnasium's CarRacing-v3 with the same tracks, physics and rewards but our own picture.
 
-    `fleet.Fleet` is the same for many cars at once, and much faster.
+    `vector_env.VectorCarRacing` runs many of these at once, much faster, to the same bits.
 
     ## Observation
-    uint8 [64, 64, 3]: rows 0:84 of the picture, resized as Pillow's BILINEAR.
+    uint8 [64, 64, 3]: rows 0:84 of the 96x96 picture, resized as by Pillow's BILINEAR.
 
     ## Action
-    float32 [3]: steering in [-1, 1], gas in [0, 1], brake in [0, 1]. An action that is not finite
-    is refused with ValueError, since Gymnasium would pass it on to the physics.
+    float32 [3]: steering in [-1, 1] (positive is right), gas in [0, 1], brake in [0, 1]. An
+    action that is not finite raises ValueError; Gymnasium would pass it on to the physics.
 
     ## Reward
-    -0.1 a frame, +1000/N for each of the N tiles visited first, -100 for leaving the playfield:
-    all N tiles in 732 frames give 1000 - 73.2 = 926.8.
+    -0.1 per step, +1000/N for the first visit to each of the track's N tiles. A lap completed in
+    732 steps: 1000 - 0.1 * 732 = 926.8. The step that leaves the playfield: -100.
 
     ## End
-    `terminated` when all tiles are visited or the playfield is left. There is no horizon here:
-    `gymnasium.make` adds one of 1,000 steps.
+    `terminated` when all tiles are visited or the car leaves the playfield. The class has no
+    horizon; `gymnasium.make` adds one of 1,000 steps.
 
-    `render_mode="rgb_array"` gives Gymnasium's own picture of 600x400 for videos.
+    `render_mode="rgb_array"` renders Gymnasium's own picture at 600x400, for videos.
     """
 
     polygons: Track
     track: Any
-    touched_at: np.ndarray  # [N] uint16: the frame at which each tile was first touched
-    frame: int  # 0 is what `reset` returns
+    touched_at: np.ndarray  # [N] uint16: frame that first shows each tile touched, or NEVER
+    frame: int  # of the last observation; 0 after `reset`
 
     def __init__(self, render_mode: str | None = None):
         super().__init__(render_mode=render_mode)
@@ -68,7 +66,7 @@ class DrawnCarRacing(CarRacing):
         self.touched_at = np.full(len(self.track), NEVER)
         self.frame = -1
         listener = _Listener(self, self.lap_complete_percent)
-        self.world.contactListener_bug_workaround = listener  # Gymnasium's name: holds it
+        self.world.contactListener_bug_workaround = listener  # Box2D holds no reference of its own
         self.world.contactListener = listener
         return True
 
@@ -81,11 +79,11 @@ class DrawnCarRacing(CarRacing):
         return self._draw() if mode == "state_pixels" else super()._render(mode)
 
     def official_picture(self) -> np.ndarray:
-        """Gymnasium's own picture of this moment, uint8 [96, 96, 3]."""
+        """Return Gymnasium's own picture of the current state, uint8 [96, 96, 3]."""
         return super()._render("state_pixels")
 
     def _draw(self) -> np.ndarray:
-        """Take down the pose of this frame and draw it: called once a step by Gymnasium's."""
+        """Note the pose of this frame and draw it. Gymnasium calls this once per step."""
         self.frame += 1
         car, pose = self.car, self.pose
         assert car is not None
@@ -99,15 +97,8 @@ class DrawnCarRacing(CarRacing):
         return observation
 
 
-def register() -> None:
-    """Make `gymnasium.make(ENV_ID)` known, with CarRacing-v3's horizon of 1,000 steps."""
-    if ENV_ID not in gymnasium.registry:
-        entry_point = f"{__name__}:{DrawnCarRacing.__name__}"
-        gymnasium.register(ENV_ID, entry_point, max_episode_steps=1000)
-
-
 def make_official(**options: Any) -> gymnasium.Env:
-    """Gymnasium's own CarRacing-v3 with the observation cropped and resized by Pillow."""
+    """Make Gymnasium's own CarRacing-v3, its observation cropped and resized by Pillow."""
     return gymnasium.wrappers.TransformObservation(
         gymnasium.make("CarRacing-v3", **options),
         preprocess,

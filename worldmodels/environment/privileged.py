@@ -1,44 +1,118 @@
-"""What no picture tells a car plainly: how fast it goes, and where the road ahead lies."""
+"""What practice may know of CarRacing beyond the picture: where the road lies, what was missed.
+
+C is never told: a critic is, while C learns (asymmetric actor-critic, Pinto et al. 2017), and the
+prices that shape the reward in practice are computed from it.
+"""
 
 import numpy as np
 
 from worldmodels.environment.physics.bodies import ANGLE, BODY_ROWS, LANES, SPIN, VX, VY, X, Y
-from worldmodels.environment.vector_env import Fleet
-
-AHEAD = np.array([0, 2, 4, 7, 10, 14, 18, 23, 28, 34])  # tiles, of 3.5 m
-SITUATION = 3 + 4 + 4 + 4 + 2 * len(AHEAD)  # numbers of a car
-SPEED, SPIN_OF_WHEELS, DISTANCE = 25.0, 100.0, 20.0  # m/s, rad/s and m to a unit
-FARTHEST = 4.0  # units of distance
+from worldmodels.environment.vector_env import VectorCarRacing
+from worldmodels.pipeline.params import Count, Natural, Positive, Section
 
 
-def nearest_tile(fleet: Fleet, slot: int) -> int:
+class PrivilegedConfig(Section):
+    """What the critic is told, and when a tile counts as left behind; units in params.yaml."""
+
+    road_ahead: list[Natural]
+    speed_scale: Positive
+    wheel_speed_scale: Positive
+    distance_scale: Positive
+    distance_limit: Positive
+    reach: Count
+    behind: Count
+    coast: Count
+
+    @property
+    def size(self) -> int:
+        """The numbers that `Privileged.situation` tells of each car."""
+        return 3 + 4 + 4 + 4 + 2 * len(self.road_ahead)
+
+
+class Privileged:
+    """Follows the laps of the cars of `env`; of each, the foremost tile it has touched, and how
+    many it has left behind, [slots]."""
+
+    def __init__(self, env: VectorCarRacing, config: PrivilegedConfig):
+        self.env, self.config = env, config
+        slots = len(env.observations)
+        self.foremost = np.zeros(slots, dtype=np.int64)
+        self.missed = np.zeros(slots, dtype=np.int64)
+
+    def start(self, slot: int) -> None:
+        """Begin an episode in a slot."""
+        self.foremost[slot] = self.missed[slot] = 0
+
+    def newly_missed(self, slot: int) -> int:
+        """Count the tiles left behind since the last call, by a car that has just touched one.
+
+        The foremost tile moves on only to one within `reach`: one farther ahead is touched across
+        the grass, from the road next to it.
+        """
+        visited, front = self.env.visited(slot), self.foremost[slot]
+        within_reach = visited[front : front + self.config.reach]
+        self.foremost[slot] = front + np.flatnonzero(within_reach).max(initial=0)
+        passed = visited[: max(self.foremost[slot] - self.config.behind, 0)]
+        missed = int((~passed).sum())
+        more = max(missed - self.missed[slot], 0)
+        self.missed[slot] = missed
+        return more
+
+    def missed_at_the_end(self, slot: int) -> int:
+        """The number of tiles missed by a car that came round, without those counted before."""
+        return int((~self.env.visited(slot)).sum()) - int(self.missed[slot])
+
+    def lap_is_complete(self, slot: int) -> bool:
+        """True if every tile has been visited."""
+        return bool(self.env.visited(slot).all())
+
+    def has_come_round(self, slot: int, idle: int) -> bool:
+        """True for a car that has left the last tiles of its lap behind and passed the first ones.
+
+        `idle` steps without a new tile: before `coast` of them it is not looked at.
+        """
+        if idle < self.config.coast:
+            return False
+        tiles = len(self.env.visited(slot))
+        at_the_end = self.foremost[slot] >= tiles - 1 - self.config.behind
+        return bool(at_the_end and nearest_tile(self.env, slot) < tiles / 2)
+
+    def situation(self) -> np.ndarray:
+        """What the critic is told of each car, [slots, size] in numbers of about one.
+
+        The speed aside and ahead, the turning rate (rad/s), the wheels' speeds, their angles
+        (rad), which of them are on the road, and how far aside, then how far ahead, the road lies
+        `road_ahead` tiles from the foremost one touched.
+        """
+        env, config, count = self.env, self.config, len(self.foremost)
+        hulls = env.state.bodies[:-1].reshape(-1, 5, BODY_ROWS, LANES)[:, 0]
+        x, y, angle, vx, vy, spin = (
+            hulls[:, row].reshape(-1)[:count].astype(np.float64)
+            for row in (X, Y, ANGLE, VX, VY, SPIN)
+        )
+        tiles = (self.foremost[:, None] + np.array(config.road_ahead)) % env.tracks.lengths[
+            :, None
+        ]
+        middles = env.tracks.circles[np.arange(count)[:, None], tiles, :2]
+        dx, dy = middles[:, :, 0].T - x, middles[:, :, 1].T - y
+        cos, sin = np.cos(angle), np.sin(angle)
+
+        def seen_from_car(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return cos * x + sin * y, cos * y - sin * x
+
+        limit = config.distance_limit
+        road = [
+            np.clip(part.T / config.distance_scale, -limit, limit)
+            for part in seen_from_car(dx, dy)
+        ]
+        speeds = [part / config.speed_scale for part in seen_from_car(vx, vy)]
+        wheel_speeds = env.state.omega / config.wheel_speed_scale
+        wheels = wheel_speeds, env.poses["wheel_angle"], env.state.on_road
+        return np.column_stack([*speeds, spin, *wheels, *road])
+
+
+def nearest_tile(env: VectorCarRacing, slot: int) -> int:
     """The tile whose middle is nearest to the car in a slot."""
-    x, y = fleet.motion(slot)[:2]
-    middles = fleet.roads.circles[slot, : fleet.roads.lengths[slot], :2]
+    x, y = env.motion(slot)[:2]
+    middles = env.tracks.circles[slot, : env.tracks.lengths[slot], :2]
     return int(np.square(middles - (x, y)).sum(axis=1).argmin())
-
-
-def situation(fleet: Fleet, tiles: np.ndarray) -> np.ndarray:
-    """The situation of the cars of a fleet, [slots, SITUATION] in numbers of about one.
-
-    Its columns: the speed aside and ahead, how fast the car turns (rad/s), the spin of its wheels,
-    their angles (rad), whether each is on the road, and how far aside, then how far ahead, lies
-    the road AHEAD of the car's tile, of `tiles` [slots].
-    """
-    count, cars, roads = len(tiles), fleet.cars, fleet.roads
-    hulls = cars.bodies[:-1].reshape(-1, 5, BODY_ROWS, LANES)[:, 0]
-    x, y, angle, vx, vy, spin = (
-        hulls[:, row].reshape(-1)[:count].astype(np.float64) for row in (X, Y, ANGLE, VX, VY, SPIN)
-    )
-    at = (tiles[:, None] + AHEAD) % roads.lengths[:, None]
-    middles = roads.circles[np.arange(count)[:, None], at, :2]
-    dx, dy = middles[:, :, 0].T - x, middles[:, :, 1].T - y
-    cos, sin = np.cos(angle), np.sin(angle)
-
-    def turned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return cos * x + sin * y, cos * y - sin * x
-
-    road = [np.clip(part.T / DISTANCE, -FARTHEST, FARTHEST) for part in turned(dx, dy)]
-    speeds = [part / SPEED for part in turned(vx, vy)]
-    wheels = cars.omega / SPIN_OF_WHEELS, fleet.poses["wheel_angle"], cars.on_road
-    return np.column_stack([*speeds, spin, *wheels, *road])

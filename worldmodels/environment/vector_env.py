@@ -1,10 +1,9 @@
-"""Many cars of CarRacing side by side, each on its own track: the environment in batches.
+"""The vector environment: many independent cars of CarRacing, stepped together.
 
-A slot holds what `DrawnCarRacing` is: the same tracks, motion, rewards, ends and pictures, to the
-last bit. `dynamics` moves the cars of a block together, `tiles` tells what they touch.
+A slot is one `DrawnCarRacing`: the same tracks, motion, rewards, ends and pictures, to the last
+bit. `dynamics` moves the cars of a block together, `tiles` finds the tiles they touch, and
+`painter` draws what each sees.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 from gymnasium.envs.box2d.car_racing import PLAYFIELD
@@ -29,128 +28,87 @@ from worldmodels.environment.picture.painter import draw
 from worldmodels.environment.picture.pose import PHASE_UNIT, POSE_DTYPE
 from worldmodels.environment.picture.resize import SIZE
 from worldmodels.environment.picture.track import NEVER, track_of
+from worldmodels.environment.rewards import LAP_REWARD, STEP_COST
+from worldmodels.environment.state import CarState, TrackGeometry
 from worldmodels.runtime.compiled import compiled
 
-
-class Cars(NamedTuple):
-    """What changes at each step, by block and lane or by slot."""
-
-    bodies: np.ndarray  # float32 [blocks, 5, BODY_ROWS * LANES]: see `bodies`
-    joints: np.ndarray  # float32 [blocks, 4, JOINT_ROWS * LANES]
-    omega: np.ndarray  # float64 [slots, 4]: of the wheels, rad/s
-    phase: np.ndarray  # float64 [slots, 4]: rad
-    controls: np.ndarray  # float64 [slots, 3]: steering, throttle, brake
-    on_road: np.ndarray  # bool [slots, 4]: whether a wheel touches a tile
-    visited: np.ndarray  # bool [slots, tiles]
-    touched_at: np.ndarray  # uint16 [slots, tiles]: the frame from which a tile looks touched
-    frame: np.ndarray  # int64 [slots]: of the last picture, 0 after the reset
-    visits: np.ndarray  # int64 [slots]: tiles visited
-    reward: np.ndarray  # float64 [slots, 2]: so far, and before this step
+LEFT_PLAYFIELD = -100.0  # the reward of that step, in place of what it would have been
 
 
-class Roads(NamedTuple):
-    """The track of each slot."""
+class VectorCarRacing:
+    """`slots` independent cars: their simulation in `state`, their tracks in `tracks`.
 
-    shapes: np.ndarray  # float32 [slots, tiles, 4, 2]: corners as Box2D has them
-    shape_counts: np.ndarray  # int64 [slots, tiles]: corners, 3 or 4
-    circles: np.ndarray  # float32 [slots, tiles, 3]: centre and radius around them
-    lengths: np.ndarray  # int64 [slots]: tiles
-    corners: np.ndarray  # float64 [slots, polygons, 4, 2]: for the picture, as the next two
-    places: np.ndarray  # float32 [slots, polygons, 2]
-    tiles: np.ndarray  # int16 [slots, polygons]
-    polygons: np.ndarray  # int64 [slots]
-
-
-class Fleet:
-    """`slots` cars, their state in `cars` and their tracks in `roads`.
-
-    `observations` uint8 [slots, 64, 64, 3] and `poses` [slots] of POSE_DTYPE are those after the
-    last reset or step of a slot.
+    `observations` uint8 [slots, 64, 64, 3] and `poses` [slots] of POSE_DTYPE hold what the last
+    reset or step of each slot showed; both are overwritten in place. Actions, rewards and ends are
+    those of `DrawnCarRacing`. There is no horizon and no automatic reset.
     """
 
     def __init__(self, slots: int):
-        blocks = -(-slots // LANES)
         self.observations = np.zeros((slots, SIZE, SIZE, 3), dtype=np.uint8)
         self.poses = np.zeros(slots, dtype=POSE_DTYPE)
         self._angles = np.zeros((slots, 4))
-        self.cars = Cars(
-            bodies=np.zeros((blocks + 1, 5, BODY_ROWS * LANES), dtype=np.float32),
-            joints=np.zeros((blocks + 1, 4, JOINT_ROWS * LANES), dtype=np.float32),
-            omega=np.zeros((slots, 4)),
-            phase=np.zeros((slots, 4)),
-            controls=np.zeros((slots, 3)),
-            on_road=np.zeros((slots, 4), dtype=bool),
-            visited=np.zeros((slots, 0), dtype=bool),
-            touched_at=np.zeros((slots, 0), dtype=np.uint16),
-            frame=np.zeros(slots, dtype=np.int64),
-            visits=np.zeros(slots, dtype=np.int64),
-            reward=np.zeros((slots, 2)),
-        )
-        self.roads = Roads(
-            shapes=np.zeros((slots, 0, 4, 2), dtype=np.float32),
-            shape_counts=np.zeros((slots, 0), dtype=np.int64),
-            circles=np.zeros((slots, 0, 3), dtype=np.float32),
-            lengths=np.zeros(slots, dtype=np.int64),
-            corners=np.zeros((slots, 0, 4, 2)),
-            places=np.zeros((slots, 0, 2), dtype=np.float32),
-            tiles=np.zeros((slots, 0), dtype=np.int16),
-            polygons=np.zeros(slots, dtype=np.int64),
-        )
+        self.state = CarState.empty(slots)
+        self.tracks = TrackGeometry.empty(slots)
 
     def reset(self, slot: int, seed: int) -> None:
-        """Begin an episode on the track of `seed`."""
+        """Begin an episode on the track that Gymnasium's `reset(seed=seed)` makes."""
         track = track_of(seed)
-        self._make_room(track.length, len(track.tiles))
-        cars, roads = self.cars, self.roads
-        roads.lengths[slot], roads.polygons[slot] = track.length, len(track.tiles)
+        # Tracks differ in length and compiled code takes rectangles: room for the longest so far.
+        self.state = self.state.with_room(track.length)
+        self.tracks = self.tracks.with_room(track.length, len(track.tiles))
+        state, tracks = self.state, self.tracks
+        tracks.lengths[slot], tracks.polygons[slot] = track.length, len(track.tiles)
         for name in ("shapes", "shape_counts", "circles"):
-            getattr(roads, name)[slot, : track.length] = getattr(track, name)
+            getattr(tracks, name)[slot, : track.length] = getattr(track, name)
         for name in ("corners", "places", "tiles"):
-            getattr(roads, name)[slot, : len(track.tiles)] = getattr(track, name)
-        for array in (cars.omega, cars.phase, cars.controls, cars.on_road, cars.visited):
+            getattr(tracks, name)[slot, : len(track.tiles)] = getattr(track, name)
+        for array in (state.omega, state.phase, state.controls, state.on_road, state.visited):
             array[slot] = 0
-        cars.touched_at[slot] = NEVER
-        cars.frame[slot], cars.visits[slot], cars.reward[slot] = -1, 0, 0.0
+        state.touched_at[slot] = NEVER
+        state.frame[slot], state.visits[slot], state.reward[slot] = -1, 0, 0.0
         block, lane = divmod(slot, LANES)
-        place(cars.bodies[block], cars.joints[block], lane, *track.start)
-        begin(cars, roads, slot)
+        place(state.bodies[block], state.joints[block], lane, *track.start)
+        begin(state, tracks, slot)
         self._show(np.array([slot]))
 
     def step(self, slots: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Step the cars in `slots` [n] by `actions` [n, 3]; returns rewards [n] and ends [n].
+        """Step the cars in `slots` [n] by `actions` [n, 3]; return rewards and ends, both [n].
 
-        `slots` are all whose episodes are under way: the others of a block roll on unattended.
+        `slots` must name every car whose episode is under way: the cars of a block move together,
+        so those left out roll on without action, reward or picture until they are reset.
+        Raises ValueError if an action is not finite.
         """
         if not np.isfinite(actions).all():
             raise ValueError(f"an action is not finite: {actions}")
         rewards, ended = np.empty(len(slots)), np.empty(len(slots), dtype=bool)
-        advance(self.cars, self.roads, slots, actions.astype(np.float64), rewards, ended)
+        advance(self.state, self.tracks, slots, actions.astype(np.float64), rewards, ended)
         self._show(slots)
         return rewards, ended
 
     def touched_at(self, slot: int) -> np.ndarray:
-        """The frame [N] from which each tile looks touched, NEVER if it does not."""
-        return self.cars.touched_at[slot, : self.roads.lengths[slot]].copy()
+        """Return the first frame that shows each tile touched, uint16 [N]; NEVER if none does."""
+        return self.state.touched_at[slot, : self.tracks.lengths[slot]].copy()
 
     def visited(self, slot: int) -> np.ndarray:
-        """Which tiles the car has touched, bool [N]."""
-        return self.cars.visited[slot, : self.roads.lengths[slot]].copy()
+        """Return which tiles the wheels have touched, bool [N]."""
+        return self.state.visited[slot, : self.tracks.lengths[slot]].copy()
 
     def motion(self, slot: int) -> np.ndarray:
-        """x, y, angle and their speeds, of hull and wheels: float32 [30]; metres, radians."""
-        bodies = self.cars.bodies[slot // LANES].reshape(5, BODY_ROWS, LANES)
+        """Return x, y, angle and their velocities, hull then wheels, float32 [30] (m, rad, s)."""
+        bodies = self.state.bodies[slot // LANES].reshape(5, BODY_ROWS, LANES)
         return bodies[:, [X, Y, ANGLE, VX, VY, SPIN], slot % LANES].flatten()
 
     def _show(self, slots: np.ndarray) -> None:
-        """Take down the poses and draw what is seen."""
-        poses, cars = self.poses, self.cars
-        read_poses(cars, slots, poses["hull"], self._angles)
+        """Note the poses of `slots` and draw what their cars see."""
+        poses, state = self.poses, self.state
+        read_poses(state, slots, poses["hull"], self._angles)
+        # The picture is drawn from the rounded pose, as a recorded frame is: both are the same.
         poses["wheel_angle"][slots] = self._angles[slots]
-        poses["wheel_phase"][slots] = (cars.phase[slots] / PHASE_UNIT).astype(np.int64) & 255
-        poses["on_road"][slots] = cars.on_road[slots].sum(axis=1)
+        poses["wheel_phase"][slots] = (state.phase[slots] / PHASE_UNIT).astype(np.int64) & 255
+        poses["on_road"][slots] = state.on_road[slots].sum(axis=1)
         draw_all(
-            cars,
-            self.roads,
+            state,
+            self.tracks,
             slots,
             poses["hull"],
             poses["wheel_angle"].astype(np.float32),
@@ -159,64 +117,56 @@ class Fleet:
             self.observations,
         )
 
-    def _make_room(self, tiles: int, polygons: int) -> None:
-        """Make the arrays of the slots as long as the longest track."""
-
-        def longer(name: str, array: np.ndarray) -> np.ndarray:
-            wanted = {"tiles": polygons, "corners": polygons, "places": polygons}.get(name, tiles)
-            per_slot = name in ("visited", "touched_at", *Roads._fields) and array.ndim > 1
-            if not per_slot or array.shape[1] >= wanted:
-                return array
-            padding = np.zeros(
-                (len(array), wanted - array.shape[1], *array.shape[2:]), array.dtype
-            )
-            return np.concatenate([array, padding], axis=1)
-
-        self.cars = Cars(**{k: longer(k, v) for k, v in self.cars._asdict().items()})
-        self.roads = Roads(**{k: longer(k, v) for k, v in self.roads._asdict().items()})
-
 
 @compiled
-def advance(cars, roads, slots, actions, rewards, ended):
-    """One step of the environment for `slots`; Gymnasium's `CarRacing.step`."""
-    moved = np.zeros(len(cars.bodies), dtype=np.bool_)
+def advance(state, tracks, slots, actions, rewards, ended):
+    """Step the cars in `slots` [n] by `actions` [n, 3] (Gymnasium's `CarRacing.step`).
+
+    Writes `rewards` [n] and `ended` [n].
+    """
+    moved = np.zeros(len(state.bodies), dtype=np.bool_)
     for n in range(len(slots)):
         slot = slots[n]
-        controls = cars.controls[slot]
+        controls = state.controls[slot]
         gas = min(max(actions[n, 1], 0.0), 1.0)
         controls[0], controls[2] = -actions[n, 0], actions[n, 2]
-        controls[1] += min(gas - controls[1], 0.1)
-        _prepare(cars, roads, slot)
+        controls[1] += min(gas - controls[1], 0.1)  # the throttle opens by 0.1 per step at most
+        _prepare(state, tracks, slot)
         moved[slot // LANES] = True
     for block in range(len(moved)):
         if moved[block]:
-            move(cars.bodies[block], cars.joints[block])
+            move(state.bodies[block], state.joints[block])
     for n in range(len(slots)):
         slot = slots[n]
-        reward = cars.reward[slot]
-        reward[0] -= 0.1
+        reward = state.reward[slot]
+        reward[0] -= STEP_COST
+        # Gymnasium sums rewards and returns differences: so, for the same last bits, does this.
         rewards[n] = reward[0] - reward[1]
         reward[1] = reward[0]
-        hull = cars.bodies[slot // LANES, 0]
+        hull = state.bodies[slot // LANES, 0]
         x, y = hull[X * LANES + slot % LANES], hull[Y * LANES + slot % LANES]
         outside = abs(x) > PLAYFIELD or abs(y) > PLAYFIELD
         if outside:
-            rewards[n] = -100.0
-        ended[n] = outside or cars.visits[slot] == roads.lengths[slot]
+            rewards[n] = LEFT_PLAYFIELD
+        ended[n] = outside or state.visits[slot] == tracks.lengths[slot]
 
 
 @compiled
-def begin(cars, roads, slot):
-    """The step without an action at the end of Gymnasium's `reset`: the others stand still."""
+def begin(state, tracks, slot):
+    """Take the step without an action at the end of Gymnasium's `reset`.
+
+    A block moves as a whole, and its other cars must stand still meanwhile: the car moves in the
+    spare block at the end.
+    """
     block, lane = slot // LANES, slot % LANES
-    _prepare(cars, roads, slot)
-    bodies = cars.bodies.reshape(-1, 5, BODY_ROWS, LANES)
-    joints = cars.joints.reshape(-1, 4, JOINT_ROWS, LANES)
+    _prepare(state, tracks, slot)
+    bodies = state.bodies.reshape(-1, 5, BODY_ROWS, LANES)
+    joints = state.joints.reshape(-1, 4, JOINT_ROWS, LANES)
     bodies[-1, :, :, lane], joints[-1, :, :, lane] = (
         bodies[block, :, :, lane],
         joints[block, :, :, lane],
     )
-    move(cars.bodies[-1], cars.joints[-1])
+    move(state.bodies[-1], state.joints[-1])
     bodies[block, :, :, lane], joints[block, :, :, lane] = (
         bodies[-1, :, :, lane],
         joints[-1, :, :, lane],
@@ -224,29 +174,36 @@ def begin(cars, roads, slot):
 
 
 @compiled
-def _prepare(cars, roads, slot):
-    """What comes before the motion of a step: forces, then contacts."""
+def _prepare(state, tracks, slot):
+    """Do what Gymnasium and Box2D do before the bodies of a car move.
+
+    Forces first: they take `on_road` as the last step left it. Then the contacts, which Box2D
+    finds where the bodies are before they move; they show in this frame and pay in this step.
+    """
     block, lane = slot // LANES, slot % LANES
-    bodies, joints = cars.bodies[block], cars.joints[block]
+    bodies, joints = state.bodies[block], state.joints[block]
     drive_wheels(
         bodies,
         joints,
         lane,
-        cars.omega[slot],
-        cars.phase[slot],
-        cars.controls[slot],
-        cars.on_road[slot],
+        state.omega[slot],
+        state.phase[slot],
+        state.controls[slot],
+        state.on_road[slot],
     )
-    cars.frame[slot] += 1
-    touch(cars, roads, slot, bodies, lane)
+    state.frame[slot] += 1
+    before = state.visits[slot]
+    touch(state, tracks, slot, bodies, lane)
+    for _ in range(state.visits[slot] - before):  # one by one: a sum of floats knows its order
+        state.reward[slot, 0] += LAP_REWARD / tracks.lengths[slot]
 
 
 @compiled
-def read_poses(cars, slots, hulls, angles):
-    """x, y and angle of the hull into `hulls` [slots, 3], the wheels' angles against it into
+def read_poses(state, slots, hulls, angles):
+    """Write x, y and angle of the hulls to `hulls` [slots, 3], the wheels' angles against them to
     `angles` [slots, 4]."""
     for slot in slots:
-        bodies, lane = cars.bodies[slot // LANES], slot % LANES
+        bodies, lane = state.bodies[slot // LANES], slot % LANES
         hull_angle = bodies[0, ANGLE * LANES + lane]
         hulls[slot, 0] = bodies[0, X * LANES + lane]
         hulls[slot, 1] = bodies[0, Y * LANES + lane]
@@ -257,16 +214,18 @@ def read_poses(cars, slots, hulls, angles):
 
 
 @compiled
-def draw_all(cars, roads, slots, hulls, wheel_angles, wheel_phases, palette, observations):
-    """Draw what the cars in `slots` see into `observations` [slots, 64, 64, 3]."""
+def draw_all(state, tracks, slots, hulls, wheel_angles, wheel_phases, palette, observations):
+    """Draw what the cars in `slots` see into `observations` uint8 [slots, 64, 64, 3]."""
     for slot in slots:
-        count = roads.polygons[slot]
+        count = tracks.polygons[slot]
         draw(
-            roads.corners[slot, :count],
-            roads.places[slot, :count],
-            roads.tiles[slot, :count],
-            cars.touched_at[slot],
-            cars.frame[slot],
+            (
+                tracks.corners[slot, :count],
+                tracks.places[slot, :count],
+                tracks.tiles[slot, :count],
+            ),
+            state.touched_at[slot],
+            state.frame[slot],
             hulls[slot],
             wheel_angles[slot],
             wheel_phases[slot],

@@ -1,7 +1,7 @@
-"""The search of C by an evolution strategy: ask, drive, tell (Ha & Schmidhuber 2018, A.4).
+"""Search C by an evolution strategy: ask, drive, tell (Ha & Schmidhuber 2018, appendix A.4).
 
-Ours, where the paper's candidates drive 16 tracks in all of 1,800 generations: a schedule, with
-few tracks early and many late.
+Departs from the paper, whose candidates drive 16 tracks in all of 1,800 generations: a schedule
+has few tracks early and many late.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from typing import Annotated, NamedTuple, Protocol
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from worldmodels.driving.episodes import Outcome
-from worldmodels.evolution.strategies import EvolutionStrategy
-from worldmodels.pipeline.params import Count, Natural, Section
+from worldmodels.driving.episodes import Drive, EpisodeResult
+from worldmodels.evolution.strategies import EvolutionStrategy, SimpleESConfig, Strategy
+from worldmodels.pipeline.params import Count, Natural, Population, Positive, Section
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import tracks_for_training
@@ -22,15 +22,14 @@ from worldmodels.training.curve import Row, curve_row
 
 
 class Phase(Section):
-    """How many tracks a candidate drives from a generation on."""
+    """The tracks that each candidate drives from a generation on."""
 
     from_generation: Natural
     tracks: Count
 
 
 def in_order(schedule: list[Phase]) -> list[Phase]:
-    """The schedule if it begins with generation 0 and each phase after the one before, else
-    ValueError."""
+    """The schedule; raises ValueError unless it begins with generation 0 and then rises."""
     starts = [phase.from_generation for phase in schedule]
     if starts[0] != 0 or starts != sorted(set(starts)):
         raise ValueError(f"must begin with from_generation 0 and rise; it has {starts}")
@@ -40,19 +39,30 @@ def in_order(schedule: list[Phase]) -> list[Phase]:
 Schedule = Annotated[list[Phase], Field(min_length=1), AfterValidator(in_order)]
 
 
+class EvolutionConfig(Section):
+    """The section `evolution` of params.yaml."""
+
+    strategy: Strategy
+    hidden_components: Count
+    population: Population
+    sigma: Positive
+    schedule: Schedule
+    simple_es: SimpleESConfig
+
+
 class Plan(NamedTuple):
-    """How long a search goes on, and how many tracks its candidates drive."""
+    """The budget of a search, and the tracks that its candidates drive."""
 
     budget: Budget
     schedule: Schedule
 
     def tracks(self, generation: int) -> int:
-        """How many tracks a candidate of the generation drives."""
+        """The number of tracks that each candidate drives in a generation."""
         return [p.tracks for p in self.schedule if p.from_generation <= generation][-1]
 
 
 class Drives(Protocol):
-    """An `Arena`, or what stands in for one."""
+    """`Candidates`, or what stands in for them in a test."""
 
     @property
     def seed(self) -> int: ...
@@ -60,42 +70,41 @@ class Drives(Protocol):
     def drive(
         self,
         points: np.ndarray,
-        jobs: list[tuple[int, int]],
-        outcomes: dict[int, Outcome],
+        drives: list[Drive],
+        results: dict[int, EpisodeResult],
         on_done: Callable[[], None],
-    ) -> list[Outcome]: ...
+    ) -> list[EpisodeResult]: ...
 
 
 @dataclass
-class Search:
-    """How far a search has come; `population` and `outcomes` are of the generation under way.
+class SearchState:
+    """How far a search has come: all that a checkpoint holds.
 
-    `tracks` are the numbers of tracks of each generation, the one under way included. `rows` has a
-    row a generation, where `validation` belongs to the mean *before* its update; `seconds` has the
-    seconds gone after each.
+    `population` and `results` are those of the current generation. `tracks` are the numbers of
+    tracks of each generation, the current one included. `rows` has a row per generation, whose
+    `validation` belongs to the mean *before* its update; `seconds` the seconds elapsed after each.
     """
 
     strategy: EvolutionStrategy
     generation: int = 0
     env_steps: int = 0
     population: np.ndarray | None = None
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    results: dict[int, EpisodeResult] = field(default_factory=dict)
     tracks: list[int] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     seconds: list[dict[str, float]] = field(default_factory=list)
 
     def is_within(self, plan: Plan) -> bool:
-        """Whether a search by `plan` comes by here: else that would have gone other ways so far,
-        or would have stopped."""
+        """True if a search following `plan` would have passed through this state."""
         planned = [plan.tracks(generation) for generation in range(len(self.tracks))]
-        goes_on = not any(
+        not_over_before = not any(
             plan.budget.is_over(done + 1, int(row["env_steps"]))
             for done, row in enumerate(self.rows[:-1])
         )
-        return self.tracks == planned and goes_on
+        return self.tracks == planned and not_over_before
 
     def ask(self, tracks: int) -> np.ndarray:
-        """The candidates [N, D] of the generation under way, which drive so many tracks."""
+        """The candidates [N, D] of the current generation, which drive `tracks` tracks each."""
         if self.population is None:
             self.population = self.strategy.ask()
             self.tracks.append(tracks)
@@ -108,53 +117,59 @@ class Search:
         self.rows.append(curve_row(*so_far, fitness, self.strategy.sigma, validation))
         assert self.population is not None
         self.strategy.tell(self.population, fitness)
-        self.generation, self.population, self.outcomes = self.generation + 1, None, {}
+        self.generation, self.population, self.results = self.generation + 1, None, {}
 
 
-def search(
+def search_by_es(
     strategy: EvolutionStrategy,
-    arena: Drives,
+    candidates: Drives,
     name: str,
     plan: Plan,
     held_out: list[int],
     validate_every: int,
     checkpoint: Checkpoint,
-) -> Search:
-    """Ask, drive, tell, until the generations or the environment steps are used up.
+) -> SearchState:
+    """Ask, drive, tell, until the budget is used up; the result is the distribution's mean.
 
-    All candidates of a generation drive the same tracks. The distribution's mean is what is
-    validated, on the tracks `held_out`, and, in the end, what is kept: the best of noisy scores
-    would flatter.
+    The mean is what is validated, on the tracks `held_out`, and what is kept: the best of noisy
+    scores would flatter.
     """
-    run = checkpoint.resume(lambda state: state.is_within(plan)) or Search(strategy)
+    state = checkpoint.resume(lambda state: state.is_within(plan)) or SearchState(strategy)
 
     def save_if_due() -> None:
         if checkpoint.due():
-            checkpoint.save(run)
+            checkpoint.save(state)
 
-    planned = plan.budget.generations
-    with Progress("train_controller", planned, "generations", run.generation) as progress:
-        while not plan.budget.is_over(run.generation, run.env_steps):
-            population = run.ask(plan.tracks(run.generation))
-            purpose = ("controller", name, run.generation)
-            tracks = tracks_for_training(run.tracks[-1], seed=arena.seed, purpose=purpose)
-            jobs = [(row, track) for row in range(len(population)) for track in tracks]
-            validate = run.generation % validate_every == 0
-            points = np.concatenate([population, run.strategy.mean[None]])
-            checks = [(len(population), track) for track in held_out] if validate else []
-            outcomes = arena.drive(points, jobs + checks, run.outcomes, save_if_due)
+    total = plan.budget.iterations
+    with Progress("train_controller", total, "generations", state.generation) as progress:
+        while not plan.budget.is_over(state.generation, state.env_steps):
+            # Ask: candidates from the distribution
+            population = state.ask(plan.tracks(state.generation))
 
-            returns = np.array([outcome.score for outcome in outcomes])
-            run.env_steps += sum(outcome.steps for outcome in outcomes[: len(jobs)])
-            scores = returns[: len(jobs)].reshape(len(population), len(tracks))
-            validation = float(returns[len(jobs) :].mean()) if validate else ""
-            run.tell(scores, validation)
-            gone = round(checkpoint.seconds_before + progress.seconds(), 1)
-            run.seconds.append({"generation": run.generation - 1, "seconds": gone})
+            # Drive: all of them on the same tracks, new ones in each generation, so that their
+            # differences are not those of the tracks; and at times the mean, on validation tracks
+            purpose = ("controller", name, state.generation)
+            tracks = tracks_for_training(state.tracks[-1], candidates.seed, purpose)
+            drives = [Drive(row, track) for row in range(len(population)) for track in tracks]
+            validate = state.generation % validate_every == 0
+            checks = [Drive(len(population), track) for track in held_out] if validate else []
+            points = np.concatenate([population, state.strategy.mean[None]])
+            results = candidates.drive(points, drives + checks, state.results, save_if_due)
+
+            # Tell: a candidate's fitness is its mean return
+            returns = np.array([result.score for result in results])
+            state.env_steps += sum(result.steps for result in results[: len(drives)])
+            scores = returns[: len(drives)].reshape(len(population), len(tracks))
+            validation = float(returns[len(drives) :].mean()) if validate else ""
+            state.tell(scores, validation)
+
+            # Note how it went
+            elapsed = round(checkpoint.seconds_before + progress.seconds(), 1)
+            state.seconds.append({"iteration": state.generation - 1, "seconds": elapsed})
             note = f"population {scores.mean():.0f}"
             if validate:
                 note += f", validation {validation:.0f}"
-            progress.advance(1, f"{note} after {run.env_steps} steps")
+            progress.advance(1, f"{note} after {state.env_steps} steps")
             save_if_due()
-    checkpoint.save(run)  # with more generations asked for, it goes on from here
-    return run
+    checkpoint.save(state)  # a longer run can continue from it
+    return state

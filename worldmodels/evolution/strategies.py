@@ -7,7 +7,7 @@ import numpy as np
 
 from worldmodels.pipeline.params import Positive, Section, Share
 
-Optimiser = Literal["cma-es", "simple-es"]
+Strategy = Literal["cma-es", "simple-es"]
 NEVER_STOP = {
     "tolfun": 0,
     "tolfunhist": 0,
@@ -36,14 +36,14 @@ class EvolutionStrategy(Protocol):
     def sigma(self) -> float: ...
 
     def ask(self) -> np.ndarray:
-        """A population [N, D]."""
+        """A population [N, D] drawn from the distribution."""
 
     def tell(self, population: np.ndarray, fitness: np.ndarray) -> None:
-        """Take in the fitness [N] of the population that was asked for."""
+        """Update the distribution by the fitness [N] of the population that was asked for."""
 
 
 class _Draws:
-    """numpy's old `randn`, from a generator; a class, since a checkpoint holds it."""
+    """numpy's old `randn` on a generator; a class, so that a checkpoint can hold it."""
 
     def __init__(self, rng: np.random.Generator):
         self.rng = rng
@@ -55,8 +55,8 @@ class _Draws:
 class CMAES:
     """Covariance matrix adaptation (Hansen 2016), by pycma, which minimises.
 
-    Its criteria for stopping are off: on noisy fitness they fire at random. It draws from a
-    generator of its own instead of numpy's global one.
+    Its stopping criteria are off: on noisy fitness they fire at random. It draws from a generator
+    of its own instead of numpy's global one.
     """
 
     def __init__(self, start: np.ndarray, sigma: float, population: int, rng: np.random.Generator):
@@ -81,7 +81,7 @@ class CMAES:
         return np.array(self.strategy.ask())
 
     def tell(self, population: np.ndarray, fitness: np.ndarray) -> None:
-        _refuse_nan(fitness)
+        _refuse_nonfinite(fitness)
         self.strategy.tell(list(population), list(-fitness))
 
 
@@ -104,12 +104,26 @@ class SimpleES:
         return self.mean + self.sigma * noise
 
     def tell(self, population: np.ndarray, fitness: np.ndarray) -> None:
-        _refuse_nan(fitness)
+        _refuse_nonfinite(fitness)
         elite = max(round(self.config.elite_share * self.population), 1)
         self.mean = population[np.argsort(-fitness, kind="stable")[:elite]].mean(axis=0)
         self.sigma *= self.config.sigma_decay
 
 
-def _refuse_nan(fitness: np.ndarray) -> None:
+def make_strategy(
+    name: Strategy,
+    start: np.ndarray,
+    sigma: float,
+    population: int,
+    rng: np.random.Generator,
+    simple_es: SimpleESConfig,
+) -> EvolutionStrategy:
+    """The evolution strategy of a name, with its mean at `start` [D]."""
+    if name == "cma-es":
+        return CMAES(start, sigma, population, rng)
+    return SimpleES(start, sigma, population, rng, simple_es)
+
+
+def _refuse_nonfinite(fitness: np.ndarray) -> None:
     if not np.isfinite(fitness).all():
         raise ValueError(f"fitness {fitness} is not finite: an episode gave no proper return")

@@ -1,4 +1,4 @@
-"""M, the MDN-RNN: its network and loss, and the windows it is trained on.
+"""M, the MDN-RNN: its network and loss, the windows it is trained on, and its step when acting.
 
 May import `records` and what that may.
 """

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.pipeline.params import Count, Section, from_file
 from worldmodels.pipeline.storage import load_model, restore, save_model
 
 KIND = "mdnrnn"
-ACTION_SIZE = 3
 
 
 class MDNRNNConfig(Section):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from worldmodels.pipeline.errors import UserError
 from worldmodels.records.latents import Latents
-from worldmodels.vision.vae import reparameterise
+from worldmodels.vision.sampling import reparameterise
 
 
 class Sequences:

@@ -1,8 +1,8 @@
-"""Read params.yaml: the values a stage asks for, checked before any work starts."""
+"""The values that a stage asks for in params.yaml, checked before any work starts."""
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -10,6 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from worldmodels.pipeline.errors import UserError
 
 PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
+
+# The methods of training C: each is a package of worldmodels, a script of stages and a section of
+# params.yaml. A round names one of them; the sections of the others stand by.
+Trainer = Literal["ppo", "evolution"]
 
 Seed = Annotated[int, Field(ge=1)]  # pycma takes 0 for "the clock"
 Count = Annotated[int, Field(ge=1)]
@@ -43,6 +47,8 @@ class Part(Section):
 
 SectionType = TypeVar("SectionType", bound=Section)
 
+_ROUND_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
 
 class _Loader(yaml.SafeLoader):
     """Reads 1e-05, as DVC writes it after `-S`, as a number: YAML 1.2, where PyYAML is at 1.1."""
@@ -58,9 +64,9 @@ def load(section: type[SectionType], round_name: str | None) -> SectionType:
 
     Raises UserError, naming the key, for a missing, unknown, mistyped or impossible value.
     """
-    tree = read_yaml(PARAMS)
+    tree = read_params()
     refuse_unknown(tree)
-    rounds = tree.get("rounds") or {}
+    rounds = tree["rounds"]
     if round_name is not None and round_name not in rounds:
         raise UserError(
             f"{PARAMS}: no round {round_name!r} under rounds; there are {list(rounds)}"
@@ -70,6 +76,22 @@ def load(section: type[SectionType], round_name: str | None) -> SectionType:
     except ValidationError as error:
         problems = [_describe(problem, round_name) for problem in error.errors()]
         raise UserError("; ".join(problems)) from None
+
+
+def read_params() -> dict[str, Any]:
+    """All of params.yaml, its rounds a mapping. Raises UserError for a round that no command line,
+    path or dotted name of a param could name."""
+    tree = read_yaml(PARAMS)
+    tree["rounds"] = tree.get("rounds") or {}
+    if not isinstance(tree["rounds"], dict):
+        raise UserError(f"{PARAMS}: rounds is not a mapping from names to rounds")
+    for name in tree["rounds"]:
+        if not isinstance(name, str) or not _ROUND_NAME.fullmatch(name):
+            raise UserError(
+                f"{PARAMS}: a round is called {name!r}: rename it to a letter, then letters, "
+                "digits, - and _"
+            )
+    return tree
 
 
 def from_file(section: type[SectionType], values: dict[str, Any], path: Path) -> SectionType:
@@ -101,18 +123,28 @@ def leaves(tree: Any, prefix: str = "") -> list[str]:
     return [leaf for key in tree for leaf in leaves(tree[key], f"{prefix}.{key}".strip("."))]
 
 
-def declared(pipeline: dict[str, Any], rounds: list[str]) -> set[str]:
-    """The params that the stages of a dvc.yaml declare, with `${key}` filled in."""
+def fill_in(text: str, key: str, item: Any) -> str:
+    """A text of dvc.yaml with `${key}` and `${item.…}` as DVC fills them in for an entry of
+    foreach, `item` under the name `key`."""
+    text = text.replace("${key}", key)
+    if isinstance(item, dict):
+        for name, value in item.items():
+            text = text.replace("${item." + str(name) + "}", str(value))
+    return text
+
+
+def declared(pipeline: dict[str, Any], rounds: dict[str, Any]) -> set[str]:
+    """The params that the stages of a dvc.yaml declare for the `rounds` of params.yaml."""
     names = set()
     for stage in pipeline["stages"].values():
         for name in stage.get("do", stage).get("params", []):
-            names |= {name.replace("${key}", round_name) for round_name in rounds}
+            names |= {fill_in(name, key, item) for key, item in rounds.items()} or {name}
     return names
 
 
 def refuse_unknown(tree: dict[str, Any]) -> None:
     """Raise UserError for a key of params.yaml that no stage of dvc.yaml declares."""
-    known = declared(read_yaml(PIPELINE), list(tree.get("rounds") or {}))
+    known = declared(read_yaml(PIPELINE), tree.get("rounds") or {}) | set(get_args(Trainer))
     for leaf in leaves(tree):
         parents = {leaf.rsplit(".", cut)[0] for cut in range(leaf.count(".") + 1)}
         if not parents & known:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.machine import available_cores
 from worldmodels.pipeline.storage import read_csv, write_csv
 
 RUNS = Path("results/runs.csv")
@@ -19,7 +20,7 @@ def note_run(path: Path, stage: str, round_name: str, seconds: float) -> None:
 
     Core-hours are those of all the cores it may use, busy or not.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     run = {
         "stage": stage,
         "round": round_name,

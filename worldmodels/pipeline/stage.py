@@ -1,6 +1,7 @@
 """What every stage does around its work: arguments, params, threads, errors, time taken."""
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -14,6 +15,11 @@ from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, Part, SectionType, load
 from worldmodels.pipeline.portability import make_portable
 from worldmodels.pipeline.provenance import RUNS, note_run
+
+RESTORE = (
+    "\nDVC has deleted the outputs of this stage. If they were made with the value that you set "
+    "again, `git restore results && dvc checkout` brings them back."
+)
 
 
 class Device(Part):
@@ -46,8 +52,8 @@ def run_without_round(
 def parse_round(name: str) -> str:
     """The round named on the command line of the stage `name`."""
     parser = argparse.ArgumentParser(prog=f"python -m stages.{name}")
-    parser.add_argument("round", help="an entry of `rounds` in params.yaml")
-    return parser.parse_args().round
+    parser.add_argument("round", nargs="+", help="an entry of `rounds` in params.yaml")
+    return " ".join(parser.parse_args().round)  # a name with spaces, which `load` refuses
 
 
 def load_params(section: type[SectionType], round_name: str) -> SectionType:
@@ -61,12 +67,16 @@ def load_params(section: type[SectionType], round_name: str) -> SectionType:
 
 @contextmanager
 def user_errors(title: str) -> Iterator[None]:
-    """End the process with one line, and code 1, for a UserError, Ctrl-C or a termination."""
+    """End the process with one line, and code 1, for a UserError, Ctrl-C or a termination.
+
+    Under DVC, which deletes the outputs of a stage before it runs it, a second line says what
+    brings them back.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{title}: terminated"))
     try:
         yield
     except UserError as error:
-        sys.exit(f"{title}: {error}")
+        sys.exit(f"{title}: {error}{RESTORE if 'DVC_STAGE' in os.environ else ''}")
     except KeyboardInterrupt:
         sys.exit(f"{title}: interrupted")
 
@@ -84,3 +94,24 @@ def prepare(device: str, threads: int = 1) -> torch.device:
             f"params.yaml: machine.device is {device!r}: not usable here: {reason}"
         ) from None
     return torch.device(device)
+
+
+def has_bfloat16() -> bool:
+    """Whether the CPU's kernels compute bfloat16 themselves."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def warn_of_slow_precision(precision: str, key: str, device: torch.device) -> None:
+    """Say so, and what to set, if this processor has to emulate the `precision` of `key`.
+
+    It is not changed on its own, since the bits of the result depend on it.
+    """
+    if precision == "bfloat16" and device.type == "cpu" and not has_bfloat16():
+        print(
+            f"params.yaml: {key} is bfloat16, which this processor lacks and emulates, at a tenth "
+            f"of the speed: `dvc exp run -S {key}=float32` is faster here (its bits differ)",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -1,10 +1,10 @@
-"""The policy of the first round: drives blindly, but in every temper.
+"""The policy of the first round: drives blindly, with a temperament drawn for each episode.
 
-No picture and no track reaches it. Each episode draws a temperament (how restless the steering,
-how heavy the gas, how often the brake) and then acts by an Ornstein-Uhlenbeck process, whose
-values stay alike for some time as a hand and a foot do. A calm temper stands or rolls along the
-straights, a heavy foot takes the curves at speed until it loses the road, a restless hand spins.
-Departs from the paper, whose rollouts are driven by randomly initialised networks.
+It is given neither picture nor track. Each episode draws a temperament (how restless the steering,
+how heavy the gas, how frequent the brake) and then acts by an Ornstein-Uhlenbeck process, whose
+values change smoothly as those of a hand and a foot do. A calm temperament stands or rolls along
+the straights, a heavy foot takes the curves at speed until it leaves the road, a restless hand
+spins. Departs from the paper, whose rollouts are driven by randomly initialised networks.
 """
 
 import numpy as np
@@ -13,6 +13,8 @@ from worldmodels.pipeline.params import Count, Positive, Range, Section
 
 
 class ExplorationConfig(Section):
+    """The process of each action, and the ranges that a temperament is drawn from."""
+
     correlation: Count
     steering_std: Range
     gas_mean: Range
@@ -22,7 +24,7 @@ class ExplorationConfig(Section):
 
 
 class Exploration:
-    """The exploring driver of one episode."""
+    """The process that acts in one episode."""
 
     def __init__(self, config: ExplorationConfig, rng: np.random.Generator):
         self.rng = rng
@@ -35,8 +37,8 @@ class Exploration:
         self.std = np.array([steering_std, config.gas_std, config.brake_std])
         self.value = self.mean + self.std * rng.standard_normal(3)
 
-    def wander(self) -> np.ndarray:
-        """The next value [3] of the process, whose stationary law is N(mean, std^2)."""
+    def step(self) -> np.ndarray:
+        """The next value [3] of the process, whose stationary distribution is N(mean, std^2)."""
         fresh = np.sqrt(1 - self.keep**2) * self.std * self.rng.standard_normal(3)
         self.value = self.mean + self.keep * (self.value - self.mean) + fresh
         return self.value

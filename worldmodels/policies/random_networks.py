@@ -1,8 +1,8 @@
-"""The paper's policy of the first round: every episode is driven by another random agent.
+"""The paper's policy for the first record: another random agent drives every episode.
 
-Ha & Schmidhuber's released code draws the weights of V, M and C of each episode from a Cauchy
-distribution whose scale is itself drawn between 0 and 0.01. Most such agents do nearly the same in
-every frame.
+Ha & Schmidhuber's released code draws the weights of V, M and C for each episode from a Cauchy
+distribution, whose scale is itself drawn between 0 and 0.01. Most such agents act nearly the same
+in every frame.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ LARGEST_WEIGHT = 100.0  # a Cauchy distribution has no bound, and float16 has on
 
 
 def random_agent(rng: np.random.Generator) -> Agent:
-    """An agent of the paper's sizes whose weights are all drawn at random."""
+    """An agent of the paper's sizes, all of whose weights are drawn by `rng`."""
     scale = rng.uniform(0, LARGEST_SCALE)
 
     def draw(*shape: int) -> np.ndarray:
@@ -46,4 +46,4 @@ def random_agent(rng: np.random.Generator) -> Agent:
         latent_size=LATENT_SIZE,
         hidden_size=HIDDEN_SIZE,
     )
-    return Agent.of(config, vae, memory, draw(1, parameter_count("z+h", LATENT_SIZE, HIDDEN_SIZE)))
+    return Agent.of(config, vae, memory, draw(1, parameter_count(config.features, 0)))

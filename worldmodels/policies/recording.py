@@ -1,91 +1,128 @@
-"""Drive to record: the explorer, random agents, or an agent whose actions wander."""
+"""Jobs that record: the explorer, random agents, or an agent whose actions wander."""
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from worldmodels.agent.agent import Agent, AgentDriver
-from worldmodels.control.controller import ACTIONS
-from worldmodels.driving.episodes import Driver, Outcome, drive
-from worldmodels.driving.jobs import CARS, make_cars
+from worldmodels.agent.agent import Agent
+from worldmodels.agent.driver import AgentDriver
+from worldmodels.driving.episodes import Drive, Driver, EpisodeResult, drive_all
+from worldmodels.driving.jobs import ENVS_PER_WORKER
+from worldmodels.driving.limits import Limits
+from worldmodels.environment.actions import clip
+from worldmodels.environment.interface import ACTION_SIZE
+from worldmodels.environment.make import make_vector_env
 from worldmodels.policies.explorer import Exploration, ExplorationConfig
 from worldmodels.policies.random_networks import random_agent
 from worldmodels.runtime.seeds import generator
 
 
-class Noisy:
-    """A driver whose actions wander, and are rounded to float16 so that the record is exact.
+class Wandering:
+    """A driver whose actions wander, rounded to float16 so that the record is exact.
 
-    `wanderer(track)` makes the process that is added to a driver's actions, None where nothing is,
-    or that drives alone where `driver` is None.
+    `make_process(track)` makes the process that is added to the actions of `driver`, or that
+    drives alone where `driver` is None; where it is None, nothing is added.
     """
 
     def __init__(
-        self, driver: Driver | None, wanderer: Callable[[int], Exploration] | None, slots: int
+        self, driver: Driver | None, make_process: Callable[[int], Exploration] | None, slots: int
     ):
-        self.driver, self.wanderer = driver, wanderer
-        self.wanderers: list[Exploration | None] = [None] * slots
+        self.driver, self.make_process = driver, make_process
+        self.processes: list[Exploration | None] = [None] * slots
 
     def start(self, slot: int, candidate: int, track: int) -> None:
-        if self.wanderer is not None:
-            self.wanderers[slot] = self.wanderer(track)
+        """Begin an episode in a slot."""
+        if self.make_process is not None:
+            self.processes[slot] = self.make_process(track)
         if self.driver is not None:
             self.driver.start(slot, candidate, track)
 
     def act(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
-        actions = np.zeros((len(slots), ACTIONS))
+        """Actions [n, A] float32 for the observations of `slots` [n]."""
+        actions = np.zeros((len(slots), ACTION_SIZE))
         for row, slot in enumerate(slots):
-            if (wanderer := self.wanderers[slot]) is not None:
-                actions[row] = wanderer.wander()
+            if (process := self.processes[slot]) is not None:
+                actions[row] = process.step()
         if self.driver is not None:
             actions = actions + self.driver.act(slots, observations)
-        return np.clip(actions, [-1, 0, 0], 1).astype(np.float16).astype(np.float32)
+        return clip(actions).astype(np.float16).astype(np.float32)
 
-    def took(self, slots: np.ndarray, actions: np.ndarray) -> None:
+    def remember(self, slots: np.ndarray, actions: np.ndarray) -> None:
+        """Take in the actions [n, A] that were applied."""
         if self.driver is not None:
-            self.driver.took(slots, actions)
+            self.driver.remember(slots, actions)
 
 
-def record_exploration(
-    config: ExplorationConfig, tracks: Sequence[int], horizon: int, patience: int, seed: int
-) -> list[Outcome]:
-    """Drive tracks blindly and record the episodes."""
-    slots = min(CARS, len(tracks))
-    driver = Noisy(
-        None, lambda track: Exploration(config, generator(seed, "explore", track)), slots
-    )
-    jobs = [(0, track) for track in tracks]
-    return drive(driver, make_cars("drawn", slots), jobs, horizon, patience, "exploration")
+@dataclass(frozen=True)
+class RecordJob(ABC):
+    """Record an episode on each of `tracks`; what drives is said by the subclasses."""
+
+    tracks: tuple[int, ...]
+    limits: Limits
+    seed: int
+
+    @abstractmethod
+    def run(self) -> list[EpisodeResult]:
+        """The recorded episodes, in the order of the tracks."""
+
+    def __str__(self) -> str:
+        return f"recording {len(self.tracks)} tracks, {self.tracks[0]} to {self.tracks[-1]}"
+
+    def record(self, driver: Driver, tracks: tuple[int, ...], name: str) -> list[EpisodeResult]:
+        """Drive `tracks` and record them as driven by `name`."""
+        env = make_vector_env("drawn", min(ENVS_PER_WORKER, len(tracks)))
+        drives = [Drive(0, track) for track in tracks]
+        return drive_all(driver, env, drives, self.limits, record_as=name)
 
 
-def record_random_agents(
-    tracks: Sequence[int], horizon: int, patience: int, seed: int, device: str
-) -> list[Outcome]:
-    """Drive each track with a random agent of its own and record the episodes."""
-    outcomes = []
-    for track in tracks:
-        agent = random_agent(generator(seed, "random agent", track))
-        driver = Noisy(AgentDriver(agent, 1, seed, device), None, 1)
-        cars = make_cars("drawn", 1)
-        outcomes += drive(driver, cars, [(0, track)], horizon, patience, "agent")
-    return outcomes
+@dataclass(frozen=True)
+class RecordExploration(RecordJob):
+    """The explorer drives, which sees nothing."""
+
+    config: ExplorationConfig
+
+    def run(self) -> list[EpisodeResult]:
+        """The recorded episodes, in the order of the tracks."""
+
+        def process(track: int) -> Exploration:
+            return Exploration(self.config, generator(self.seed, "explore", track))
+
+        slots = min(ENVS_PER_WORKER, len(self.tracks))
+        return self.record(Wandering(None, process, slots), self.tracks, "exploration")
 
 
-def record_agent(
-    agent: Agent,
-    noise: ExplorationConfig,
-    tracks: Sequence[int],
-    horizon: int,
-    patience: int,
-    seed: int,
-    device: str,
-) -> list[Outcome]:
-    """Drive tracks with an agent whose actions wander, and record the episodes."""
-    slots = min(CARS, len(tracks))
-    driver = Noisy(
-        AgentDriver(agent, slots, seed, device),
-        lambda track: Exploration(noise, generator(seed, "noise", track)),
-        slots,
-    )
-    jobs = [(0, track) for track in tracks]
-    return drive(driver, make_cars("drawn", slots), jobs, horizon, patience, "agent")
+@dataclass(frozen=True)
+class RecordRandomAgents(RecordJob):
+    """A random agent of its own drives each track."""
+
+    device: str
+
+    def run(self) -> list[EpisodeResult]:
+        """The recorded episodes, in the order of the tracks."""
+        results = []
+        for track in self.tracks:
+            agent = random_agent(generator(self.seed, "random agent", track))
+            driver = Wandering(AgentDriver(agent, 1, self.seed, self.device), None, 1)
+            results += self.record(driver, (track,), "agent")
+        return results
+
+
+@dataclass(frozen=True)
+class RecordAgent(RecordJob):
+    """An agent drives, whose actions wander by the process `noise`."""
+
+    device: str
+    agent: Agent
+    noise: ExplorationConfig
+
+    def run(self) -> list[EpisodeResult]:
+        """The recorded episodes, in the order of the tracks."""
+
+        def process(track: int) -> Exploration:
+            return Exploration(self.noise, generator(self.seed, "noise", track))
+
+        slots = min(ENVS_PER_WORKER, len(self.tracks))
+        driver = AgentDriver(self.agent, slots, self.seed, self.device)
+        return self.record(Wandering(driver, process, slots), self.tracks, "agent")

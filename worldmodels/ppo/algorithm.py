@@ -1,11 +1,13 @@
-"""Proximal policy optimisation of C (Schulman et al. 2017).
+"""Proximal policy optimisation (PPO) of a deterministic controller (Schulman et al. 2017).
 
 A departure from the paper, which searches C with an evolution strategy alone: an episode's return
-says little about 867 numbers, its thousand actions say much. C stays what it is; the critic, and
-the noise, serve while it learns and are thrown away.
+says little about 867 numbers, each of its thousand actions says something. C stays what it is; the
+critic and the noise serve while it learns and are thrown away.
+
+Knows of no environment: it learns from `Rollout`s, whoever collected them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -13,17 +15,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from worldmodels.control.controller import ACTIONS
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, Positive, Section, Share
-from worldmodels.ppo.practice import GOES_ON, TERMINATED, TRUNCATED, Rollout
 
-POINTS = 50.0  # of value to a unit of the critic's output
+# How a decision ends. TRUNCATED: something comes after, but is out of view.
+GOES_ON, TERMINATED, TRUNCATED = range(3)
 
 FromTo = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
 
-class LearningConfig(Section):
+class AlgorithmConfig(Section):
     """The learning rates go from their first value towards their second."""
 
     gae_lambda: Share
@@ -33,26 +34,61 @@ class LearningConfig(Section):
     learning_rate: FromTo
     critic_learning_rate: FromTo
     critic_units: Count
+    value_scale: Positive
+
+
+class Rollout(NamedTuple):
+    """What was met in D decisions of N environments, each taken with Gaussian noise.
+
+    `features` [D, N, K] the actor was given, `raw` [D, N, A] its outputs with the noise, and
+    `critic_inputs` [D, N, L] what the critic is told; `reward` [D, N]; `end` [D, N]: GOES_ON,
+    TERMINATED or TRUNCATED; `counts` [D, N]: False where nothing can be learnt from a decision.
+    `returns` [E] are those of the episodes that ended, noise and all.
+    """
+
+    features: np.ndarray
+    raw: np.ndarray
+    critic_inputs: np.ndarray
+    reward: np.ndarray
+    end: np.ndarray
+    counts: np.ndarray
+    returns: np.ndarray
+
+
+class Batch(NamedTuple):
+    """The decisions that count in an update, [n, ...]; `log_density` [n] is theirs under the actor
+    that took them, `advantage` is scaled to unit variance, `target` is the critic's."""
+
+    features: Tensor
+    raw: Tensor
+    critic_inputs: Tensor
+    advantage: Tensor
+    target: Tensor
+    log_density: Tensor
+
+    def rows(self, rows: Tensor) -> "Batch":
+        """Some of the decisions."""
+        return Batch(*(column[rows] for column in self))
 
 
 def along(ends: list[float], share: float) -> float:
-    """The value when `share` of the way is gone, along a geometric series."""
+    """The value at `share` of the way between two ends, along a geometric series."""
     return float(ends[0] ** (1 - share) * ends[1] ** share)
 
 
 class Actor(nn.Module):
-    """C in its search space, linear or with a hidden layer; it says nothing before it learns."""
+    """C in its search space, linear or with a hidden layer; its outputs are 0 before it learns."""
 
-    def __init__(self, inputs: int, hidden_units: int):
+    def __init__(self, inputs: int, hidden_units: int, outputs: int):
         super().__init__()
         hidden = [nn.Linear(inputs, hidden_units), nn.Tanh()] if hidden_units else []
-        last = nn.Linear(hidden_units or inputs, ACTIONS)
+        last = nn.Linear(hidden_units or inputs, outputs)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.layers = nn.Sequential(*hidden, last)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The mean [..., 3] of C's outputs before the squashing, for features [..., K]."""
+        """The mean [..., A] of C's outputs before the action map, for features [..., K]."""
         return self.layers(features)
 
     def point(self) -> np.ndarray:
@@ -62,7 +98,7 @@ class Actor(nn.Module):
 
 
 class Critic(nn.Module):
-    """The value of where a car is: what is still to come for it."""
+    """The value of a situation: the discounted rewards that are still to come."""
 
     def __init__(self, inputs: int, units: int):
         super().__init__()
@@ -75,87 +111,72 @@ class Critic(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Values [...], in units of POINTS, for `inputs` [..., L]."""
+        """Values [...], in units of `value_scale` points, for `inputs` [..., L]."""
         return self.layers(inputs)[..., 0]
 
 
 def advantages(
     reward: np.ndarray, value: np.ndarray, end: np.ndarray, discount: float, gae_lambda: float
 ) -> np.ndarray:
-    """By how much each decision did better than its value (Schulman et al. 2016), all [D, N].
+    """Generalised advantage estimates (Schulman et al. 2016, eq. 16) of decisions, all [D, N].
 
     Nothing more comes after a decision that is TERMINATED; what comes after one that is TRUNCATED
     is taken to be worth as much as what was to come before it (Pardo et al. 2018).
     """
-    following = np.where(end == TRUNCATED, value, np.concatenate([value[1:], value[-1:]]))
-    better = reward + discount * following * (end != TERMINATED) - value
+    next_value = np.where(end == TRUNCATED, value, np.concatenate([value[1:], value[-1:]]))
+    delta = reward + discount * next_value * (end != TERMINATED) - value  # eq. 9
     out, running = np.zeros_like(value), np.zeros(value.shape[1])
     for step in reversed(range(len(value))):
-        running = better[step] + discount * gae_lambda * running * (end[step] == GOES_ON)
+        running = delta[step] + discount * gae_lambda * running * (end[step] == GOES_ON)
         out[step] = running
     return out
 
 
-class Batch(NamedTuple):
-    """The decisions that count in an update, [n, ...]; see `Rollout`."""
-
-    features: Tensor
-    raw: Tensor
-    critic_inputs: Tensor
-    advantage: Tensor
-    target: Tensor
-
-
 class Learner:
-    """The actor, the critic, and how far Adam is with both."""
+    """The actor, the critic, and the state of the two Adam optimisers that train them."""
 
     def __init__(
         self,
-        actor_inputs: int,
-        hidden_units: int,
-        critic_inputs: int,
-        config: LearningConfig,
+        actor: Actor,
+        critic: Critic,
+        config: AlgorithmConfig,
         seed: int,
     ):
-        self.config, self.rng = config, np.random.default_rng(seed)
+        self.actor, self.critic, self.config = actor, critic, config
+        self.rng = np.random.default_rng(seed)
+        self.optimisers = tuple(torch.optim.Adam(part.parameters()) for part in (actor, critic))
+
+    @classmethod
+    def new(
+        cls,
+        actor_sizes: tuple[int, int, int],
+        critic_inputs: int,
+        config: AlgorithmConfig,
+        seed: int,
+    ) -> "Learner":
+        """A learner at its start; `actor_sizes`: inputs, hidden units (0: linear), outputs."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.critic = Critic(critic_inputs, config.critic_units)
-            self.actor = Actor(actor_inputs, hidden_units)
-        parts = self.actor, self.critic
-        self.optimisers = tuple(torch.optim.Adam(part.parameters()) for part in parts)
+            critic = Critic(critic_inputs, config.critic_units)
+            actor = Actor(*actor_sizes)
+        return cls(actor, critic, config, seed)
 
-    def update(
-        self, rollouts: Sequence[Rollout], noise: float, discount: float, share: float
-    ) -> float:
-        """Learn from what was driven with `noise`; returns the share of the variance of what came
-        that the critic explained. `discount` is that of a decision, `share` how much of the
-        way is gone. Raises UserError if a loss or a weight is no number.
-        """
-        batch, explained = self._prepare(rollouts, discount)
-        with torch.no_grad():
-            before = self._log_density(batch, noise)
+    def set_learning_rates(self, share: float) -> None:
+        """Those of Adam at `share` of the way."""
         rates = self.config.learning_rate, self.config.critic_learning_rate
         for optimiser, rate in zip(self.optimisers, rates):
             optimiser.param_groups[0]["lr"] = along(rate, share)
-        for _ in range(self.config.epochs):
-            order = torch.from_numpy(self.rng.permutation(len(batch.target)))
-            for rows in order.split(self.config.batch_size):
-                self._step(Batch(*(part[rows] for part in batch)), before[rows], noise)
-        if not all(torch.isfinite(weight).all() for weight in self._weights()):
-            raise _diverged()
-        return explained
 
-    def _weights(self) -> list[Tensor]:
-        return [*self.actor.parameters(), *self.critic.parameters()]
-
-    def _prepare(self, rollouts: Sequence[Rollout], discount: float) -> tuple[Batch, float]:
-        """What counts of the rollouts, with advantages of unit variance."""
-        parts = []
+    def judge(
+        self, rollouts: Sequence[Rollout], noise: float, discount: float
+    ) -> tuple[Batch, float]:
+        """The decisions that count, with their advantages; and the share of the variance of the
+        rewards to come that the critic explained. `discount` is that of a decision."""
+        parts, scale = [], self.config.value_scale
         for rollout in rollouts:
             with torch.no_grad():
                 value = self.critic(torch.from_numpy(rollout.critic_inputs))
-            value = POINTS * value.double().numpy()
+            value = scale * value.double().numpy()
             advantage = advantages(
                 rollout.reward, value, rollout.end, discount, self.config.gae_lambda
             )
@@ -165,31 +186,52 @@ class Learner:
         features, raw, inputs, advantage, target = (np.concatenate(part) for part in zip(*parts))
         explained = 1 - advantage.var() / max(target.var(), 1e-12)
         advantage = (advantage - advantage.mean()) / max(advantage.std(), 1e-12)
-        columns = features, raw, inputs, advantage, target / POINTS
-        batch = Batch(*(torch.from_numpy(column.astype(np.float32)) for column in columns))
-        return batch, float(explained)
+        columns = {
+            "features": features,
+            "raw": raw,
+            "critic_inputs": inputs,
+            "advantage": advantage,
+            "target": target / scale,
+        }
+        tensors = {name: torch.from_numpy(c.astype(np.float32)) for name, c in columns.items()}
+        with torch.no_grad():
+            log_density = self._log_density(tensors["features"], tensors["raw"], noise)
+        return Batch(log_density=log_density, **tensors), float(explained)
 
-    def _log_density(self, batch: Batch, noise: float) -> Tensor:
-        """Log density [n] of the raw actions under the actor as it is, but for a constant."""
-        mean = self.actor(batch.features)
-        return -0.5 * ((batch.raw - mean) / noise).square().sum(dim=1)
+    def minibatches(self, batch: Batch) -> Iterator[Batch]:
+        """One epoch: all decisions in a new order, `batch_size` at a time."""
+        order = torch.from_numpy(self.rng.permutation(len(batch.target)))
+        for rows in order.split(self.config.batch_size):
+            yield batch.rows(rows)
 
-    def _step(self, batch: Batch, before: Tensor, noise: float) -> None:
-        """One step of the actor and one of the critic."""
-        ratio = (self._log_density(batch, noise) - before).exp()
+    def improve(self, batch: Batch, noise: float) -> None:
+        """One step of the actor up the clipped gain, and of the critic down its error.
+
+        Raises UserError if either is not finite.
+        """
+        ratio = (self._log_density(batch.features, batch.raw, noise) - batch.log_density).exp()
         clipped = ratio.clamp(1 - self.config.clip, 1 + self.config.clip)
-        gain = torch.min(ratio * batch.advantage, clipped * batch.advantage).mean()
+        gain = torch.min(ratio * batch.advantage, clipped * batch.advantage).mean()  # eq. 7
         error = (self.critic(batch.critic_inputs) - batch.target).square().mean()
-        if not torch.isfinite(gain + error):
-            raise _diverged()
+        self.refuse_nonfinite([gain + error])
         for optimiser, loss in zip(self.optimisers, (-gain, error)):
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
 
+    def weights(self) -> list[Tensor]:
+        """Those of actor and critic."""
+        return [*self.actor.parameters(), *self.critic.parameters()]
 
-def _diverged() -> UserError:
-    return UserError(
-        "actor or critic has a loss or weights that are no number: lower ppo.learning_rate or "
-        "ppo.critic_learning_rate in params.yaml"
-    )
+    def refuse_nonfinite(self, values: Sequence[Tensor]) -> None:
+        """Raise UserError if a loss or a weight is not finite."""
+        if not all(torch.isfinite(value).all() for value in values):
+            raise UserError(
+                "a loss or a weight of actor or critic is not finite: lower ppo.learning_rate or "
+                "ppo.critic_learning_rate in params.yaml"
+            )
+
+    def _log_density(self, features: Tensor, raw: Tensor, noise: float) -> Tensor:
+        """Log density [n], but for a constant, of noisy outputs under the actor as it is now."""
+        mean = self.actor(features)
+        return -0.5 * ((raw - mean) / noise).square().sum(dim=1)

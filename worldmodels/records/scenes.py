@@ -13,10 +13,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from worldmodels.environment.picture.canvas import COLOURS, HEIGHT, PALETTE, WIDTH, pack_palette
-from worldmodels.environment.picture.pose import POSE_DTYPE, draw_pose
-from worldmodels.environment.picture.resize import SIZE
-from worldmodels.environment.picture.track import track_of
+from worldmodels.environment.frames import (
+    COLOURS,
+    HEIGHT,
+    PALETTE,
+    POSE_DTYPE,
+    SIZE,
+    WIDTH,
+    draw_frame,
+    pack_palette,
+)
 from worldmodels.pipeline.errors import UserError
 from worldmodels.records.tables import read_table, write_table
 
@@ -95,9 +101,14 @@ class Scenes:
     ) -> None:
         for picture, number in zip(pictures, frames):
             episode = self.episode_of[number]
-            track = track_of(int(self.track_seeds[episode]))
-            touched_at, frame = self.touched_at[episode], int(self.frame_of[number])
-            draw_pose(track, touched_at, frame, self.poses[number], picture, palette)
+            draw_frame(
+                picture,
+                int(self.track_seeds[episode]),
+                self.touched_at[episode],
+                int(self.frame_of[number]),
+                self.poses[number],
+                palette,
+            )
 
     def batches(self, order: np.ndarray, size: int, artists: int) -> Iterator[np.ndarray]:
         """Pictures in the given order, `size` at a time, drawn by `artists` threads at once.

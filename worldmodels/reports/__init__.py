@@ -1,4 +1,4 @@
-"""What people look at: result files, statistics, figures, videos, the paper's numbers.
+"""What people look at: pictures, figures, videos, statistics, result files, the paper's numbers.
 
-May import `agent` and what that may; no training stage imports it.
+May import `driving` and what that may.
 """

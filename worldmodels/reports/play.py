@@ -5,8 +5,9 @@ from collections.abc import Callable
 import gymnasium
 import numpy as np
 
-from worldmodels.agent.agent import Agent, AgentDriver
-from worldmodels.driving.episodes import refuse_nan
+from worldmodels.agent.agent import Agent
+from worldmodels.agent.driver import AgentDriver
+from worldmodels.driving.episodes import Drive, refuse_nonfinite
 
 
 def play(
@@ -30,8 +31,8 @@ def play(
     score, step, over = 0.0, 0, False
     while step < steps and not over:
         action = driver.act(slot, observation[None])[0]
-        driver.took(slot, action[None])
-        refuse_nan(action, 0, track, step)
+        driver.remember(slot, action[None])
+        refuse_nonfinite(action, Drive(0, track), step)
         look(observation, action, score, step)
         observation, reward, terminated, truncated, _ = env.step(action)
         score, step, over = score + float(reward), step + 1, terminated or truncated

@@ -1,4 +1,4 @@
-"""What long computations need: checkpoints, progress, seeds, workers, compiled code, Adam.
+"""What long computations need: checkpoints, progress, seeds, workers, compiled code.
 
 May import `pipeline`.
 """

@@ -1,7 +1,8 @@
-"""What a long stage needs to go on after it was stopped, for exactly one set of inputs.
+"""The state from which a stopped stage continues, for exactly one set of inputs.
 
-A checkpoint is no output: it lies in `.checkpoints`, which git and DVC ignore, under a fingerprint
-of all that dvc.yaml says the stage depends on. Experiments in DVC's temporary folders share it.
+A checkpoint is not an output: it lies in `.checkpoints`, which git and DVC ignore, under a
+fingerprint of all that dvc.yaml says the stage depends on. Experiments in DVC's temporary folders
+share it.
 """
 
 import fcntl
@@ -19,11 +20,12 @@ from types import TracebackType
 from typing import Any
 
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import PARAMS, PIPELINE, read_yaml
+from worldmodels.pipeline.machine import number_from_environment
+from worldmodels.pipeline.params import PIPELINE, fill_in, leaves, read_params, read_yaml
 from worldmodels.pipeline.provenance import versions
 from worldmodels.pipeline.storage import write_bytes
 
-SECONDS_BETWEEN = float(os.environ.get("WM_CHECKPOINT_SECONDS", "30"))
+SECONDS_BETWEEN = 30.0  # unless WM_CHECKPOINT_SECONDS says otherwise
 DIGEST = hashlib.sha256
 DIGEST_SIZE = DIGEST().digest_size
 
@@ -31,55 +33,75 @@ DIGEST_SIZE = DIGEST().digest_size
 class Checkpoint:
     """The state of one stage in one round, on disk in `folder`; nowhere if that is None.
 
-    Used as a context manager, it holds a lock, for which it waits while another process is at work
-    on the same inputs, and deletes the state once the stage is done: unless `keep`, for stages
-    that can be taken further.
+    A context manager. It holds a lock, and first waits for any other process that works on the
+    same inputs. It deletes the state once the stage is done, unless `keep`: for stages that a
+    later process may continue.
     """
 
     def __init__(self, folder: Path | None, title: str = "", keep: bool = False):
         self.folder, self.title, self.keep = folder, title, keep
         self.started = self.saved = time.monotonic()
-        self.seconds_before = 0.0  # that the stage has worked before this process
+        self.seconds_before = 0.0  # of work by earlier processes
+        self.seconds_between = 0.0
 
     @classmethod
     def of(cls, stage: str, round_name: str, apart_from: tuple[str, ...] = ()) -> "Checkpoint":
-        """The checkpoint for what the stage's inputs are now.
+        """The checkpoint for the current inputs of the stage.
 
-        `apart_from` names params that rule no state out: the stage sees in `resume` whether they
-        lead by where it is. A state that has come to an end is kept, to be taken further.
+        `apart_from`: params left out of the fingerprint; the stage decides in `resume` whether a
+        saved state fits their new values. The final state is then kept, so that a longer run can
+        continue from it.
         """
         mark = fingerprint(stage, round_name, apart_from)
         return cls(root() / stage / round_name / mark, f"{stage}@{round_name}", bool(apart_from))
 
     def __enter__(self) -> "Checkpoint":
         if self.folder is not None:
+            seconds = number_from_environment("WM_CHECKPOINT_SECONDS", SECONDS_BETWEEN)
+            self.seconds_between = seconds
             self.lock = self._take_lock(self.folder)
             self.started = self.saved = time.monotonic()
         return self
 
     def _take_lock(self, folder: Path) -> int:
-        """The descriptor of the lock file, held. Raises UserError if there can be none."""
+        """The descriptor of the lock file, locked where the file system has locks.
+
+        Raises UserError if it cannot be written.
+        """
         while True:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
-            except FileNotFoundError:  # deleted in between by a process that is done
+            except FileNotFoundError:  # deleted in between by a process that was done
                 continue
             except OSError as error:
                 raise UserError(
                     f"{folder}: cannot be written: {error.strerror}; set WM_CHECKPOINTS to a "
-                    "folder for checkpoints that can"
+                    "folder that can"
                 ) from None
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                said = "waits for another process that is at work on the same inputs"
-                print(f"{self.title}: {said}", file=sys.stderr, flush=True)
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._wait_for(lock)
+            except OSError as error:  # as some network file systems do
+                self._say(
+                    f"{folder} cannot be locked ({error.strerror}): run no second process on the "
+                    "same inputs, or set WM_CHECKPOINTS to a folder on a local disk"
+                )
+                return lock
             with suppress(FileNotFoundError):  # deleted while this one waited
                 if os.path.samestat(os.fstat(lock), os.stat(folder / "lock")):
                     return lock
             os.close(lock)
+
+    def _wait_for(self, lock: int) -> None:
+        """Take the lock once no other process holds it. Raises OSError where locks are refused."""
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._say("waits for another process that works on the same inputs")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def _say(self, message: str) -> None:
+        print(f"{self.title}: {message}", file=sys.stderr, flush=True)
 
     def __exit__(
         self,
@@ -93,7 +115,7 @@ class Checkpoint:
             os.close(self.lock)
 
     def resume(self, usable: Callable[[Any], bool] = lambda _: True) -> Any:
-        """The state that was saved last if it is `usable`, or None. A damaged one is reported."""
+        """The last state saved, if there is a `usable` one, else None. Damage is reported."""
         if self.folder is None or not (path := self.folder / "state").exists():
             return None
         try:
@@ -101,21 +123,22 @@ class Checkpoint:
             if DIGEST(content[DIGEST_SIZE:]).digest() != content[:DIGEST_SIZE]:
                 raise ValueError("its digest does not match what it holds")
             saved = pickle.loads(content[DIGEST_SIZE:])  # our own: its digest is right
-        except Exception as error:  # whatever bytes that are no pickle of ours make it raise
-            print(f"{path}: damaged ({error}); {self.title} starts anew", file=sys.stderr)
+        except Exception as error:  # whatever bytes that are not our pickle make it raise
+            self._say(f"{path}: damaged ({error}); started again from scratch")
             return None
         if not usable(saved["state"]):
             return None
         self.seconds_before = saved["seconds"]
-        print(f"{self.title}: goes on from its checkpoint", file=sys.stderr, flush=True)
+        self._say("continues from its checkpoint")
         return saved["state"]
 
     def due(self) -> bool:
-        """Whether what was saved last is older than `SECONDS_BETWEEN`."""
-        return self.folder is not None and time.monotonic() - self.saved >= SECONDS_BETWEEN
+        """True if it is time to save again."""
+        waited = time.monotonic() - self.saved
+        return self.folder is not None and waited >= self.seconds_between
 
     def save(self, state: Any) -> None:
-        """Save the state; if that fails, say so and let the work go on."""
+        """Save the state; if that fails, say so and let the work continue."""
         if self.folder is None:
             return
         seconds = self.seconds_before + time.monotonic() - self.started
@@ -123,33 +146,41 @@ class Checkpoint:
         try:
             write_bytes(self.folder / "state", DIGEST(content).digest() + content)
         except UserError as error:
-            print(f"{error}; the work goes on without a checkpoint", file=sys.stderr, flush=True)
+            self._say(f"{error}; continues without a checkpoint")
         self.saved = time.monotonic()
 
 
 def root() -> Path:
-    """Where checkpoints lie: WM_CHECKPOINTS, or `.checkpoints` of the repository.
+    """The folder of all checkpoints: WM_CHECKPOINTS, or `.checkpoints` of the repository.
 
     DVC runs queued and temporary experiments in folders under `.dvc/tmp/exps`, and deletes them.
     """
     if chosen := os.environ.get("WM_CHECKPOINTS"):
-        return Path(chosen)
+        return Path(chosen).expanduser()
     repository = str(Path.cwd()).split(f"{os.sep}.dvc{os.sep}tmp{os.sep}exps{os.sep}")[0]
     return Path(repository) / ".checkpoints"
 
 
 def fingerprint(stage: str, round_name: str, apart_from: tuple[str, ...] = ()) -> str:
-    """A digest of the command, params and dependencies that dvc.yaml gives a stage of a round.
+    """A digest of the command, params and dependencies of a stage of a round in dvc.yaml.
 
     The versions of the packages go into it too: dvc.yaml leaves those to requirements.txt.
     """
-    tree = read_yaml(PARAMS)
+    tree = read_params()
     described = read_yaml(PIPELINE)["stages"][stage]["do"]
-    filled = json.loads(_fill_in(json.dumps(described), round_name, tree))
-    params = {name: _value(tree, name) for name in filled.get("params", [])}
-    if not set(apart_from) <= set(params):
-        raise ValueError(f"{PIPELINE}: {stage} declares {list(params)}, not all of {apart_from}")
-    kept = {name: value for name, value in params.items() if name not in apart_from}
+    item = tree["rounds"][round_name]
+    filled = json.loads(fill_in(json.dumps(described), round_name, item))
+    names = [
+        leaf for name in filled.get("params", []) for leaf in leaves(_value(tree, name), name)
+    ]
+    for name in apart_from:
+        if not any(leaf == name or leaf.startswith(f"{name}.") for leaf in names):
+            raise ValueError(f"{PIPELINE}: {stage} declares {names}, and not {name}")
+    kept = {
+        name: _value(tree, name)
+        for name in names
+        if not any(name == other or name.startswith(f"{other}.") for other in apart_from)
+    }
     total = DIGEST(json.dumps([filled["cmd"], kept, versions()], sort_keys=True).encode())
     for dependency in filled["deps"]:
         path = Path(dependency)
@@ -159,14 +190,6 @@ def fingerprint(stage: str, round_name: str, apart_from: tuple[str, ...] = ()) -
                 total.update(f"{file.as_posix()} {file.stat().st_size}\n".encode())
                 total.update(file.read_bytes())
     return total.hexdigest()[:32]
-
-
-def _fill_in(text: str, round_name: str, tree: dict[str, Any]) -> str:
-    """The text of a stage of dvc.yaml with `${key}` and `${item.…}` as in a round."""
-    text = text.replace("${key}", round_name)
-    for name, value in tree["rounds"][round_name].items():
-        text = text.replace("${item." + name + "}", str(value))
-    return text
 
 
 def _value(tree: dict[str, Any], name: str) -> Any:

@@ -5,67 +5,142 @@ and constants of other files into it, and every copy of the repository, as queue
 would compile everything again, for a minute. So compiled code is filed under the content of all
 files that hold compiled functions and of the modules they import, and the versions of numba and
 Gymnasium: in the user's cache, for all copies; where that cannot be written, in the repository's
-`.numba`. numba itself keeps processors apart.
+`.numba`. numba itself keeps processors apart. Each file carries a digest: a damaged one counts as
+missing, where numba alone would end in a traceback, or run it.
 """
 
+import ast
 import hashlib
 import os
-import re
+import pickle
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numba
-from numba.core.caching import UserProvidedCacheLocator
+from numba.core import caching
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_IMPORT = re.compile(rb"^from (worldmodels[\w.]+) import", re.MULTILINE)
+_FORMAT = "with digests"  # of the files in the cache
+_DIGEST_SIZE = hashlib.sha256().digest_size
+
+
+def imported(source: bytes) -> Iterator[str]:
+    """Dotted names that a module imports, of modules or of things in them."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def compiled_sources(package: Path = _PACKAGE) -> dict[Path, bytes]:
     """The content of every file under `package` whose code or constants numba compiles: those that
-    use `@compiled`, and what they import of this package, however far."""
+    use `@compiled`, and what they import of this package, however indirectly."""
     content = {path: path.read_bytes() for path in sorted(package.rglob("*.py"))}
-    wanted = [path for path in content if b"\n@compiled\n" in content[path]]
+    wanted = [path for path in content if b"@compiled\n" in content[path]]
     found: set[Path] = set()
     while wanted:
         path = wanted.pop()
         if path in found or path == Path(__file__).resolve():
             continue
         found.add(path)
-        for name in _IMPORT.findall(content[path]):
-            module = package.parent.joinpath(*name.decode().split(".")).with_suffix(".py")
-            wanted += [module] if module in content else []
+        for name in imported(content[path]):
+            module = package.parent.joinpath(*name.split("."))
+            places = (module.with_suffix(".py"), module / "__init__.py")
+            wanted += [place for place in places if place in content]
     return {path: content[path] for path in sorted(found)}
 
 
 _SOURCES = compiled_sources()
-_VERSIONS = f"{numba.__version__} {gymnasium.__version__}".encode()
+_VERSIONS = f"{numba.__version__} {gymnasium.__version__} {_FORMAT}".encode()
 VERSION = hashlib.sha256(b"".join([*_SOURCES.values(), _VERSIONS])).hexdigest()[:16]
 
 
-class SharedCache(UserProvidedCacheLocator):
-    """numba's locator for a given folder, without the path of the source in it."""
+def cache_folders() -> list[Path]:
+    """Where compiled code may lie, the best place first: NUMBA_CACHE_DIR, XDG_CACHE_HOME or
+    ~/.cache of the user, as far as they are set and absolute; then the repository."""
+    homes = [os.environ.get(name, "") for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")]
+    homes.append(os.path.expanduser("~/.cache"))  # still with "~" where there is no home
+    users = next((Path(home) for home in homes if os.path.isabs(home)), None)
+    folders = [users / "worldmodels-numba" / VERSION] if users else []
+    return [*folders, _PACKAGE.parent / ".numba" / VERSION]
 
-    def __init__(self, py_func, py_file):
-        super().__init__(py_func, py_file)
-        caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        self._cache_path = os.path.join(caches, "worldmodels-numba", VERSION)
+
+class SharedLocator(caching.UserProvidedCacheLocator):
+    """Tells numba the first of `cache_folders` that can be written."""
 
     @classmethod
     def from_function(cls, py_func, py_file):
-        """None, so that the next locator is asked, for other code or where it cannot write."""
-        ours = Path(py_file).resolve() in _SOURCES
-        return super().from_function(py_func, py_file) if ours else None
+        """None for code that is not in `VERSION`, or where no folder can be written."""
+        for folder in cache_folders() if Path(py_file).resolve() in _SOURCES else []:
+            locator = cls(py_func, py_file)
+            locator._cache_path = str(folder)
+            with suppress(OSError):
+                locator.ensure_cache_path()
+                return locator
+        return None
 
 
-numba.config.CACHE_DIR = str(  # type: ignore[attr-defined]
-    _PACKAGE.parent / ".numba" / VERSION
-)
-numba.config.CACHE_LOCATOR_CLASSES = ",".join(  # type: ignore[attr-defined]
-    [
-        f"{SharedCache.__module__}.{SharedCache.__name__}",
-        "UserProvidedCacheLocator",
-        "UserWideCacheLocator",
-    ]
-)
-compiled = numba.njit(cache=True, nogil=True)
+class CheckedFiles(caching.IndexDataCacheFile):
+    """The files of one function: index and data, each a digest and what it is of."""
+
+    def _load_index(self) -> dict:
+        stamp, overloads = self._read(self._index_path) or (None, {})
+        return overloads if stamp == self._source_stamp else {}
+
+    def _save_index(self, overloads: dict) -> None:
+        self._write(self._index_path, (self._source_stamp, overloads))
+
+    def _load_data(self, name: str) -> Any:
+        return self._read(self._data_path(name))
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._write(self._data_path(name), data)
+
+    def _read(self, path: str) -> Any:
+        """What was written there; None if there is nothing whole."""
+        with suppress(OSError):
+            content = Path(path).read_bytes()
+            if hashlib.sha256(content[_DIGEST_SIZE:]).digest() == content[:_DIGEST_SIZE]:
+                return pickle.loads(content[_DIGEST_SIZE:])
+        return None
+
+    def _write(self, path: str, value: Any) -> None:
+        content = self._dump(value)
+        with suppress(OSError), self._open_for_write(path) as file:  # a full disk costs time only
+            file.write(hashlib.sha256(content).digest() + content)
+
+
+class _SharedCacheImpl(caching.CompileResultCacheImpl):
+    _locator_classes = [SharedLocator]  # noqa: RUF012
+
+
+class SharedCache(caching.FunctionCache):
+    """numba's cache of a function, in a shared folder and with digests."""
+
+    _impl_class = _SharedCacheImpl
+
+    def __init__(self, py_func: Callable):
+        super().__init__(py_func)
+        self._cache_file = CheckedFiles(
+            self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
+        )
+
+
+def compiled(function: Callable) -> Any:
+    """The function as numba compiles it, releasing the GIL, with the code kept for next time."""
+    dispatcher: Any = numba.njit(nogil=True)(function)
+    try:
+        dispatcher._cache = SharedCache(function)
+    except RuntimeError:  # no locator
+        warnings.warn(
+            f"compiled code cannot be kept in {' or '.join(map(str, cache_folders()))}: every "
+            "process compiles it again, for a minute",
+            stacklevel=2,
+        )
+    return dispatcher

@@ -1,4 +1,8 @@
-"""Spread work over one process a core; notice workers that die or hang and do their work again."""
+"""Run jobs in worker processes; notice workers that die or hang, and run their jobs again.
+
+Whatever drives hands its jobs to `run_jobs`. All that it asks of what is behind it is the
+interface of `concurrent.futures`: an executor that takes a picklable job and returns a future.
+"""
 
 import ctypes
 import os
@@ -8,88 +12,98 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from loky import get_reusable_executor
-from loky.process_executor import BrokenProcessPool
+from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 from threadpoolctl import threadpool_limits
 
 from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.machine import number_from_environment
+from worldmodels.runtime.cores import worker_count
 
 Result = TypeVar("Result")
+ResultOut = TypeVar("ResultOut", covariant=True)
 ATTEMPTS = 3
-HANGS_AFTER = float(os.environ.get("WM_HANGS_AFTER", "1800"))  # seconds
+IDLE_SECONDS = 600  # after which a worker without a job ends
+HANGS_AFTER = 1800.0  # seconds, unless WM_HANGS_AFTER says otherwise
 
 
-def worker_count() -> int:
-    """One a core this process may use, or as many as the environment variable WM_WORKERS says.
+class Job(Protocol[ResultOut]):
+    """A piece of work for a worker: a picklable value that holds all it needs.
 
-    No result depends on it. Raises UserError if WM_WORKERS is no number from 1 on.
+    `str(job)` names it in messages. What it returns depends on the job alone.
     """
-    wanted = os.environ.get("WM_WORKERS", "")
-    if not wanted:
-        return len(os.sched_getaffinity(0))
-    if not wanted.isdigit() or int(wanted) < 1:
-        raise UserError(f"WM_WORKERS is {wanted!r}: give a number of processes, 1 or more")
-    return int(wanted)
+
+    def run(self) -> ResultOut: ...
 
 
-def deal(items: Sequence[Any], hands: int) -> list[list[int]]:
-    """Deal the indices of `items` to at most `hands` hands like cards, none of them empty."""
-    return [list(range(hand, len(items), hands)) for hand in range(min(hands, len(items)))]
+def split_evenly(items: Sequence[Any], parts: int) -> list[list[int]]:
+    """Deal the indices of `items` to at most `parts` lists in turn; none is empty."""
+    return [list(range(part, len(items), parts)) for part in range(min(parts, len(items)))]
 
 
-def run_chunks(
-    function: Callable[..., Result],
-    chunks: Sequence[tuple],
-    describe: Callable[[tuple], str],
+def run_jobs(
+    jobs: Sequence[Job[Result]],
     on_done: Callable[[int, Result], None] = lambda index, result: None,
-    hangs_after: float = HANGS_AFTER,
+    hangs_after: float | None = None,
 ) -> list[Result]:
-    """`function(*chunk)` for every chunk, in worker processes; results in the order of chunks.
+    """Run all `jobs` in worker processes; returns their results in the order of the jobs.
 
-    A worker that dies, or a pool in which nothing finishes for `hangs_after` seconds, is named
-    and its chunks are run again; UserError after three attempts. `on_done` hears of each result.
+    `on_done` is called with the index and the result of each job as it finishes. A worker that
+    dies, or a pool in which nothing finishes for `hangs_after` seconds, is reported with the jobs
+    that were lost, and these are run again. Raises UserError after three attempts, and whatever a
+    job raises.
     """
+    if hangs_after is None:
+        hangs_after = number_from_environment("WM_HANGS_AFTER", HANGS_AFTER)
     results: dict[int, Result] = {}
     for attempt in range(1, ATTEMPTS + 1):
-        left = [index for index in range(len(chunks)) if index not in results]
-        pool = get_reusable_executor(
-            max_workers=worker_count(),
-            timeout=600,
-            initializer=_start,
-            initargs=(os.getpid(),),
-        )
+        remaining = [index for index in range(len(jobs)) if index not in results]
+        pool = _workers(len(remaining))
         try:
-            futures = {pool.submit(function, *chunks[index]): index for index in left}
+            futures = {pool.submit(_run, jobs[index]): index for index in remaining}
             trouble = _collect(futures, results, on_done, hangs_after)
         except BrokenProcessPool as error:
             trouble = f"a worker died ({str(error).splitlines()[0]})"
-        except BaseException:  # nothing more is wanted of the others
+        except BaseException:  # the results of the others are not wanted any more
             pool.shutdown(wait=False, kill_workers=True)
             raise
         if not trouble:
-            return [results[index] for index in range(len(chunks))]
-        get_reusable_executor(max_workers=worker_count(), kill_workers=True, reuse=False)
-        lost = [index for index in left if index not in results]
-        names = "; ".join(describe(chunks[index]) for index in lost)
+            return [results[index] for index in range(len(jobs))]
+        pool.shutdown(wait=False, kill_workers=True)
+        lost = "; ".join(str(jobs[index]) for index in remaining if index not in results)
         print(
-            f"{trouble}; lost: {names}; attempt {attempt} of {ATTEMPTS}",
+            f"{trouble}; lost: {lost}; attempt {attempt} of {ATTEMPTS}",
             file=sys.stderr,
             flush=True,
         )
     raise UserError(
-        f"{trouble} {ATTEMPTS} times at: {names}; "
-        "if memory is short, set WM_WORKERS to a smaller number; if the episodes are just long, "
-        "WM_HANGS_AFTER to more seconds"
+        f"{trouble} {ATTEMPTS} times at: {lost}; if memory is short, set WM_WORKERS to a smaller "
+        "number; if the episodes are just long, set WM_HANGS_AFTER to more seconds"
     )
 
 
-def _start(parent: int) -> None:
+def _run(job: Job[Result]) -> Result:
+    """What a worker executes: a function of a module, since a protocol's method has no name."""
+    return job.run()
+
+
+def _workers(jobs: int) -> ProcessPoolExecutor:
+    """The pool of worker processes, which stays for the next call; no more than there are jobs."""
+    return get_reusable_executor(
+        max_workers=worker_count(jobs),
+        timeout=IDLE_SECONDS,
+        initializer=_start_worker,
+        initargs=(os.getpid(),),
+    )
+
+
+def _start_worker(parent: int) -> None:
     """Make a process a worker of `parent`: one thread, and freed memory stays with it.
 
-    glibc gives large blocks back to the system when they are freed; fetching them again at every
+    glibc returns large blocks to the system when they are freed; fetching them again for every
     frame costs a tenth of the time.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends its workers
@@ -104,7 +118,7 @@ def _start(parent: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process when its parent is gone: one killed outright cannot tell its workers."""
+    """End this process when its parent ends: one that is killed cannot tell its workers."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
@@ -116,7 +130,7 @@ def _collect(
     on_done: Callable[[int, Any], None],
     hangs_after: float,
 ) -> str:
-    """Take in results until all are there; returns what went wrong with the pool, or ''."""
+    """Add results until all are there; returns what went wrong with the pool, or ''."""
     pending = set(futures)
     while pending:
         done, pending = wait(pending, timeout=hangs_after, return_when=FIRST_COMPLETED)

@@ -15,7 +15,8 @@ def run(
     main: Callable[[str, SectionType, Checkpoint], None],
     apart_from: tuple[str, ...] = (),
 ) -> None:
-    """Run the stage `name` on the round named on the command line; see `Checkpoint.of`.
+    """Run the stage `name` on the round named on the command line, from its checkpoint if there
+    is one; `apart_from` as in `Checkpoint.of`.
 
     The seconds noted in results/runs.csv include those of the processes before this one.
     """

@@ -1,23 +1,24 @@
-"""How long C is trained."""
+"""The budget of C's training."""
 
 from typing import NamedTuple
 
 
 class Budget(NamedTuple):
-    """So many generations of a search or updates of PPO, or environment steps; of these 0: any
-    number."""
+    """Stop after `iterations` or `env_steps`, whichever comes first; 0 steps means no limit.
 
-    generations: int
+    An iteration is a generation of a search or an update of PPO.
+    """
+
+    iterations: int
     env_steps: int
 
-    def is_over(self, generations: int, env_steps: int) -> bool:
-        """Whether one of the two is used up."""
-        return generations >= self.generations or 0 < self.env_steps <= env_steps
+    def is_over(self, iterations: int, env_steps: int) -> bool:
+        """True if either is used up."""
+        return iterations >= self.iterations or 0 < self.env_steps <= env_steps
 
-    def share(self, generations: int, env_steps: int) -> float:
-        """How much of the way is gone when a generation begins: from 0 for the first to 1 for the
-        last."""
-        shares = [generations / max(self.generations - 1, 1)]
+    def share(self, iterations: int, env_steps: int) -> float:
+        """The share used up when an iteration begins: 0 for the first, 1 for the last."""
+        shares = [iterations / max(self.iterations - 1, 1)]
         if self.env_steps:
             shares.append(env_steps / self.env_steps)
         return min(max(shares), 1.0)

@@ -1,4 +1,4 @@
-"""The curve of C's training: a row a generation of a search, or an update of PPO."""
+"""The curve of C's training: a row per iteration, a generation of a search or an update of PPO."""
 
 import numpy as np
 
@@ -6,26 +6,26 @@ Row = dict[str, float | str]
 
 
 def curve_row(
-    generation: int,
+    iteration: int,
     env_steps: int,
     tracks: int,
-    scores: np.ndarray,
-    sigma: float,
+    returns: np.ndarray,
+    exploration_std: float,
     validation: float | str,
 ) -> Row:
-    """A row; `scores` [n] are those of the candidates, or of the episodes that ended, if any.
+    """A row; `returns` [n] are those of the candidates, or of the episodes that ended, if any.
 
-    `sigma` is the step size of the search, or the noise; `validation` is the mean score on
-    validation tracks of C as it was before the generation, or "".
+    `exploration_std` is the step size of the search, or the noise of PPO; `validation` is the mean
+    return of C on validation tracks before the iteration, or "".
     """
-    there = len(scores) > 0
+    any_ended = len(returns) > 0
     return {
-        "generation": generation,
+        "iteration": iteration,
         "env_steps": env_steps,
         "tracks": tracks,
-        "population_mean": float(scores.mean()) if there else "",
-        "population_best": float(scores.max()) if there else "",
-        "population_std": float(scores.std()) if there else "",
-        "sigma": sigma,
+        "return_mean": float(returns.mean()) if any_ended else "",
+        "return_best": float(returns.max()) if any_ended else "",
+        "return_std": float(returns.std()) if any_ended else "",
+        "exploration_std": exploration_std,
         "validation": validation,
     }

@@ -1,4 +1,4 @@
-"""V, the convolutional VAE: its network and loss, the encoder that acts, pictures for people.
+"""V, the convolutional VAE: its network and loss, and the encoder that acts.
 
-May import `environment` and what that may.
+May import `networks`, `environment` and what they may.
 """

@@ -1,4 +1,4 @@
-"""How cars move and which tiles they touch, as Box2D computes it, for many cars at once.
+"""The motion of the cars and the tiles they touch, as Box2D computes them, for many cars at once.
 
 May import `environment.picture` and what that may.
 """

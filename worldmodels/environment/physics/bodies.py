@@ -1,6 +1,7 @@
-"""Cars as numbers: LANES of them side by side, each a hull, four wheels and the joints between.
+"""Layout of the simulated cars: a block of LANES cars, each a hull, four wheels and four joints.
 
-float32, as Box2D has them. What a car weighs and where its wheels sit is asked of Box2D and of
+A block keeps each quantity of its cars in consecutive float32, as Box2D's precision, so that the
+solver's loops over lanes become vector instructions. Masses and lengths come from Box2D and from
 Gymnasium 1.4.0 `envs/box2d/car_dynamics.py`.
 """
 
@@ -12,15 +13,16 @@ from gymnasium.envs.box2d.car_dynamics import SIZE, WHEELPOS, Car
 
 from worldmodels.runtime.compiled import compiled
 
-LANES = 16  # cars a block
+LANES = 16  # cars per block: the float32 of one 64-byte cache line, or AVX-512 register
 
-# Rows of a body, a float32 a lane: centre of mass, angle, velocities, origin, sine and cosine of
-# the angle, seconds at rest, force.
+# Rows of a body, one float32 per lane: centre of mass, angle, velocities, origin, sine and cosine
+# of the angle, seconds at rest, force.
 CX, CY, ANGLE, VX, VY, SPIN, X, Y, SIN, COS, REST, FX, FY = range(13)
 BODY_ROWS = 13
 # Rows of a joint: impulses, the motor's impulse and speed, the limit it is at (-1 lower, 0 none,
-# 1 upper); then, for the velocity iterations of one step: the arm on the hull (on the wheel it is
-# 0), the effective mass, and what solving with it takes.
+# 1 upper). The rest is prepared once per step for the velocity iterations: the arm on the hull (on
+# the wheel it is 0), the symmetric 3x3 matrix of the effective mass, and its inverse determinants
+# (of the upper left 2x2, of all) and cofactors.
 IX, IY, IZ, MOTOR, SPEED, LIMIT, AX, AY = range(8)
 XX, XY, YY, XZ, YZ, ZZ, DET2, DET3, CROSS_X, CROSS_Y, CROSS_Z = range(8, 19)
 JOINT_ROWS = 19
@@ -29,31 +31,32 @@ F = np.float32
 ZERO, ONE = F(0), F(1)
 
 
-_WORLD = Box2D.b2World((0, 0))  # held: its bodies die with it
-_CAR = Car(_WORLD, 0.0, 0.0, 0.0)  # asked for its constants
+_WORLD = Box2D.b2World((0, 0))  # kept alive: its bodies die with it
+_CAR = Car(_WORLD, 0.0, 0.0, 0.0)  # only read for its constants
 
 
 def _inverse_masses(body: Box2D.b2Body) -> tuple[np.float32, np.float32]:
-    """1 / mass and 1 / inertia, as Box2D has them: what a unit impulse gives."""
+    """Return 1 / mass and 1 / inertia: Box2D tells neither, but a unit impulse shows both."""
     body.ApplyLinearImpulse((1.0, 0.0), body.worldCenter, True)
     body.ApplyAngularImpulse(1.0, True)
     return F(body.linearVelocity.x), F(body.angularVelocity)
 
 
-CENTRE_X, CENTRE_Y = F(_CAR.hull.localCenter.x), F(_CAR.hull.localCenter.y)  # of mass
-HULL_MASS, HULL_INERTIA = _inverse_masses(_CAR.hull)  # inverse, all four
+CENTRE_X, CENTRE_Y = F(_CAR.hull.localCenter.x), F(_CAR.hull.localCenter.y)  # of mass, metres
+HULL_MASS, HULL_INERTIA = _inverse_masses(_CAR.hull)  # inverses, as are the next two
 WHEEL_MASS, WHEEL_INERTIA = _inverse_masses(_CAR.wheels[0])
 _JOINT = _CAR.wheels[0].joint
-LOWER, UPPER = F(_JOINT.lowerLimit), F(_JOINT.upperLimit)  # limits of the joints, radians
+LOWER, UPPER = F(_JOINT.lowerLimit), F(_JOINT.upperLimit)  # of the joints, radians
 MAX_TORQUE = F(_JOINT.GetMaxMotorTorque())
-ANCHORS = np.array(WHEELPOS, dtype=np.float64) * SIZE  # of the wheels on the hull
+ANCHORS = np.array(WHEELPOS, dtype=np.float64) * SIZE  # of the wheels on the hull, metres
 
 
 @compiled
 def place(bodies, joints, lane, x, y, angle):
-    """Set the car of a lane down at (x, y) in metres and `angle` in radians (float64), at rest.
+    """Place the car of a lane at (x, y) in metres and `angle` in radians (float64), at rest.
 
-    Gymnasium sets the wheels down unturned; the joints pull them to their places.
+    As in Gymnasium, the wheels start where an unturned hull would have them; the joints pull them
+    into place in the first step.
     """
     bodies.reshape(5, BODY_ROWS, LANES)[:, :, lane] = ZERO
     joints.reshape(4, JOINT_ROWS, LANES)[:, :, lane] = ZERO

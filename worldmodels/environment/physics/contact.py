@@ -1,8 +1,9 @@
-"""Whether a road tile and a part of the car touch, decided as Box2D decides it.
+"""Contact between a road tile and a part of the car, by Box2D's own test.
 
-Box2D finds the distance of two convex polygons by the algorithm of Gilbert, Johnson and Keerthi
-and calls them touching within twice the skin of 0.01 m. The same float32 arithmetic in the same
-order, so that a tile counts at the same step. Source: Box2D 2.3, `b2Distance`, `b2TestOverlap`.
+Box2D computes the distance of two convex polygons by the algorithm of Gilbert, Johnson and Keerthi
+(GJK) and lets them touch within their two skins of 0.01 m. The float32 arithmetic here is the same
+in the same order, so that a tile counts at the same step. Source: Box2D 2.3 `b2Distance`,
+`b2TestOverlap`.
 """
 
 import math
@@ -17,14 +18,18 @@ ZERO, ONE = F(0), F(1)
 EPSILON = np.finfo(np.float32).eps
 TOUCHING = F(10) * EPSILON
 SKINS = F(2) * F(0.005) + F(2) * F(0.005)
-# Columns of a point of the simplex: support points on the tile (A) and on the part (B), their
-# difference, its barycentric coordinate.
+# Columns of a point of GJK's simplex: support points on the tile (A) and on the part (B), their
+# difference, its barycentric coordinate. The numbers of the corners are kept apart, as integers.
 AX, AY, BX, BY, X, Y, SHARE = range(7)
 
 
 @compiled
 def apart(tile, tile_count, x, y, reach):
-    """Whether all within `reach` of (x, y) is surely off the tile: beyond one of its edges."""
+    """True if the circle of radius `reach` around (x, y) lies beyond an edge of the tile.
+
+    A cheap test that spares most pairs the costly one; it may miss a gap but never claims a false
+    one.
+    """
     for k in range(tile_count):
         j = k + 1 if k + 1 < tile_count else 0
         edge_x, edge_y = tile[j, 0] - tile[k, 0], tile[j, 1] - tile[k, 1]
@@ -36,10 +41,10 @@ def apart(tile, tile_count, x, y, reach):
 
 @compiled
 def touching(tile, tile_count, part, part_count, x, y, sin, cos):
-    """Whether `tile` [4, 2], which has `tile_count` corners, and `part` [8, 2] touch.
+    """True if `tile` [4, 2] and `part` [8, 2], of which so many corners count, touch.
 
-    float32 metres; the part's corners are its body's, which lies at (x, y), turned by the angle
-    of `sin` and `cos`.
+    float32 metres. The part's corners are in the frame of its body, whose origin is at (x, y) and
+    which is turned by the angle of `sin` and `cos`.
     """
     points, corners = np.empty((3, 7), dtype=np.float32), np.empty((3, 2), dtype=np.int64)
     before = np.empty((3, 2), dtype=np.int64)
@@ -54,7 +59,7 @@ def touching(tile, tile_count, part, part_count, x, y, sin, cos):
         elif count == 3:
             count = _nearest_of_3(points, corners)
         if count == 3:
-            return True  # the triangle holds the origin
+            return True  # the triangle contains the origin: they overlap
         dx, dy = _direction(points, count)
         if dx * dx + dy * dy < EPSILON * EPSILON:
             break
@@ -64,7 +69,7 @@ def touching(tile, tile_count, part, part_count, x, y, sin, cos):
         seen = False
         for k in range(known):
             seen |= before[k, 0] == on_tile and before[k, 1] == on_part
-        if seen:
+        if seen:  # no corner is nearer; Box2D's main criterion, too
             break
         count += 1
     return count == 3 or _distance(points, count) - SKINS < TOUCHING
@@ -72,7 +77,7 @@ def touching(tile, tile_count, part, part_count, x, y, sin, cos):
 
 @compiled
 def _support(points, corners, k, tile, on_tile, part, on_part, x, y, sin, cos):
-    """Make corners `on_tile` and `on_part` the k-th point of the simplex."""
+    """Make the pair of corners `on_tile` and `on_part` the k-th point of the simplex."""
     ax, ay = tile[on_tile, 0], tile[on_tile, 1]
     px, py = part[on_part, 0], part[on_part, 1]
     bx, by = (cos * px - sin * py) + x, (sin * px + cos * py) + y
@@ -83,7 +88,7 @@ def _support(points, corners, k, tile, on_tile, part, on_part, x, y, sin, cos):
 
 @compiled
 def _farthest(shape, count, dx, dy):
-    """The corner of `shape` that is farthest along (dx, dy)."""
+    """Return the corner of `shape` that lies farthest along (dx, dy)."""
     best, best_value = 0, shape[0, 0] * dx + shape[0, 1] * dy
     for k in range(1, count):
         value = shape[k, 0] * dx + shape[k, 1] * dy
@@ -94,7 +99,7 @@ def _farthest(shape, count, dx, dy):
 
 @compiled
 def _direction(points, count):
-    """From a simplex of one or two points towards the origin."""
+    """Return the direction from a simplex of one or two points towards the origin."""
     x, y = points[0, X], points[0, Y]
     if count == 1:
         return -x, -y
@@ -106,7 +111,7 @@ def _direction(points, count):
 
 @compiled
 def _distance(points, count):
-    """Between the nearest points of a simplex of one or two points, metres."""
+    """Return the distance of tile and part, metres, from a simplex of one or two points."""
     one, two = points[0], points[1]
     dx, dy = one[AX] - one[BX], one[AY] - one[BY]
     if count == 2:
@@ -119,7 +124,7 @@ def _distance(points, count):
 
 @compiled
 def _keep(points, corners, k):
-    """The k-th point is the whole simplex."""
+    """Reduce the simplex to its k-th point; return its size, 1."""
     points[0], corners[0] = points[k], corners[k]
     points[0, SHARE] = ONE
     return 1
@@ -127,7 +132,10 @@ def _keep(points, corners, k):
 
 @compiled
 def _keep_both(points, corners, j, k, share_j, share_k):
-    """The points j < k are the simplex, (0, 1), (0, 2) or (1, 2) as Box2D stores them."""
+    """Reduce the simplex to its points j < k; return its size, 2.
+
+    The survivor that moves takes the free place, as in Box2D: the order decides later sums.
+    """
     inverse = ONE / (share_j + share_k)
     points[j, SHARE], points[k, SHARE] = share_j * inverse, share_k * inverse
     if k == 2:
@@ -140,7 +148,7 @@ def _keep_both(points, corners, j, k, share_j, share_k):
 
 @compiled
 def _nearest_of_2(points, corners):
-    """Reduce a segment to what is nearest to the origin; the number of points left."""
+    """Reduce a segment to its part nearest to the origin; return how many points remain."""
     x1, y1, x2, y2 = points[0, X], points[0, Y], points[1, X], points[1, Y]
     ex, ey = x2 - x1, y2 - y1
     share_2 = -(x1 * ex + y1 * ey)
@@ -154,7 +162,10 @@ def _nearest_of_2(points, corners):
 
 @compiled
 def _nearest_of_3(points, corners):
-    """Reduce a triangle to what is nearest to the origin; 3 if it holds the origin."""
+    """Reduce a triangle to its part nearest to the origin; return how many points remain.
+
+    3 means that the triangle contains the origin: the shapes overlap.
+    """
     x1, y1, x2, y2 = points[0, X], points[0, Y], points[1, X], points[1, Y]
     x3, y3 = points[2, X], points[2, Y]
     e12_x, e12_y, e13_x, e13_y, e23_x, e23_y = x2 - x1, y2 - y1, x3 - x1, y3 - y1, x3 - x2, y3 - y2

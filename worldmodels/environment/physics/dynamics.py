@@ -1,9 +1,9 @@
-"""The motion of the cars of a block: what Box2D computes in a step, in the same order of sums.
+"""One step of the cars of a block, as Box2D computes it, in the same order of operations.
 
-Nothing but its wheels acts on a car, for the road's tiles are sensors. Its five bodies are one
-island of Box2D, whose solver goes 180 times over the four joints in a step. Here the same float32
-arithmetic runs over cars side by side, and every number is the same to the last bit. Source:
-Box2D 2.3, `b2Island::Solve`.
+Only its wheels push a car, since road tiles are sensors: its five bodies are one island of Box2D,
+whose solver passes 180 times over the four joints in each step. Here the same float32 arithmetic
+runs over LANES cars at once, and every result is the same to the last bit. Source: Box2D 2.3
+`b2Island::Solve`.
 """
 
 import math
@@ -54,18 +54,18 @@ from worldmodels.environment.physics.joint import (
 from worldmodels.runtime.compiled import compiled
 
 VELOCITY_ITERATIONS, POSITION_ITERATIONS = 6 * 30, 2 * 30  # as Gymnasium asks for
-MAX_TRANSLATION, MAX_ROTATION = F(2), F(0.5) * PI  # a step, metres and radians
+MAX_TRANSLATION, MAX_ROTATION = F(2), F(0.5) * PI  # per step, metres and radians
 SLOW, SLOW_SPIN, SLEEP_AFTER = F(0.01), F(2) / F(180) * PI, F(0.5)  # m/s, rad/s, seconds
 
 
 @compiled
 def move(bodies, joints):
-    """One step of all lanes. `bodies` [5, BODY_ROWS * LANES], `joints` [4, JOINT_ROWS * LANES]."""
+    """Step all lanes: `bodies` [5, BODY_ROWS * LANES], `joints` [4, JOINT_ROWS * LANES]."""
     for b in range(1, 5):
         _push(bodies[b])
     for j in (3, 2, 1, 0):  # the order in which Box2D finds them
         begin(bodies[0], bodies[j + 1], joints[j], ARMS[j, 0], ARMS[j, 1])
-    limited = np.zeros(4, dtype=np.bool_)
+    limited = np.zeros(4, dtype=np.bool_)  # else the much shorter `hold` is enough
     for j in range(4):
         for lane in range(LANES):
             limited[j] |= joints[j, LIMIT * LANES + lane] != ZERO
@@ -84,7 +84,7 @@ def move(bodies, joints):
 
 @compiled
 def _push(body):
-    """Forces change the velocities of a wheel."""
+    """Let the forces on a wheel change its velocity."""
     for i in range(LANES):
         body[VX * LANES + i] += STEP * (WHEEL_MASS * body[FX * LANES + i])
         body[VY * LANES + i] += STEP * (WHEEL_MASS * body[FY * LANES + i])
@@ -92,7 +92,7 @@ def _push(body):
 
 @compiled
 def _advance(body):
-    """Velocities change the positions, within Box2D's limits."""
+    """Let the velocities of a body change its position, within Box2D's limits."""
     for i in range(LANES):
         vx, vy, spin = body[VX * LANES + i], body[VY * LANES + i], body[SPIN * LANES + i]
         dx, dy, turn = STEP * vx, STEP * vy, STEP * spin
@@ -110,7 +110,10 @@ def _advance(body):
 
 @compiled
 def _settle(bodies, joints, i):
-    """Pull the joints of lane `i` together, place the bodies, let a car that stands sleep."""
+    """Correct the joints of lane `i`, update the bodies' origins, let a car at rest sleep.
+
+    Box2D stops a body that sleeps; the forces of the next step wake it.
+    """
     solved = False
     for _ in range(POSITION_ITERATIONS):
         solved = True
@@ -141,10 +144,10 @@ def _settle(bodies, joints, i):
 
 @lru_cache(maxsize=1)
 def agrees_with_box2d() -> bool:
-    """Whether `move` gives the bits of the Box2D that is installed; warns if it does not.
+    """True if `move` gives the bits of the installed Box2D; warns if it does not.
 
-    Drives a car into its limits both ways for a second. A Box2D built for another processor may
-    round its sums in another way.
+    Compares one second of a car that steers into both limits. A Box2D built for another processor
+    may round its sums differently (fused multiply-adds, for one).
     """
     world = Box2D.b2World((0, 0))
     car = Car(world, 0.5, 30.0, -20.0)
@@ -166,8 +169,8 @@ def agrees_with_box2d() -> bool:
                 float(ours[row * LANES + 3]) for row in (X, Y, ANGLE, VX, VY, SPIN)
             ):
                 warnings.warn(
-                    f"Box2D {Box2D.__version__} rounds its sums in another way on this processor "
-                    "than the version in requirements.txt on x86-64: driving works, but slower",
+                    f"Box2D {Box2D.__version__} rounds differently on this processor than the "
+                    "version in requirements.txt on x86-64: driving works, but is slower",
                     stacklevel=2,
                 )
                 return False

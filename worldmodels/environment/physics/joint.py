@@ -1,6 +1,8 @@
-"""The joint that holds a wheel: a motor that steers it, within limits.
+"""The joint that holds a wheel to the hull: a motor that steers it, within limits.
 
-The arithmetic of Box2D 2.3 `b2RevoluteJoint` in the same order, for the cars of a block at once.
+The arithmetic of Box2D 2.3 `b2RevoluteJoint` in the same order, for all cars of a block. The names
+follow Box2D's: a is the hull, b the wheel, p an impulse. What Box2D decides by branching per car
+is computed both ways and selected here, so that the loops over lanes become vector instructions.
 """
 
 import math
@@ -54,18 +56,22 @@ from worldmodels.environment.physics.bodies import (
 from worldmodels.runtime.compiled import compiled
 
 STEP = F(1.0 / FPS)  # seconds
-WARM = (ONE / STEP) * STEP  # Box2D's ratio of time steps
-PI = F(3.14159265359)
-LINEAR_SLOP, ANGULAR_SLOP = F(0.005), F(2) / F(180) * PI  # metres, radians
-MAX_CORRECTION = F(8) / F(180) * PI
+WARM = (ONE / STEP) * STEP  # Box2D's ratio of this time step to the last; 1, rounded
+PI = F(3.14159265359)  # as Box2D writes it
+LINEAR_SLOP, ANGULAR_SLOP = F(0.005), F(2) / F(180) * PI  # errors allowed: metres, radians
+MAX_CORRECTION = F(8) / F(180) * PI  # radians per position iteration
 MOTOR_MASS = ONE / (HULL_INERTIA + WHEEL_INERTIA)
-MAX_MOTOR = STEP * MAX_TORQUE
-ARMS = ANCHORS.astype(F) - np.array([CENTRE_X, CENTRE_Y])
+MAX_MOTOR = STEP * MAX_TORQUE  # angular impulse per step
+ARMS = ANCHORS.astype(F) - np.array([CENTRE_X, CENTRE_Y])  # from the hull's centre of mass
 
 
 @compiled
 def begin(hull, wheel, joint, arm_x, arm_y):
-    """Prepare a joint for the velocity iterations (`InitVelocityConstraints`)."""
+    """Prepare a joint for the velocity iterations (`InitVelocityConstraints`).
+
+    Also applies the impulses of the last step again (warm starting), from which the iterations
+    converge sooner. (arm_x, arm_y): the joint in the hull's frame, metres.
+    """
     for i in range(LANES):
         sin, cos = hull[SIN * LANES + i], hull[COS * LANES + i]
         ax, ay = cos * arm_x - sin * arm_y, sin * arm_x + cos * arm_y
@@ -104,7 +110,7 @@ def begin(hull, wheel, joint, arm_x, arm_y):
 
 @compiled
 def turn(hull, wheel, joint):
-    """The motor's part of a velocity iteration."""
+    """Do the motor's part of a velocity iteration: approach SPEED within the torque limit."""
     for i in range(LANES):
         spin_a, spin_b = hull[SPIN * LANES + i], wheel[SPIN * LANES + i]
         before = joint[MOTOR * LANES + i]
@@ -118,7 +124,7 @@ def turn(hull, wheel, joint):
 
 @compiled
 def hold(hull, wheel, joint):
-    """The rest of a velocity iteration where no lane's wheel is at a limit."""
+    """Do the rest of a velocity iteration where no lane's wheel is at a limit: hold the point."""
     for i in range(LANES):
         ax, ay, spin = joint[AX * LANES + i], joint[AY * LANES + i], hull[SPIN * LANES + i]
         rx = -(wheel[VX * LANES + i] - hull[VX * LANES + i] + spin * ay)
@@ -137,7 +143,11 @@ def hold(hull, wheel, joint):
 
 @compiled
 def hold_limited(hull, wheel, joint):
-    """The rest of a velocity iteration where some lanes' wheels are at a limit."""
+    """Do the rest of a velocity iteration where a lane's wheel is at a limit.
+
+    Solves for the point and the angle together (3x3), and for the point alone (2x2), and lets each
+    lane take what Box2D would.
+    """
     for i in range(LANES):
         ax, ay, spin = joint[AX * LANES + i], joint[AY * LANES + i], hull[SPIN * LANES + i]
         cx = wheel[VX * LANES + i] - hull[VX * LANES + i] + spin * ay
@@ -165,7 +175,7 @@ def hold_limited(hull, wheel, joint):
             det3 * (xx * (yy * cz - yz * cy) + xy * (yz * cx - xy * cz) + xz * (xy * cy - yy * cx))
         )
         held = joint[IZ * LANES + i]
-        freed = (held + pz3) * limit > ZERO  # the limit would pull: it lets go
+        freed = (held + pz3) * limit > ZERO  # a limit pushes, it cannot pull
         free = limit == ZERO
         keep = ZERO if free else held
         rx, ry = -cx + keep * xz, -cy + keep * yz
@@ -186,7 +196,11 @@ def hold_limited(hull, wheel, joint):
 
 @compiled
 def close(hull, wheel, joint, arm_x, arm_y, i):
-    """One position iteration of a joint (`SolvePositionConstraints`): whether it is close."""
+    """Do a position iteration of lane `i` (`SolvePositionConstraints`); True if close enough.
+
+    Velocities alone would let rounding pull wheel and hull apart. `hull`, `wheel` and `joint` are
+    [rows, LANES] here, since lanes stop iterating at different times.
+    """
     angle_a, angle_b, limit = hull[ANGLE, i], wheel[ANGLE, i], joint[LIMIT, i]
     angular_error = ZERO
     if limit != ZERO:

@@ -1,4 +1,4 @@
-"""Which tiles the parts of a car touch: Box2D's contacts, and what Gymnasium makes of them."""
+"""Tiles that the parts of a car touch: Box2D's contacts, and what Gymnasium notes of them."""
 
 import numpy as np
 from Box2D import b2World
@@ -9,13 +9,14 @@ from worldmodels.environment.physics.contact import apart, touching
 from worldmodels.environment.picture.track import NEVER
 from worldmodels.runtime.compiled import compiled
 
-REACH = np.float32(4.0)  # metres, more than the car's parts stick out from its origin
-SKIN = 0.1  # metres, more than the skins that Box2D puts around shapes
+REACH = np.float32(4.0)  # metres; no part of the car is farther from the hull's origin
+SKIN = 0.1  # metres; more than the skins that Box2D puts around shapes
 
 
 def _parts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Corners [5, 8, 2] of a wheel and the four parts of the hull, how many each has [5], and
-    circles [5, 3] that hold them, skins and all: middle and radius."""
+    """Return corners [5, 8, 2] of a wheel and of the hull's four parts, how many each has [5], and
+    a circle around each, skin included, [5, 3]: x, y, radius. Metres, in the body's frame.
+    """
     world = b2World((0, 0))
     car = Car(world, 0.0, 0.0, 0.0)
     shapes = [
@@ -34,19 +35,24 @@ PARTS, PART_COUNTS, PART_CIRCLES = _parts()
 
 
 @compiled
-def touch(cars, roads, slot, bodies, lane):
-    """Which tiles the wheels and the hull touch; Box2D's contacts, Gymnasium's `_contact`."""
-    on_road, visited, touched_at = cars.on_road[slot], cars.visited[slot], cars.touched_at[slot]
-    shapes, counts, circles = roads.shapes[slot], roads.shape_counts[slot], roads.circles[slot]
+def touch(state, tracks, slot, bodies, lane):
+    """Find the tiles that the car of a slot touches; write what Gymnasium's `_contact` notes.
+
+    Wheels (i < 4) visit tiles and drive on them; the hull (i = 4) only shades them. `state` and
+    `tracks` are those of the vector environment, `bodies` the block of the slot.
+    """
+    on_road, visited, touched_at = state.on_road[slot], state.visited[slot], state.touched_at[slot]
+    shapes, counts, circles = tracks.shapes[slot], tracks.shape_counts[slot], tracks.circles[slot]
     at_x, at_y = bodies[0, X * LANES + lane], bodies[0, Y * LANES + lane]
     on_road[:] = False
-    for tile in range(roads.lengths[slot]):
+    for tile in range(tracks.lengths[slot]):
         dx, dy = circles[tile, 0] - at_x, circles[tile, 1] - at_y
         far = circles[tile, 2] + REACH
         if dx * dx + dy * dy > far * far:
             continue
         shape, count = shapes[tile], counts[tile]
         for i in range(5):
+            # Skip the costly test wherever its result could change nothing.
             if i < 4 and on_road[i] and visited[tile]:
                 continue
             if i == 4 and touched_at[tile] != NEVER:
@@ -63,11 +69,10 @@ def touch(cars, roads, slot, bodies, lane):
                 if not touching(shape, count, PARTS[part], PART_COUNTS[part], x, y, sin, cos):
                     continue
                 if touched_at[tile] == NEVER:
-                    touched_at[tile] = cars.frame[slot]
+                    touched_at[tile] = state.frame[slot]
                 if i < 4:
                     on_road[i] = True
                     if not visited[tile]:
                         visited[tile] = True
-                        cars.visits[slot] += 1
-                        cars.reward[slot, 0] += 1000.0 / roads.lengths[slot]
+                        state.visits[slot] += 1
                 break

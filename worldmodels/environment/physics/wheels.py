@@ -1,7 +1,8 @@
-"""Motors, tyres and brakes of a car: Gymnasium's `Car.step` on the numbers of `bodies`.
+"""Motors, tyres and brakes of a car: Gymnasium's `Car.step` on the arrays of `bodies`.
 
-The same arithmetic in the same order, float64 on what Box2D keeps in float32, so that every force
-is the same to the last bit. Source: Gymnasium 1.4.0 `envs/box2d/car_dynamics.py`.
+The same arithmetic in the same order, in float64 on what Box2D keeps in float32, so that every
+force is the same to the last bit. The numbers without a name are Gymnasium's. Source:
+Gymnasium 1.4.0 `envs/box2d/car_dynamics.py`.
 """
 
 import math
@@ -28,10 +29,10 @@ RADIUS = WHEEL_R * SIZE  # of a wheel, metres
 
 @compiled
 def drive_wheels(bodies, joints, lane, omegas, phases, controls, on_road):
-    """Set the speeds of the motors and the forces on the wheels of a lane's car.
+    """Set the motor speeds and the forces on the wheels of a lane's car.
 
-    `omegas` (rad/s) and `phases` (rad) [4] of the wheels move on; `controls`: steering, throttle,
-    brake; `on_road` [4]: whether a wheel touches a tile; `bodies`, `joints`: see `bodies`.
+    Updates `omegas` [4] (rad/s) and `phases` [4] (rad). `controls` [3] are steering, throttle and
+    brake; `on_road` [4] tells which wheels touch a tile; `bodies` and `joints` are of the block.
     """
     hull_angle = bodies[0, ANGLE * LANES + lane]
     steering, throttle, braking = controls[0], controls[1], controls[2]
@@ -47,7 +48,7 @@ def drive_wheels(bodies, joints, lane, omegas, phases, controls, on_road):
         forward, sideways = -sin * vx + cos * vy, cos * vx + sin * vy
         omega = omegas[i]
         omega += STEP * ENGINE_POWER * gas / WHEEL_MOMENT_OF_INERTIA / (abs(omega) + 5.0)
-        if braking >= 0.9:
+        if braking >= 0.9:  # the wheel locks
             omega = 0.0
         elif braking > 0:
             omega += -np.sign(omega) * min(BRAKE_FORCE * braking, abs(omega))
@@ -56,7 +57,7 @@ def drive_wheels(bodies, joints, lane, omegas, phases, controls, on_road):
         along = (-forward + omega * RADIUS) * STIFFNESS
         across = -sideways * STIFFNESS
         force = math.sqrt(along * along + across * across)
-        if force > friction:
+        if force > friction:  # the tyre slips: it pushes no more than it grips
             along = along / force * friction
             across = across / force * friction
         omegas[i] = omega - STEP * along * RADIUS / WHEEL_MOMENT_OF_INERTIA

@@ -1,4 +1,4 @@
-"""What a frame shows: the track of a seed, the pose of a car, and how both are drawn.
+"""The picture: the track of a seed, the pose of a car, and the drawing of both.
 
 May import `pipeline` and `runtime`.
 """

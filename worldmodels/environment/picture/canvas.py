@@ -1,11 +1,12 @@
-"""The canvas that polygons are filled on, and the colours they average to.
+"""The canvas that polygons are filled on, and the colours that its samples average to.
 
-Gymnasium draws polygons on a surface of 1000x800 pixels and averages it to 96x96. Here the
-polygons are cut to the same whole pixels of the same surface, but filled only at `SAMPLES_Y` x
-`SAMPLES_X` points of each pixel of the crop, rows 0:84 of the 96x96.
+Gymnasium draws polygons on a surface of 1000x800 pixels and averages it to 96x96. Here the corners
+fall on the same whole pixels of the same surface, but polygons are filled only at SAMPLES_Y x
+SAMPLES_X points per pixel of the crop, which is rows 0:84 of the 96x96.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from gymnasium.envs.box2d import car_racing
@@ -16,7 +17,7 @@ HEIGHT, WIDTH = 84, 96
 SAMPLES_Y, SAMPLES_X = 3, 4
 SAMPLES, HALF = np.uint32(SAMPLES_Y * SAMPLES_X), np.uint32(SAMPLES_Y * SAMPLES_X // 2)
 ROWS, COLUMNS = HEIGHT * SAMPLES_Y, WIDTH * SAMPLES_X
-ROW_PX = car_racing.WINDOW_H / car_racing.STATE_H / SAMPLES_Y  # surface pixels a sample row
+ROW_PX = car_racing.WINDOW_H / car_racing.STATE_H / SAMPLES_Y  # surface pixels per sample row
 COLUMN_PX = car_racing.WINDOW_W / car_racing.STATE_W / SAMPLES_X
 WINDOW_W, WINDOW_H = float(car_racing.WINDOW_W), float(car_racing.WINDOW_H)
 
@@ -39,15 +40,16 @@ COLOURS = np.array(
     dtype=np.int64,
 )
 
-# The crop lies with every third column side by side, one blank at either end of the 32, so that
-# the resize of 3 columns to 2 runs along unbroken rows.
+# The crop keeps every third column in one row, with a blank at either end of the 32, so that the
+# resize of 3 columns to 2 reads consecutive memory.
 CROP_SHAPE = (HEIGHT, 3, WIDTH // 3 + 2)  # uint32: red, green << 8, blue << 16
 
 
 def pack_palette(colours: np.ndarray) -> np.ndarray:
-    """`colours` [11, 3] 0 to 255, as COLOURS, as `average` takes them: one uint64 a colour.
+    """Pack `colours` [11, 3], ordered as COLOURS, 0 to 255, for `average`: uint64 [11].
 
-    pygame's smoothscale sums in fixed point and drops fractions: flat colours come out 2 darker.
+    Each channel has a field of 16 bits, so that one addition sums all three. pygame's
+    smoothscale sums in fixed point and drops fractions: flat colours come out 2 darker.
     """
     shades = np.maximum(np.asarray(colours, dtype=np.int64) - 2, 0).astype(np.uint64)
     return shades @ (np.uint64(1) << np.array([0, 16, 32], dtype=np.uint64))
@@ -56,15 +58,25 @@ def pack_palette(colours: np.ndarray) -> np.ndarray:
 PALETTE = pack_palette(COLOURS)
 
 
+class Scratch(NamedTuple):
+    """Corners of the polygon to fill, and room to work in: allocated once per picture."""
+
+    xs: np.ndarray  # float64 [8]: whole pixels of the surface
+    ys: np.ndarray  # float64 [8]
+    bounds: np.ndarray  # float64 [2, ROWS]: where each row of samples enters and leaves
+    spans: np.ndarray  # int32 [2, ROWS]: the same in samples
+
+
 @compiled
-def fill(canvas, bounds, spans, xs, ys, count, what):
-    """Fill the convex polygon with whole-pixel corners (xs, ys)[:count] on the canvas.
+def fill(canvas, scratch, count, colour):
+    """Fill the convex polygon of the first `count` corners in `scratch` on the canvas.
 
     The surface's y points up here. A pixel that the outline passes through belongs to the
-    polygon, as in SDL_gfx's and pygame's polygons. `bounds` [2, ROWS] float64 and `spans`
-    [2, ROWS] int32 are scratch.
+    polygon, as in SDL_gfx's and pygame's polygons.
     """
-    lefts, rights, starts, stops = bounds[0], bounds[1], spans[0], spans[1]
+    xs, ys = scratch.xs, scratch.ys
+    lefts, rights = scratch.bounds[0], scratch.bounds[1]
+    starts, stops = scratch.spans[0], scratch.spans[1]
     x_low, x_high, y_low, y_high = xs[0], xs[0], ys[0], ys[0]
     for i in range(1, count):
         x_low, x_high = min(x_low, xs[i]), max(x_high, xs[i])
@@ -81,7 +93,7 @@ def fill(canvas, bounds, spans, xs, ys, count, what):
         j = i + 1 if i + 1 < count else 0
         x, y, low, high = xs[i], ys[i], min(ys[i], ys[j]), max(ys[i], ys[j])
         if low == high:
-            continue  # its ends are those of the edges beside it
+            continue  # a level edge: the edges next to it have its ends
         slope = (xs[j] - x) / (ys[j] - y)
         top, bottom = first, last
         if high < y_high:
@@ -101,7 +113,7 @@ def fill(canvas, bounds, spans, xs, ys, count, what):
         starts[row] = np.int32(left / COLUMN_PX + 0.5)
         stops[row] = np.int32(right / COLUMN_PX + 0.5)
     for row in range(first, last):
-        canvas[row, starts[row] : stops[row]] = what
+        canvas[row, starts[row] : stops[row]] = colour
 
 
 @compiled
@@ -114,7 +126,7 @@ def average(canvas, palette, crop):
     mixed = np.empty(WIDTH, dtype=np.uint32)
     for row in range(HEIGHT):
         first = words[row * SAMPLES_Y]
-        for column in range(WIDTH):  # zero where all samples of the pixel are one
+        for column in range(WIDTH):  # zero where all samples of a pixel are equal, as most are
             word = first[column]
             mixed[column] = word ^ ((word & np.uint32(255)) * np.uint32(0x01010101))
         for y in range(1, SAMPLES_Y):
@@ -137,7 +149,7 @@ def average(canvas, palette, crop):
 
 @compiled
 def _pack(total):
-    """One pixel of the crop from the sum of its samples, rounded."""
+    """Return one pixel of the crop: the sum of its samples over their number, rounded."""
     pixel = np.uint32(0)
     for channel in range(3):
         field = np.uint32(total >> np.uint64(16 * channel)) & np.uint32(65535)

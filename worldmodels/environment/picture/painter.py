@@ -1,14 +1,15 @@
-"""Draw the picture of CarRacing straight at 64x64.
+"""Draw the picture of CarRacing directly at 64x64.
 
-Gymnasium draws polygons on a surface of 1000x800 pixels, averages it to 96x96 and the agent's
-preprocessing cuts off the instrument bar (rows 84 to 96) and resizes what is left to 64x64. Here
-the same polygons are filled on a coarser canvas (see `canvas`) and averaged; the resize is
-Pillow's, exactly (see `resize`).
+Gymnasium draws polygons on a surface of 1000x800 pixels and averages it to 96x96; the agent's
+preprocessing cuts off the instrument bar (rows 84 to 96) and resizes the rest to 64x64. Here the
+same polygons are filled on a coarser canvas (see `canvas`) and averaged; the resize is Pillow's,
+exactly (see `resize`).
 
 Source of the geometry: Gymnasium 1.4.0 `envs/box2d/car_racing.py` and `car_dynamics.py`.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from gymnasium.envs.box2d import car_dynamics, car_racing
@@ -28,6 +29,7 @@ from worldmodels.environment.picture.canvas import (
     TYRE,
     WINDOW_H,
     WINDOW_W,
+    Scratch,
     average,
     fill,
 )
@@ -52,10 +54,21 @@ WHEEL_W, WHEEL_R = (
     car_dynamics.WHEEL_W * car_dynamics.SIZE,
     car_dynamics.WHEEL_R * car_dynamics.SIZE,
 )
+OUT_OF_VIEW = 20.0  # metres; more than the diagonal of a tile, of which `places` is one corner
+
+
+class Camera(NamedTuple):
+    """Where the picture is taken from: it moves and turns with the hull."""
+
+    x: float  # metres
+    y: float
+    cos: float  # of minus the hull's angle
+    sin: float
+    zoom: float  # surface pixels per metre
 
 
 def zoom_table() -> np.ndarray:
-    """Zoom [51] in surface pixels a metre at each of the first frames; the last one holds on."""
+    """Return the zoom [51] in surface pixels per metre at each frame; the last one lasts."""
     zooms, time = [], 0.0
     for _ in range(51):
         time += 1.0 / car_racing.FPS
@@ -70,20 +83,37 @@ ZOOMS = zoom_table()
 
 
 @compiled
-def _paint_ground(canvas, x, y, cos, sin, zoom, bounds, spans, xs, ys):
-    """Paint the playfield and its grass patches, seen from (x, y)."""
-    reach = math.sqrt(500.0**2 + 600.0**2) / zoom  # to the farthest corner of the crop
+def _corner(scratch, i, camera, world_x, world_y):
+    """Make a point of the world, in metres, the i-th corner of the polygon to fill.
+
+    The car is at the middle of the surface, a quarter up; pygame drops the fractions of corners.
+    """
+    x, y = world_x - camera.x, world_y - camera.y
+    cos, sin, zoom = camera.cos, camera.sin, camera.zoom
+    scratch.xs[i] = np.trunc((x * cos - y * sin) * zoom + WINDOW_W / 2)
+    scratch.ys[i] = np.trunc((x * sin + y * cos) * zoom + WINDOW_H / 4)
+
+
+@compiled
+def _paint_ground(canvas, camera, scratch):
+    """Paint the playfield and its grass patches."""
+    x, y = camera.x, camera.y
+    reach = math.sqrt(500.0**2 + 600.0**2) / camera.zoom  # to the farthest corner of the crop
     if abs(x) + reach < PLAYFIELD and abs(y) + reach < PLAYFIELD:
         canvas[:] = GROUND
     else:
         canvas[:] = OUTSIDE
         for i in range(4):
-            px = (PLAYFIELD if i < 2 else -PLAYFIELD) - x
-            py = (PLAYFIELD if i == 0 or i == 3 else -PLAYFIELD) - y
-            xs[i] = np.trunc((px * cos - py * sin) * zoom + WINDOW_W / 2)
-            ys[i] = np.trunc((px * sin + py * cos) * zoom + WINDOW_H / 4)
-        fill(canvas, bounds, spans, xs, ys, 4, GROUND)
-    period = 2 * GRASS
+            right, top = i < 2, i == 0 or i == 3
+            _corner(
+                scratch,
+                i,
+                camera,
+                PLAYFIELD if right else -PLAYFIELD,
+                PLAYFIELD if top else -PLAYFIELD,
+            )
+        fill(canvas, scratch, 4, GROUND)
+    period = 2 * GRASS  # a chequerboard of 20 x 20 patches, of which only those in reach are drawn
     first_x = max(int(math.floor((x - reach) / period)), -10)
     last_x = min(int(math.floor((x + reach) / period)), 9)
     first_y = max(int(math.floor((y - reach) / period)), -10)
@@ -91,23 +121,31 @@ def _paint_ground(canvas, x, y, cos, sin, zoom, bounds, spans, xs, ys):
     for grid_x in range(first_x, last_x + 1):
         for grid_y in range(first_y, last_y + 1):
             for i in range(4):
-                px = grid_x * period + (GRASS if i == 0 or i == 3 else 0.0) - x
-                py = grid_y * period + (GRASS if i >= 2 else 0.0) - y
-                xs[i] = np.trunc((px * cos - py * sin) * zoom + WINDOW_W / 2)
-                ys[i] = np.trunc((px * sin + py * cos) * zoom + WINDOW_H / 4)
-            fill(canvas, bounds, spans, xs, ys, 4, GRASS_PATCH)
+                right, top = i == 0 or i == 3, i >= 2
+                _corner(
+                    scratch,
+                    i,
+                    camera,
+                    grid_x * period + (GRASS if right else 0.0),
+                    grid_y * period + (GRASS if top else 0.0),
+                )
+            fill(canvas, scratch, 4, GRASS_PATCH)
 
 
 @compiled
-def _paint_road(
-    canvas, corners, places, tiles, touched_at, frame, x, y, cos, sin, zoom, bounds, spans, xs, ys
-):
-    """Paint road and border polygons in the order Gymnasium does."""
+def _paint_road(canvas, track, touched_at, frame, camera, scratch):
+    """Paint road and border polygons in Gymnasium's order: later ones cover earlier ones.
+
+    `track`: corners, places and tiles, see `paint`.
+    """
+    corners, places, tiles = track
+    x, y, cos, sin, zoom = camera
+    margin = OUT_OF_VIEW * zoom
     for p in range(places.shape[0]):
+        # One corner tells whether the polygon can be in view; most are not.
         px, py = places[p, 0] - x, places[p, 1] - y
         screen_x = (px * cos - py * sin) * zoom + WINDOW_W / 2
         screen_y = (px * sin + py * cos) * zoom + WINDOW_H / 4
-        margin = 20.0 * zoom  # more than a tile's diagonal
         if (
             screen_x < -margin
             or screen_x > WINDOW_W + margin
@@ -116,9 +154,7 @@ def _paint_road(
         ):
             continue
         for i in range(4):
-            px, py = corners[p, i, 0] - x, corners[p, i, 1] - y
-            xs[i] = np.trunc((px * cos - py * sin) * zoom + WINDOW_W / 2)
-            ys[i] = np.trunc((px * sin + py * cos) * zoom + WINDOW_H / 4)
+            _corner(scratch, i, camera, corners[p, i, 0], corners[p, i, 1])
         tile = tiles[p]
         if tile == -1:
             colour = BORDER_WHITE
@@ -128,11 +164,11 @@ def _paint_road(
             colour = ROAD
         else:
             colour = ROAD + tile % 3
-        fill(canvas, bounds, spans, xs, ys, 4, colour)
+        fill(canvas, scratch, 4, colour)
 
 
 @compiled
-def _paint_wheel(canvas, wheel, angle, phase, zoom, bounds, spans, xs, ys):
+def _paint_wheel(canvas, wheel, angle, phase, zoom, scratch):
     """Paint a wheel at its joint, turned by `angle` against the hull, rolled by `phase`."""
     at_x, at_y = WHEEL_POSITIONS[wheel, 0], WHEEL_POSITIONS[wheel, 1]
     cos, sin = math.cos(angle), math.sin(angle)
@@ -151,87 +187,62 @@ def _paint_wheel(canvas, wheel, angle, phase, zoom, bounds, spans, xs, ys):
         for i in range(4):
             px = WHEEL_W if i == 1 or i == 2 else -WHEEL_W
             py = high if i < 2 else low
-            xs[i] = np.trunc((at_x + px * cos - py * sin) * zoom + WINDOW_W / 2)
-            ys[i] = np.trunc((at_y + px * sin + py * cos) * zoom + WINDOW_H / 4)
-        fill(canvas, bounds, spans, xs, ys, 4, TYRE if part == 0 else RIM)
+            scratch.xs[i] = np.trunc((at_x + px * cos - py * sin) * zoom + WINDOW_W / 2)
+            scratch.ys[i] = np.trunc((at_y + px * sin + py * cos) * zoom + WINDOW_H / 4)
+        fill(canvas, scratch, 4, TYRE if part == 0 else RIM)
 
 
 @compiled
-def _paint_car(canvas, wheel_angles, wheel_phases, zoom, bounds, spans, xs, ys):
+def _paint_car(canvas, wheel_angles, wheel_phases, zoom, scratch):
     """Paint wheels and hull; the camera turns with the hull, so the hull stands upright."""
     for wheel in range(4):
-        _paint_wheel(
-            canvas, wheel, wheel_angles[wheel], wheel_phases[wheel], zoom, bounds, spans, xs, ys
-        )
+        _paint_wheel(canvas, wheel, wheel_angles[wheel], wheel_phases[wheel], zoom, scratch)
     for part in range(HULL_STARTS.shape[0] - 1):
         count = HULL_STARTS[part + 1] - HULL_STARTS[part]
         for i in range(count):
-            xs[i] = np.trunc(HULL_CORNERS[HULL_STARTS[part] + i, 0] * zoom + WINDOW_W / 2)
-            ys[i] = np.trunc(HULL_CORNERS[HULL_STARTS[part] + i, 1] * zoom + WINDOW_H / 4)
-        fill(canvas, bounds, spans, xs, ys, count, HULL)
+            corner = HULL_CORNERS[HULL_STARTS[part] + i]
+            scratch.xs[i] = np.trunc(corner[0] * zoom + WINDOW_W / 2)
+            scratch.ys[i] = np.trunc(corner[1] * zoom + WINDOW_H / 4)
+        fill(canvas, scratch, count, HULL)
 
 
 @compiled
-def paint(
-    corners, places, tiles, touched_at, frame, hull, wheel_angles, wheel_phases, palette, crop
-):
-    """Paint one frame into `crop` (canvas.CROP_SHAPE, its blanks untouched).
+def paint(track, touched_at, frame, hull, wheel_angles, wheel_phases, palette, crop):
+    """Paint one frame into `crop` (canvas.CROP_SHAPE); its blanks stay as they are.
 
-    `corners` [P, 4, 2] in metres, `places` [P, 2] and `tiles` [P] come from `track.Track`;
-    `touched_at` [N] is the first frame at which each tile had been touched; `frame` counts from 0
-    at the reset;
-    `hull` is x, y in metres and the angle in radians; `wheel_angles` and `wheel_phases` [4] are
-    radians, the first against the hull; `palette` comes from `canvas.pack_palette`.
+    `track` is a tuple of corners [P, 4, 2] in metres, places [P, 2] and tiles [P], see
+    `track.Track`; `touched_at` [N] is the first frame that shows each tile touched; `frame` counts
+    from 0 at the reset; `hull` is x, y in metres and the angle in radians; `wheel_angles` [4] are
+    radians against the hull, `wheel_phases` [4] radians rolled; `palette` comes from
+    `canvas.pack_palette`.
     """
     zoom = ZOOMS[min(frame, ZOOMS.shape[0] - 1)]
-    x, y = np.float64(hull[0]), np.float64(hull[1])
-    cos, sin = math.cos(-np.float64(hull[2])), math.sin(-np.float64(hull[2]))
+    angle = -np.float64(hull[2])
+    camera = Camera(
+        np.float64(hull[0]), np.float64(hull[1]), math.cos(angle), math.sin(angle), zoom
+    )
     canvas = np.empty((ROWS, COLUMNS), dtype=np.uint8)
     bounds, spans = np.empty((2, ROWS)), np.empty((2, ROWS), dtype=np.int32)
-    xs, ys = np.empty(8), np.empty(8)
-    _paint_ground(canvas, x, y, cos, sin, zoom, bounds, spans, xs, ys)
-    _paint_road(
-        canvas,
-        corners,
-        places,
-        tiles,
-        touched_at,
-        frame,
-        x,
-        y,
-        cos,
-        sin,
-        zoom,
-        bounds,
-        spans,
-        xs,
-        ys,
-    )
-    _paint_car(canvas, wheel_angles, wheel_phases, zoom, bounds, spans, xs, ys)
+    scratch = Scratch(np.empty(8), np.empty(8), bounds, spans)
+    _paint_ground(canvas, camera, scratch)
+    _paint_road(canvas, track, touched_at, frame, camera, scratch)
+    _paint_car(canvas, wheel_angles, wheel_phases, zoom, scratch)
     average(canvas, palette, crop)
 
 
 @compiled
-def draw(
-    corners, places, tiles, touched_at, frame, hull, wheel_angles, wheel_phases, palette, picture
-):
-    """Draw one frame into `picture` [64, 64, 3] uint8; see `paint` for the others."""
+def draw(track, touched_at, frame, hull, wheel_angles, wheel_phases, palette, picture):
+    """Draw one frame into `picture` uint8 [64, 64, 3]; see `paint` for the rest."""
     crop = np.zeros(CROP_SHAPE, dtype=np.uint32)
-    paint(
-        corners, places, tiles, touched_at, frame, hull, wheel_angles, wheel_phases, palette, crop
-    )
+    paint(track, touched_at, frame, hull, wheel_angles, wheel_phases, palette, crop)
     resize(crop, picture)
 
 
 @compiled
-def draw_crop(
-    corners, places, tiles, touched_at, frame, hull, wheel_angles, wheel_phases, palette, out
-):
-    """Draw one frame, not resized, into `out` [84, 96, 3] uint8; see `paint` for the others."""
+def draw_crop(track, touched_at, frame, hull, wheel_angles, wheel_phases, palette, out):
+    """Draw one frame, not resized, into `out` uint8 [84, 96, 3]; see `paint` for the rest."""
     crop = np.zeros(CROP_SHAPE, dtype=np.uint32)
-    paint(
-        corners, places, tiles, touched_at, frame, hull, wheel_angles, wheel_phases, palette, crop
-    )
+    paint(track, touched_at, frame, hull, wheel_angles, wheel_phases, palette, crop)
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
             pixel = crop[row, column % 3, column // 3 + 1]

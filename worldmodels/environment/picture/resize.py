@@ -1,8 +1,8 @@
-"""Resize the crop exactly as Pillow does with `Image.resize((64, 64), BILINEAR)`.
+"""Resize the crop exactly as Pillow's `Image.resize((64, 64), BILINEAR)` does.
 
 Pillow shrinks in two passes of 8-bit fixed-point sums, columns first, with a triangle filter as
-wide as the scale. Source: Pillow `src/libImaging/Resample.c`; the same arithmetic, so that the
-results are equal to the last bit.
+wide as the scale. The same integer arithmetic here gives the same bits. Source: Pillow
+`src/libImaging/Resample.c`.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ ROUNDING = 1 << (PRECISION_BITS - 1)
 
 
 def bilinear_weights(source: int, target: int) -> np.ndarray:
-    """Fixed-point weights [target, source] of every source index in every target index."""
+    """Return fixed-point weights int32 [target, source] of each source index in each target."""
     scale = source / target
     support = max(scale, 1.0)
     weights = np.zeros((target, source), dtype=np.int32)
@@ -34,7 +34,7 @@ def bilinear_weights(source: int, target: int) -> np.ndarray:
 
 
 def column_weights() -> np.ndarray:
-    """Weights [2, 3, 32]: of target columns 2k and 2k + 1 in their three source columns.
+    """Return weights [2, 3, 32] of the three source columns of target columns 2k and 2k + 1.
 
     Three source columns make two target columns: 2k is made of 3k - 1, 3k, 3k + 1, and 2k + 1 of
     3k + 1, 3k + 2, 3k + 3.
@@ -47,7 +47,7 @@ def column_weights() -> np.ndarray:
 
 
 def row_weights() -> tuple[np.ndarray, np.ndarray]:
-    """First source row [64] and weights [64, taps] of every target row."""
+    """Return the first source row [64] and the weights [64, taps] of each target row."""
     weights = bilinear_weights(HEIGHT, SIZE)
     taps = int((weights > 0).sum(axis=1).max())
     first = np.minimum(np.argmax(weights > 0, axis=1), HEIGHT - taps)
@@ -55,7 +55,7 @@ def row_weights() -> tuple[np.ndarray, np.ndarray]:
 
 
 COLUMN_WEIGHTS = column_weights()
-# Where in a row of the crop the three source columns of targets 2k and 2k + 1 are found at k = 0.
+# Offsets into a row of the crop of the three source columns of targets 2k and 2k + 1, at k = 0.
 _BLOCK = CROP_SHAPE[2]
 TAP_AT = np.array([(2 * _BLOCK, 1, _BLOCK + 1), (_BLOCK + 1, 2 * _BLOCK + 1, 2)])
 ROW_FIRST, ROW_WEIGHTS = row_weights()

@@ -1,4 +1,4 @@
-"""The track that a seed stands for: its middle line and the polygons of road and borders."""
+"""The track of a seed: its centre line and the polygons of its road and borders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +10,21 @@ import numpy as np
 from Box2D import b2PolygonShape
 from gymnasium.envs.box2d.car_racing import CarRacing
 
-WHITE, RED = -1, -2
-NEVER = np.uint16(65535)
+WHITE, RED = -1, -2  # borders, in `Track.tiles`
+NEVER = np.uint16(65535)  # a frame later than any
 
 
 @dataclass(frozen=True)
 class Track:
-    """Polygons in the order in which Gymnasium paints them.
+    """The polygons of a track, in the order in which Gymnasium paints them, and its N tiles.
 
-    `corners` [P, 4, 2] float64 in metres; `places` [P, 2] float32: the first corner of each, to
-    tell what is in view; `tiles` [P] int16: the index of a road tile, or WHITE or
-    RED for a border; `line`: (alpha, beta, x, y) of each of the N tiles, as Gymnasium's
-    `env.track`. The tiles as Box2D has them: `shapes` [N, 4, 2] float32 in metres, of which
-    `shape_counts` [N] corners count; `circles` [N, 3] float32: a middle, and a radius that holds
-    them.
+    For the picture: `corners` float64 [P, 4, 2] in metres; `places` float32 [P, 2], the first
+    corner of each, to tell what is in view; `tiles` int16 [P], the index of a road tile, or WHITE
+    or RED for a border. `line` is Gymnasium's `env.track`: (alpha, beta, x, y) per tile.
+
+    For contacts, the tiles as Box2D keeps them: `shapes` float32 [N, 4, 2] in metres, of which
+    `shape_counts` [N] corners count, and a circle around each, `circles` float32 [N, 3]: x, y,
+    radius.
     """
 
     corners: np.ndarray
@@ -36,7 +37,8 @@ class Track:
 
     @classmethod
     def of(cls, road_poly: Sequence[tuple], line: Sequence[tuple]) -> "Track":
-        """From Gymnasium's `env.road_poly`, polygons and their colours, and `env.track`."""
+        """Build from Gymnasium's `env.road_poly`, (polygon, colour) pairs, and `env.track`."""
+        # Gymnasium's road colours are arrays and its border colours tuples.
         colours = [colour for _, colour in road_poly]
         of_road = np.array([not isinstance(colour, tuple) for colour in colours])
         whites = np.array([isinstance(c, tuple) and c == (255, 255, 255) for c in colours])
@@ -59,7 +61,7 @@ class Track:
 
     @property
     def start(self) -> tuple[float, float, float]:
-        """Where the car is set down: x, y in metres and its angle in radians."""
+        """Where the car starts: x, y in metres and its angle in radians."""
         _, angle, x, y = self.line[0]
         return x, y, angle
 
@@ -70,7 +72,10 @@ class Track:
 
 
 def box2d_shapes(quads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The corners [N, 4, 2] that Box2D keeps of `quads` [N, 4, 2], and how many of each [N]."""
+    """Return the corners [N, 4, 2] that Box2D keeps of `quads` [N, 4, 2], and how many each [N].
+
+    Box2D reorders them, and merges those that are close to each other.
+    """
     kept = [b2PolygonShape(vertices=quad).vertices for quad in quads.tolist()]
     shapes = np.zeros((len(kept), 4, 2), dtype=np.float32)
     for shape, corners in zip(shapes, kept):
@@ -79,7 +84,7 @@ def box2d_shapes(quads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _NoWorld:
-    """Stands in for Box2D's world where only the track's geometry is wanted."""
+    """Takes the place of Box2D's world: the track generator wants one to put tiles into."""
 
     def CreateStaticBody(self, fixtures: Any) -> SimpleNamespace:
         return SimpleNamespace(fixtures=[SimpleNamespace()])
@@ -93,12 +98,12 @@ class _Surveyor(CarRacing):
         self.world, self.fd_tile = _NoWorld(), SimpleNamespace(shape=SimpleNamespace())
         self.road_poly: list = []
         while not self._create_track():
-            pass  # as `reset` does; polygons of a failed attempt stay, there as here
+            pass  # as `reset` does; there, too, the polygons of a failed attempt stay
         return Track.of(self.road_poly, self.track)
 
 
 @lru_cache(maxsize=4096)
 def track_of(seed: int) -> Track:
-    """The track that `reset(seed=seed)` makes."""
+    """Return the track that Gymnasium's `reset(seed=seed)` makes; keeps the last 4,096."""
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     return _Surveyor().survey(rng)

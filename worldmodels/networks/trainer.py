@@ -1,4 +1,4 @@
-"""What training V and training M have in common: Adam along a cosine, and its state."""
+"""Train a network by Adam with a learning rate that falls along a cosine: V and M alike."""
 
 import math
 
@@ -8,8 +8,11 @@ from torch import Tensor, nn
 from worldmodels.pipeline.errors import UserError
 
 
-class Training:
-    """Adam with a learning rate that falls to 0 along a cosine over `steps` steps."""
+class Trainer:
+    """Adam on the weights that require a gradient; its rate falls to 0 in `steps` steps.
+
+    The rate of step k, counted from 0, is learning_rate * (1 + cos(pi k / steps)) / 2.
+    """
 
     def __init__(self, model: nn.Module, learning_rate: float, steps: int):
         self.model = model
@@ -20,15 +23,13 @@ class Training:
         )
 
     def step(self, loss: Tensor, key: str, done: str, clip: float | None = None) -> None:
-        """One step down the gradient of `loss`, its values clipped to +-`clip`.
+        """Take one step down the gradient of the scalar `loss`, each entry clipped to +-`clip`.
 
-        Raises UserError, with what was `done` so far and the `key` of params.yaml to lower, if the
-        loss is no number.
+        Raises UserError if the loss is not finite; its message says what was `done` so far and
+        which `key` of params.yaml to lower.
         """
         if not torch.isfinite(loss):
-            raise UserError(
-                f"the loss is no longer a number after {done}: lower {key} in params.yaml"
-            )
+            raise UserError(f"the loss is not finite after {done}: lower {key} in params.yaml")
         self.optimiser.zero_grad()
         loss.backward()
         if clip is not None:
@@ -37,7 +38,7 @@ class Training:
         self.schedule.step()
 
     def state(self) -> dict:
-        """All that a step changes, to be saved."""
+        """Return everything that a step changes, for a checkpoint."""
         return {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -45,12 +46,12 @@ class Training:
         }
 
     def restore(self, state: dict) -> None:
-        """Go on from what `state` gave."""
+        """Continue from what `state` returned."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
 
 
 def due(step: int, steps: int, times: int) -> bool:
-    """Whether to measure after this step (from 1): `times` times in all, and at the end."""
+    """True if a curve of about `times` rows has one after this step (from 1); the last has."""
     return step % -(-steps // times) == 0 or step == steps

@@ -1,0 +1,57 @@
+"""Train the controller C by an evolution strategy: CMA-ES, the paper's way, or the simple ES.
+
+models/ROUND/{vae,mdnrnn}.safetensors, data/ROUND/latents.parquet
+-> models/ROUND/agent.safetensors, results/ROUND/train_controller
+Two minutes per million environment steps on two cores.
+Paper: section 2.3 and appendices A.3 and A.4; the scaled search space is ours.
+"""
+
+import numpy as np
+
+from worldmodels.evolution.search import EvolutionConfig, Plan, search_by_es
+from worldmodels.evolution.strategies import make_strategy
+from worldmodels.pipeline import stage
+from worldmodels.runtime import resumable
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.seeds import generator, tracks_for_validation
+from worldmodels.training.outcome import Outcome, write
+from worldmodels.training.world import TrainingParams, World
+
+# Excluded from the checkpoint's fingerprint: `search_by_es` decides in `resume` whether a saved
+# state still fits the budget and the schedule.
+PLAN = ("rounds.${key}.iterations", "rounds.${key}.env_steps", "evolution.schedule")
+
+
+class Params(TrainingParams):
+    evolution: EvolutionConfig
+
+
+def train(name: str, params: Params, world: World, checkpoint: Checkpoint) -> Outcome:
+    """Search C from zero in the space that params name."""
+    config = params.evolution
+    space = world.make_space(config.hidden_components, "evolution.hidden_components")
+    rng = generator(params.training_seed(), "controller", "population", name)
+    zero = np.zeros(space.dimensions)
+    strategy = make_strategy(
+        config.strategy, zero, config.sigma, config.population, rng, config.simple_es
+    )
+    state = search_by_es(
+        strategy,
+        world.candidates(space),
+        name,
+        Plan(params.budget(), config.schedule),
+        tracks_for_validation(params.controller.validation_tracks),
+        params.controller.validate_every,
+        checkpoint,
+    )
+    return Outcome(space, state.strategy.mean, state.env_steps, state.rows, state.seconds)
+
+
+def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
+    stage.prepare(params.machine.device, params.machine.threads)
+    world = World.load(name, params)
+    write(name, world, train(name, params, world, checkpoint))
+
+
+if __name__ == "__main__":
+    resumable.run("train_controller", Params, main, apart_from=PLAN)

@@ -1,0 +1,41 @@
+"""The seam between the method and its environment: what any environment must provide.
+
+Nothing outside this package knows CarRacing but through
+
+- `interface`: the sizes of an observation and an action, and a vector environment's methods;
+- `actions`: the map from C's outputs to actions, and the range of an action;
+- `rewards`: what a step costs, which is charged for the steps that a cut-off leaves out;
+- `frames`: what is recorded of a frame, and how it is drawn again;
+- `privileged`: what practice may know beyond the picture;
+- `make`: the environments themselves.
+
+Another environment fills these modules; V, M, C and the loops that train them stay as they are.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+SIZE = 64  # pixels: an observation is uint8 [SIZE, SIZE, 3]
+ACTION_SIZE = 3
+
+
+class VectorEnv(Protocol):
+    """Environments in slots, each with an episode of its own.
+
+    `observations` uint8 [slots, SIZE, SIZE, 3] and `poses` [slots] of `frames.POSE_DTYPE`, what is
+    recorded of them, are those after the last reset or step of a slot.
+    """
+
+    observations: np.ndarray
+    poses: np.ndarray
+
+    def reset(self, slot: int, seed: int) -> None:
+        """Begin the episode of `seed` in a slot."""
+
+    def step(self, slots: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rewards [n] and ends, bool [n], of the environments in `slots` [n] under `actions`
+        [n, ACTION_SIZE]."""
+
+    def touched_at(self, slot: int) -> np.ndarray:
+        """What drawing the frames of the episode in a slot again takes beyond seed and poses."""

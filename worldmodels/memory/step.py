@@ -1,0 +1,88 @@
+"""M, ready to act: one step of its LSTM for many environments at once.
+
+Whoever acts sees M through `MemoryStep` alone: a state that it does not look into, the features
+that C is given, and a step. Another M needs no more than these.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodels.environment.interface import ACTION_SIZE
+from worldmodels.memory.mdnrnn import MDNRNN
+from worldmodels.runtime.batch import FIXED_BATCH
+
+
+class MemoryState:
+    """The memories of the environments in `slots` slots; zero at the start of an episode."""
+
+    def __init__(self, slots: int, hidden_size: int):
+        self.hidden = torch.zeros(slots, hidden_size)
+        self.cell = torch.zeros(slots, hidden_size)
+
+
+class MemoryStep:
+    """M's LSTM (paper, figure 4), without its heads.
+
+    `gates` [Z + A + H, 4H] and `bias` [4H] are the LSTM's, in torch's order of gates: input,
+    forget, candidate, output. It computes `batch` rows at a time, padded with zeros.
+    """
+
+    def __init__(self, gates: Tensor, bias: Tensor, batch: int = FIXED_BATCH):
+        self.gates, self.bias, self.batch = gates, bias, batch
+        self.feature_size = len(bias) // 4
+        self.latent_size = len(gates) - ACTION_SIZE - self.feature_size
+
+    @classmethod
+    def of(cls, model: MDNRNN) -> "MemoryStep":
+        """The step of a trained M."""
+        lstm = dict(model.lstm.named_parameters())
+        gates = torch.cat([lstm["weight_ih_l0"], lstm["weight_hh_l0"]], dim=1).T.contiguous()
+        bias = lstm["bias_ih_l0"] + lstm["bias_hh_l0"]
+        return cls(gates.detach(), bias.detach())
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor]) -> "MemoryStep":
+        """The step that `tensors` was taken from. Raises KeyError if one is missing."""
+        return cls(tensors["gates"], tensors["bias"])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a file of it holds, by name."""
+        return {"gates": self.gates, "bias": self.bias}
+
+    def fits(self, latent_size: int, feature_size: int) -> bool:
+        """True if the tensors are those of an LSTM of these sizes."""
+        rows, columns = latent_size + ACTION_SIZE + feature_size, 4 * feature_size
+        return self.gates.shape == (rows, columns) and self.bias.shape == (columns,)
+
+    def start(self, slots: int) -> MemoryState:
+        """The state of `slots` environments at the start of their episodes."""
+        return MemoryState(slots, self.feature_size)
+
+    def reset(self, state: MemoryState, slot: int) -> None:
+        """Forget the episode in a slot."""
+        state.hidden[slot] = state.cell[slot] = 0
+
+    def features(self, state: MemoryState, slots: np.ndarray) -> Tensor:
+        """What C is given of the memories in `slots` [n]: h, [n, H] float32."""
+        return state.hidden[slots]
+
+    def step(self, state: MemoryState, slots: np.ndarray, z: Tensor, actions: Tensor) -> None:
+        """Add what was seen, z [n or more, Z], and done, `actions` [n, A], to the memories."""
+        for start in range(0, len(slots), self.batch):
+            part = slots[start : start + self.batch]
+            n, Z = len(part), z.shape[1]
+            inputs = torch.zeros(self.batch, len(self.gates))
+            inputs[:n, :Z] = z[start : start + n]
+            inputs[:n, Z : Z + ACTION_SIZE] = actions[start : start + n]
+            inputs[:n, Z + ACTION_SIZE :] = state.hidden[part]
+            cell = torch.zeros(self.batch, self.feature_size)
+            cell[:n] = state.cell[part]
+
+            # Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000
+            write, forget, candidate, output = torch.addmm(self.bias, inputs, self.gates).chunk(
+                4, dim=1
+            )
+            cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
+            state.cell[part] = cell[:n]
+            state.hidden[part] = (output.sigmoid() * cell.tanh())[:n]

@@ -1,0 +1,201 @@
+"""Train C by PPO: practise for a segment, judge what was done, improve, and again.
+
+The result is the mean of the actors after the last updates (Polyak & Juditsky 1992): each of them
+loses cars on some tracks by chance, their mean on hardly any.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from worldmodels.agent.agent import Agent
+from worldmodels.control.search_space import SearchSpace
+from worldmodels.driving.limits import Limits
+from worldmodels.environment.interface import ACTION_SIZE
+from worldmodels.environment.privileged import PrivilegedConfig
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import Count
+from worldmodels.ppo.algorithm import AlgorithmConfig, Learner, Rollout
+from worldmodels.ppo.practice import PracticeConfig, PracticeGroup, PracticeJob, Rules
+from worldmodels.runtime.batch import FIXED_BATCH
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.parallel import run_jobs
+from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.seeds import generator, tracks_for_training
+from worldmodels.training.budget import Budget
+from worldmodels.training.curve import Row, curve_row
+
+
+class PPOConfig(AlgorithmConfig, PracticeConfig):
+    """The section `ppo` of params.yaml."""
+
+    hidden_components: Count
+    averaged_actors: Count
+    privileged: PrivilegedConfig
+
+
+class Setup(NamedTuple):
+    """What does not change while C is trained.
+
+    The critic is given features as `space` scales them, the actor the first `actor_inputs`.
+    """
+
+    config: PPOConfig
+    limits: Limits
+    agent: Agent
+    space: SearchSpace
+    actor_inputs: int
+    seed: int
+    name: str
+    device: str
+
+    def group_sizes(self) -> list[int]:
+        """The environments of each group: as many groups on every machine, each run by one worker,
+        since results depend on them."""
+        envs = np.arange(self.config.envs)
+        return [len(part) for part in np.array_split(envs, -(-len(envs) // FIXED_BATCH))]
+
+    def new_learner(self) -> Learner:
+        """An actor that outputs 0, and a critic that knows nothing yet."""
+        seed = int(generator(self.seed, "learner", self.name).integers(1 << 31))
+        actor_sizes = self.actor_inputs, self.space.hidden_units, ACTION_SIZE
+        critic_inputs = len(self.space.basis) + self.config.privileged.size
+        return Learner.new(actor_sizes, critic_inputs, self.config, seed)
+
+    def practise(
+        self,
+        point: np.ndarray,
+        groups: list[PracticeGroup | None],
+        update: int,
+        rules: Rules,
+    ) -> tuple[list[Rollout], list[PracticeGroup | None]]:
+        """Let all groups drive a segment under C at `point`; returns what they met, and them."""
+        sizes, config = self.group_sizes(), self.config
+        tracks = tracks_for_training(config.tracks, self.seed, ("practice", self.name))
+        actor = self.space.leading(self.actor_inputs)
+        agent = self.agent.with_candidates(actor.unfold(point[None]))
+        jobs = [
+            PracticeJob(
+                agent=agent,
+                space=self.space,
+                actor_inputs=self.actor_inputs,
+                rules=rules,
+                privileged=config.privileged,
+                tracks=tracks[number :: len(sizes)],
+                rng=generator(self.seed, "practice", self.name, update, number),
+                envs=envs,
+                group=group,
+                device=self.device,
+                title=f"group {number}, {envs} environments, of update {update}",
+            )
+            for number, (envs, group) in enumerate(zip(sizes, groups))
+        ]
+        results = run_jobs(jobs)
+        return [rollout for rollout, _ in results], [group for _, group in results]
+
+
+@dataclass
+class PPOState:
+    """How far training has come: all that a checkpoint holds.
+
+    `actors` [D] are those after the last updates. `rows` has a row per update, whose returns are
+    those of the episodes that ended in it; `seconds` the seconds elapsed after each.
+    """
+
+    learner: Learner
+    budget: Budget
+    groups: list[PracticeGroup | None]
+    actors: deque[np.ndarray]
+    env_steps: int = 0
+    rows: list[Row] = field(default_factory=list)
+    seconds: list[dict[str, float]] = field(default_factory=list)
+
+    def point(self) -> np.ndarray:
+        """C as a point [D] of its search space: the mean of the actors, at first the actor."""
+        return np.mean(self.actors or [self.learner.actor.point()], axis=0)
+
+    def report(self) -> str:
+        """The last row in words."""
+        row = self.rows[-1]
+        scores = {"with noise": row["return_mean"], "validation": row["validation"]}
+        parts = [f"{name} {score:.0f}" for name, score in scores.items() if score != ""]
+        return ", ".join([*parts, f"{self.env_steps} steps"])
+
+
+def train_by_ppo(
+    setup: Setup,
+    budget: Budget,
+    validate: Callable[[np.ndarray], float],
+    validate_every: int,
+    checkpoint: Checkpoint,
+) -> PPOState:
+    """Practise, judge and improve until the budget is used up.
+
+    `validate` scores a point of the actor's space, every `validate_every` updates. Raises
+    UserError for params that do not fit together, or if a loss or weight is no longer finite.
+    """
+    config = setup.config
+    _refuse_misfits(config, groups=len(setup.group_sizes()))
+    # Noise and rates follow from how long training is: another budget starts from scratch
+    state = checkpoint.resume(lambda state: state.budget == budget) or PPOState(
+        learner=setup.new_learner(),
+        budget=budget,
+        groups=[None] * len(setup.group_sizes()),
+        actors=deque(maxlen=config.averaged_actors),
+    )
+    learner = state.learner
+    with Progress("train_controller", budget.iterations, "updates", len(state.rows)) as progress:
+        while not budget.is_over(update := len(state.rows), state.env_steps):
+            # Noise, prices and learning rates follow from the share of the budget that is used
+            share = budget.share(update, state.env_steps)
+            rules = config.rules_at(share, setup.limits)
+            learner.set_learning_rates(share)
+
+            # Validate what would be kept if training ended here, without noise
+            validation = validate(state.point()) if update % validate_every == 0 else ""
+
+            # Practise: all groups drive a segment under the actor as it is, with noise
+            actor = learner.actor.point()
+            rollouts, state.groups = setup.practise(actor, state.groups, update, rules)
+            state.env_steps += config.steps * config.envs
+
+            # Judge: was a decision better than the critic expected? (Schulman et al. 2016)
+            discount = rules.discount**config.hold
+            batch, explained = learner.judge(rollouts, rules.noise, discount)
+
+            # Improve: some epochs over the same decisions; clipping keeps the actor near the one
+            # that took them (Schulman et al. 2017, algorithm 1)
+            for _ in range(config.epochs):
+                for minibatch in learner.minibatches(batch):
+                    learner.improve(minibatch, rules.noise)
+            learner.refuse_nonfinite(learner.weights())
+            state.actors.append(learner.actor.point())
+
+            # Note how it went
+            returns = np.concatenate([rollout.returns for rollout in rollouts])
+            so_far = update, state.env_steps, len(returns)
+            state.rows.append(curve_row(*so_far, returns, rules.noise, validation))
+            elapsed = round(checkpoint.seconds_before + progress.seconds(), 1)
+            state.seconds.append({"iteration": update, "seconds": elapsed})
+            progress.advance(1, f"{state.report()}, value explains {explained:.2f}")
+            if checkpoint.due():
+                checkpoint.save(state)
+    state.groups = [None] * len(state.groups)  # large, and not needed any more
+    checkpoint.save(state)
+    return state
+
+
+def _refuse_misfits(config: PPOConfig, groups: int) -> None:
+    """Raise UserError for params that do not fit together."""
+    if config.steps % config.hold:
+        raise UserError(
+            f"params.yaml: ppo.steps is {config.steps}, not a multiple of ppo.hold, {config.hold}"
+        )
+    if config.tracks < groups:
+        raise UserError(
+            f"params.yaml: ppo.tracks is {config.tracks}, but ppo.envs drive in {groups} groups, "
+            "which share no tracks: raise it"
+        )

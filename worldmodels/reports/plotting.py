@@ -1,0 +1,48 @@
+"""Figures as PNG files that depend on no setting of the user's matplotlib.
+
+matplotlib is imported only when a figure is drawn: its import reads MPLBACKEND, and fails where a
+notebook has set it to a backend that is not installed.
+"""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.storage import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def save_figure(path: Path, size: tuple[float, float], draw: Callable[["Figure"], None]) -> None:
+    """Write what `draw` puts into an empty figure of `size` (width, height in inches) as PNG.
+
+    Raises UserError if the file cannot be written.
+    """
+    matplotlib = _import_matplotlib()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever a matplotlibrc says
+        figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
+        draw(figure)
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+    write_bytes(path, content.getvalue())
+
+
+def _import_matplotlib() -> ModuleType:
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib.figure
+        import matplotlib.style  # reads style files, as the rest reads matplotlibrc
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"matplotlibrc or a style file is not UTF-8 ({error}); correct it"
+        ) from None
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    return matplotlib

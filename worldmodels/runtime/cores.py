@@ -1,0 +1,16 @@
+"""How many worker processes to start."""
+
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.machine import available_cores, number_from_environment
+
+
+def worker_count(jobs: int | None = None) -> int:
+    """One worker per core this process may use, or as many as the environment variable WM_WORKERS
+    says; never more than there are `jobs`.
+
+    No result depends on it. Raises UserError if WM_WORKERS is not a whole number from 1 on.
+    """
+    wanted = number_from_environment("WM_WORKERS", available_cores(), at_least=1)
+    if wanted != int(wanted):
+        raise UserError(f"WM_WORKERS is {wanted:g}: set it to a whole number of processes")
+    return int(wanted) if jobs is None else max(1, min(int(wanted), jobs))

@@ -1,0 +1,128 @@
+"""What C is trained in: an agent whose controller is blank, its M, the record, and the space."""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from worldmodels.agent.agent import Agent, AgentConfig
+from worldmodels.control.controller import Inputs, feature_count, parameter_count
+from worldmodels.control.search_space import SearchSpace, raw_space, scaled_space
+from worldmodels.driving.limits import Limits
+from worldmodels.memory.hidden import hidden_states
+from worldmodels.memory.mdnrnn import MDNRNN, load_mdnrnn
+from worldmodels.pipeline import stage
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import Count, Natural, Part, Positive, Section, Seed, Trainer
+from worldmodels.records.latents import Latents
+from worldmodels.runtime.seeds import generator, torch_generator
+from worldmodels.training.budget import Budget
+from worldmodels.training.candidates import Candidates
+from worldmodels.vision.vae import load_vae
+
+
+class ControllerConfig(Section):
+    """The section `controller` of params.yaml."""
+
+    inputs: Inputs
+    hidden_units: Count
+    latent: Literal["mu", "sample"]
+    memory: Literal["trained", "untrained"]
+    precision: Literal["float32", "bfloat16"]
+    space: Literal["scaled", "raw"]
+    std_floor: Positive
+    scaling_frames: Count
+    horizon: Count
+    patience: Natural
+    validate_every: Count
+    validation_tracks: Count
+
+
+class Round(Part):
+    """What a round says of C's training."""
+
+    trainer: Trainer
+    iterations: Count
+    env_steps: Natural
+    trial: Natural
+
+
+class TrainingParams(Part):
+    """The params that all ways of training C have in common."""
+
+    seed: Seed
+    machine: stage.Machine
+    controller: ControllerConfig
+    round: Round
+
+    def training_seed(self) -> int:
+        """The seed of C's training: another one for every trial on the same V and M."""
+        rng = generator(self.seed, "controller", "trial", self.round.trial)
+        return int(rng.integers(1 << 31))
+
+    def budget(self) -> Budget:
+        """How long the round trains C."""
+        return Budget(self.round.iterations, self.round.env_steps)
+
+    def limits(self) -> Limits:
+        """When an episode ends while C is trained."""
+        return Limits(self.controller.horizon, self.controller.patience)
+
+
+class World(NamedTuple):
+    """An agent whose controller is blank, its M, and the latents of the record."""
+
+    agent: Agent
+    memory: MDNRNN
+    latents: Latents
+    params: TrainingParams
+
+    @classmethod
+    def load(cls, name: str, params: TrainingParams) -> "World":
+        """What the earlier stages of a round made. Raises UserError for a damaged file."""
+        config, models = params.controller, Path("models") / name
+        vae = load_vae(models / "vae.safetensors")
+        memory = load_mdnrnn(models / "mdnrnn.safetensors")
+        latents = Latents.load(Path("data") / name / "latents.parquet")
+        if config.memory == "untrained":
+            seed = torch_generator(params.training_seed(), "memory").initial_seed()
+            torch.manual_seed(seed)
+            memory = MDNRNN(memory.config, memory.latent_size).requires_grad_(False)
+        agent_config = AgentConfig(
+            inputs=config.inputs,
+            latent=config.latent,
+            precision=config.precision,
+            latent_size=latents.mu.shape[1],
+            hidden_size=memory.config.hidden_size,
+        )
+        units = config.hidden_units if config.inputs == "z+hidden" else 0
+        blank = np.zeros((1, parameter_count(agent_config.features, units)))
+        return cls(Agent.of(agent_config, vae, memory, blank), memory, latents, params)
+
+    def make_space(self, components: int, key: str) -> SearchSpace:
+        """The space that params name, with `components` principal components of h.
+
+        Raises UserError, naming the `key` of params.yaml, if h has fewer.
+        """
+        config, units = self.params.controller, self.agent.hidden_units
+        latent_size, hidden_size = self.latents.mu.shape[1], self.memory.config.hidden_size
+        if config.space == "raw":
+            return raw_space(units, feature_count(config.inputs, latent_size, hidden_size))
+        hidden = None
+        if config.inputs == "z+h":
+            if components > hidden_size:
+                raise UserError(
+                    f"params.yaml: {key} is {components}, but M has a hidden state of "
+                    f"{hidden_size}"
+                )
+            rng = generator(self.params.seed, "controller", "scaling")
+            hidden = hidden_states(self.memory, self.latents, config.scaling_frames, rng)
+        mu = self.latents.mu.astype(np.float64)
+        return scaled_space(units, mu, hidden, components, config.std_floor)
+
+    def candidates(self, space: SearchSpace) -> Candidates:
+        """Points of `space` to be driven."""
+        params = self.params
+        device = params.machine.device
+        return Candidates(self.agent, space, params.limits(), params.training_seed(), device)
