@@ -22,7 +22,7 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_every_kind_of_controller_can_be_trained_and_then_drives(copy, run_stages, variant):
+def test_every_kind_of_controller_is_trained_and_drives(copy, run_stages, variant):
     for key, value in variant.items():
         set_param(copy, f"{SECTIONS.get(key, 'controller')}.{key}", value)
     set_param(copy, "evaluate.horizon", 10)

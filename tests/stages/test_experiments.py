@@ -12,7 +12,7 @@ from worldmodels.pipeline.storage import read_csv
 pytestmark = pytest.mark.slow
 
 
-def test_a_third_round_is_an_entry_more(tracked):
+def test_a_third_round_needs_only_an_entry_in_params(tracked):
     path = tracked / "params.yaml"
     tree = yaml.safe_load(path.read_text())
     agent = "models/second/agent.safetensors"
@@ -26,7 +26,7 @@ def test_a_third_round_is_an_entry_more(tracked):
     assert "round third" in say(tracked, sys.executable, "-m", "commands.table").stdout
 
 
-def test_variants_are_run_as_experiments_and_collected_once(tracked):
+def test_variants_run_as_experiments_and_are_collected_once(tracked):
     settings = {"evolution.strategy": "simple-es"}
     group = {"round": "first", "baseline": "recipe", "trials": [1], "common": {}}
     possible = group | {"variants": {"recipe": {}, "simple ES": settings}}

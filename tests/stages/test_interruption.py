@@ -16,7 +16,7 @@ from tests.stages.folders import dvc, environment, say, set_param
 pytestmark = pytest.mark.slow
 
 
-def test_a_second_repro_is_told_that_one_is_under_way(tracked):
+def test_a_second_repro_names_the_one_that_is_running(tracked):
     command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "sample@first"]
     first = subprocess.Popen(command, cwd=tracked, stdout=subprocess.PIPE, text=True)
     for line in first.stdout:
@@ -29,7 +29,7 @@ def test_a_second_repro_is_told_that_one_is_under_way(tracked):
     assert "up to date" in dvc(tracked, "status").stdout
 
 
-def test_ctrl_c_ends_a_stage_and_its_workers_with_one_line_and_it_goes_on(copy):
+def test_ctrl_c_ends_a_stage_and_its_workers_and_the_next_run_continues(copy):
     set_param(copy, "rounds.first.iterations", 12)
     shutil.rmtree(copy / ".checkpoints")  # of the search that the copy has behind it
     command = [sys.executable, "-m", "stages.train_controller_by_evolution", "first"]

@@ -28,7 +28,7 @@ STAGES = [
 ]
 
 
-def test_quick_says_where_its_results_are_and_leaves_the_workspace_alone(quick, pipeline, root):
+def test_quick_names_its_results_and_leaves_the_workspace_alone(quick, pipeline, root):
     places = re.findall(r"^(\w+): +(\S+)", quick.stdout, re.MULTILINE)
     assert [name for name, _ in places] == ["metrics", "plots", "figures", "video"]
     for _, place in places:
@@ -37,14 +37,14 @@ def test_quick_says_where_its_results_are_and_leaves_the_workspace_alone(quick, 
     assert "results/second/evaluate/metrics.json" in quick.stdout
 
 
-def test_every_stage_of_both_rounds_has_run_and_nothing_is_left_to_do(tracked):
+def test_every_stage_of_both_rounds_has_run_and_all_is_up_to_date(tracked):
     lock = yaml.safe_load((tracked / "dvc.lock").read_text())["stages"]
     assert set(lock) == {f"{stage}@{name}" for stage in STAGES for name in ("first", "second")}
     assert "up to date" in dvc(tracked, "repro").stdout
     assert "up to date" in dvc(tracked, "status").stdout
 
 
-def test_metrics_say_what_was_measured(pipeline):
+def test_metrics_agree_with_the_returns_and_the_params(pipeline):
     evaluate = metrics(pipeline, "evaluate")
     assert set(evaluate) >= {"mean", "std", "sem", "ci_low", "ci_high", "iqm", "min", "max"}
     assert evaluate["episodes"] == 2 and evaluate["horizon"] == 60
@@ -61,11 +61,11 @@ def test_metrics_say_what_was_measured(pipeline):
     assert len(read_csv(pipeline / "results/second/train_controller/curve.csv")) == 2
 
 
-def test_the_record_holds_just_the_frames_asked_for(pipeline):
+def test_the_record_has_exactly_the_frames_asked_for(pipeline):
     assert metrics(pipeline, "sample")["frames"] == 1200
 
 
-def test_pictures_and_a_video_are_there(pipeline):
+def test_figures_a_video_and_a_gif_are_written(pipeline):
     second = pipeline / "results/second"
     pictures = [*second.glob("figures/*.png"), *second.glob("train_vae/*.png")]
     assert len(pictures) == 8 and all(p.read_bytes()[:4] == b"\x89PNG" for p in pictures)
@@ -75,7 +75,7 @@ def test_pictures_and_a_video_are_there(pipeline):
         assert gif.n_frames == 10 and gif.size == (300, 200)
 
 
-def test_an_official_track_driven_alone_gives_the_return_of_the_table(pipeline):
+def test_an_official_track_driven_alone_gives_the_return_in_the_table(pipeline):
     agent = Agent.load(pipeline / "models/second/agent.safetensors")
     (first, *_) = read_csv(pipeline / "results/second/evaluate/returns.csv")
     seen = []
@@ -92,12 +92,12 @@ def test_an_official_track_driven_alone_gives_the_return_of_the_table(pipeline):
     assert [step for *_, step in seen] == list(range(60)) and seen[0][2] == 0
 
 
-def test_results_table_shows_every_round_beside_the_paper(pipeline):
+def test_the_results_table_shows_every_round_and_the_paper(pipeline):
     shown = say(pipeline, sys.executable, "-m", "commands.table").stdout
     assert "ours, round first" in shown and "ours, round second" in shown and "906" in shown
 
 
-def test_the_agent_drives_a_track_of_ones_choice(copy):
+def test_the_best_agent_drives_any_track(copy):
     done = say(copy, sys.executable, "-m", "commands.drive", "--seed", "5")
     assert "on track 5: score" in done.stdout and "in 60 steps" in done.stdout, done.stderr
     assert (copy / "drives/track-5.mp4").stat().st_size > 1000

@@ -53,7 +53,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("stage", "damage", "said"), WRONG)
-def test_what_the_user_did_wrong_is_said_in_one_message(copy, run_stages, stage, damage, said):
+def test_wrong_input_ends_a_stage_with_one_message_and_keeps_its_models(
+    copy, run_stages, stage, damage, said
+):
     models = {path: path.read_bytes() for path in copy.rglob("models/**/*.safetensors")}
     damage(copy)
     done = run_stages(copy, stage)
@@ -64,7 +66,7 @@ def test_what_the_user_did_wrong_is_said_in_one_message(copy, run_stages, stage,
         assert not path.exists() or path.read_bytes() == content or path.name in said
 
 
-def test_an_agent_gone_wrong_is_named_with_its_track(copy, run_stages):
+def test_an_action_that_is_not_finite_names_track_and_step(copy, run_stages):
     path = copy / "models/first/agent.safetensors"
     agent = Agent.load(path)
     agent.parameters[:] = np.nan
