@@ -26,7 +26,7 @@ check: .venv/ready  ## lint, types and the fast tests: under a minute, for use w
 
 test: .venv/ready  ## lint, types, all tests
 	$(WITH) ruff check . && $(WITH) ruff format --check . && $(WITH) mypy
-	$(WITH) python -m pytest -q -n 2 --dist loadfile tests
+	$(WITH) python -m pytest -q -n 2 --dist worksteal tests
 
 test-remotes: .venv/remotes  ## push to and pull from S3, SFTP, WebDAV and HTTP on loopback
 	$(WITH) python -m pytest -q tests/remotes

@@ -201,6 +201,7 @@ def collected(folder):
     return {name: (folder / f"results/variants/{name}.csv").read_text() for name in OLD}
 
 
+@pytest.mark.slow
 def test_results_in_a_subfolder_of_a_repository_are_collected_and_replace_old_ones(project):
     folder, say = project
     command = sys.executable, "-m", "commands.variants"

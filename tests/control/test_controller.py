@@ -5,7 +5,7 @@ from worldmodels.control.controller import act, hidden_units_of, parameter_count
 from worldmodels.control.search_space import raw_space, scaled_space
 
 
-def test_counts_are_the_papers():
+def test_parameter_counts_equal_the_papers():
     assert parameter_count(32 + 256, 0) == 867
     assert parameter_count(32, 0) == 99
     assert parameter_count(32, 40) == 40 * 33 + 3 * 41
@@ -29,13 +29,13 @@ def test_hidden_units_follow_from_the_number_of_parameters():
         ((0.5, 0.5, 0.5), (np.tanh(0.5), (np.tanh(0.5) + 1) / 2, np.tanh(0.5))),
     ],
 )
-def test_action_map_is_the_papers(bias, expected):
+def test_the_action_map_equals_the_papers(bias, expected):
     parameters = np.array([[0.0] * 6 + list(bias)])
     action = act(parameters, np.array([0]), np.ones((1, 2)), 0)[0]
     np.testing.assert_allclose(action, expected, atol=1e-7)
 
 
-def test_linear_controller_is_a_matrix_product_of_its_own_candidate():
+def test_each_candidate_acts_by_its_own_linear_map():
     rng = np.random.default_rng(1)
     parameters, features = rng.normal(size=(4, 3 * 6)) * 0.3, rng.normal(size=(7, 5))
     which = rng.integers(0, 4, 7)
@@ -58,7 +58,7 @@ def test_hidden_layer_is_forty_tanh_units():
     )
 
 
-def test_what_is_searched_scaled_unfolds_into_the_same_controller():
+def test_a_point_of_the_scaled_space_unfolds_into_the_same_controller():
     rng = np.random.default_rng(1)
     mu, hidden = rng.normal(2, 3, (500, 6)), rng.normal(size=(500, 10)) @ rng.normal(size=(10, 10))
     space = scaled_space(0, mu, hidden, components=4, std_floor=0.1)
@@ -73,7 +73,7 @@ def test_what_is_searched_scaled_unfolds_into_the_same_controller():
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
-def test_searched_features_have_unit_variance_but_for_unused_latents():
+def test_scaled_features_have_unit_variance_except_unused_latents():
     rng = np.random.default_rng(1)
     mu = rng.normal(0, [5, 0.001], (4000, 2))
     hidden = rng.normal(size=(4000, 6)) @ rng.normal(size=(6, 6))
@@ -85,7 +85,7 @@ def test_searched_features_have_unit_variance_but_for_unused_latents():
 
 
 @pytest.mark.parametrize("inputs", ["z", "z+hidden", "z+h"])
-def test_raw_space_is_the_parameters_themselves(inputs):
+def test_a_point_of_the_raw_space_is_the_parameters(inputs):
     features, units = 12 if inputs == "z+h" else 5, 40 if inputs == "z+hidden" else 0
     space = raw_space(units, features)
     count = parameter_count(features, units)

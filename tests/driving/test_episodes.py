@@ -59,9 +59,10 @@ def scores(*arguments, **settings):
 DRIVES = [Drive(candidate, track) for candidate in range(5) for track in range(8)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("latent", ["mu", "sample"])
-def test_every_action_is_the_same_wherever_it_is_driven(precision, latent):
+def test_same_actions_in_any_order_slot_and_batch(precision, latent):
     agent = make_agent(precision=precision, latent=latent, latent_size=32, hidden_size=256)
     together = traces(agent, DRIVES)
     assert len({b"".join(trace) for trace in together}) == len(DRIVES)
@@ -71,6 +72,7 @@ def test_every_action_is_the_same_wherever_it_is_driven(precision, latent):
     assert traces(agent, DRIVES[:34], slots=34) == together[:34]
 
 
+@pytest.mark.slow
 def test_same_scores_for_any_worker_count(monkeypatch):
     agent = make_agent()
     expected = scores(agent, DRIVES)
@@ -93,7 +95,7 @@ def test_a_job_says_what_it_drives():
     assert str(job) == said
 
 
-def test_the_batched_agent_is_the_plain_one():
+def test_the_batched_agent_acts_as_the_plain_one():
     agent = make_agent(candidates=1)
     lstm = MDNRNN(
         MDNRNNConfig(hidden_size=16, mixtures=2, reward_and_end=False, reward_steps=1), 8
@@ -124,7 +126,7 @@ def test_the_batched_agent_is_the_plain_one():
         observation = env.step(action)[0]
 
 
-def test_a_hopeless_episode_costs_what_its_missing_frames_would():
+def test_an_episode_cut_short_scores_as_if_driven_to_the_horizon():
     agent = make_agent(candidates=1, inputs="z").with_candidates(np.zeros((1, 27)))
     agent.parameters[0, 24:] = [9, -9, 9]  # full lock, brake: no tile after the first ones
     (full,) = scores(agent, [Drive(0, 1)], horizon=200)
@@ -134,7 +136,7 @@ def test_a_hopeless_episode_costs_what_its_missing_frames_would():
     assert result.steps < 60
 
 
-def test_an_agent_file_drives_as_the_agent_that_was_saved(tmp_path):
+def test_a_loaded_agent_drives_as_the_one_that_was_saved(tmp_path):
     agent = make_agent(candidates=1)
     agent.save(tmp_path / "a.safetensors")
     again = Agent.load(tmp_path / "a.safetensors")
@@ -145,7 +147,7 @@ def test_an_agent_file_drives_as_the_agent_that_was_saved(tmp_path):
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
-def test_parts_of_other_sizes_are_refused():
+def test_models_whose_sizes_do_not_match_are_refused():
     torch.manual_seed(1)
     vae = VAE(VAEConfig(latent_size=8))
     memory = MDNRNN(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.environment.driving import actions
@@ -25,6 +26,7 @@ def test_importing_the_picture_imports_no_physics():
     assert "environment.physics" not in loaded.stdout
 
 
+@pytest.mark.slow
 def test_picture_is_close_to_gymnasiums_on_twenty_tracks():
     ours, theirs = DrawnCarRacing(), make_official()
     errors, off = [], []

@@ -27,6 +27,7 @@ def follow(env, speed: float) -> np.ndarray:
     return np.array([np.clip(2 * right, -1, 1), 0.0 if fast else 0.6, 0.2 * fast], np.float32)
 
 
+@pytest.mark.slow
 def test_vector_environment_equals_gymnasium_for_whole_episodes():
     kinds = ["follow", "spin", "stop", "follow"] * 5  # 20 cars: more than one block
     vector_env = VectorCarRacing(len(kinds))
@@ -84,6 +85,7 @@ def test_vector_environment_refuses_an_action_that_is_not_finite():
         vector_env.step(np.arange(2), np.array([[0, 0, 0], [0, np.nan, 0]]))
 
 
+@pytest.mark.slow
 def test_contacts_equal_box2d():
     rng, touched = np.random.default_rng(1), 0
     for _ in range(2000):

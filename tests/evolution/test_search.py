@@ -61,7 +61,7 @@ def test_the_mean_of_the_distribution_is_what_is_validated():
     assert calls[0][0][8].tolist() == [0, 0, 0]
 
 
-def test_a_row_a_generation_counts_steps_of_training_only_and_the_search_improves():
+def test_each_row_counts_steps_of_training_only_and_the_search_improves():
     rows, seconds, _, strategy = run(generations=60)
     assert [row["iteration"] for row in rows] == list(range(60)) and len(seconds) == 60
     assert [row["tracks"] for row in rows[:4]] == [2, 2, 2, 5]
@@ -70,7 +70,7 @@ def test_a_row_a_generation_counts_steps_of_training_only_and_the_search_improve
     assert rows[-1]["return_best"] >= rows[-1]["return_mean"] > rows[0]["return_best"]
 
 
-def test_the_budget_in_steps_ends_the_search():
+def test_the_search_ends_when_its_steps_are_used_up():
     rows, *_ = run(generations=100, env_steps=300)
     assert [row["env_steps"] for row in rows] == [160, 320]
 

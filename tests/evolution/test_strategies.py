@@ -44,14 +44,14 @@ def run(strategy, objective, generations):
         (lambda n: simple_es(n, 2.0, 300), rastrigin, 4, 250, -1.1),
     ],
 )
-def test_finds_the_maximum(make, objective, dimensions, generations, reached):
+def test_strategy_finds_the_maximum(make, objective, dimensions, generations, reached):
     strategy = make(dimensions)
     assert objective(strategy.mean[None])[0] < reached
     assert run(strategy, objective, generations) > reached
 
 
 @pytest.mark.parametrize("make", [cma_es, simple_es])
-def test_same_seed_same_search_and_another_seed_another(make):
+def test_same_seed_gives_the_same_search_and_another_seed_another(make):
     a, b, c = make(4), make(4), make(4, seed=2)
     np.random.seed(5)
     run(a, sphere, 5)
@@ -62,7 +62,7 @@ def test_same_seed_same_search_and_another_seed_another(make):
     assert (a.mean != c.mean).any()
 
 
-def test_cma_es_goes_on_however_flat_the_fitness():
+def test_cma_es_never_stops_on_a_flat_fitness():
     strategy = cma_es(3)
     for _ in range(300):
         strategy.tell(strategy.ask(), np.zeros(20))
@@ -70,7 +70,7 @@ def test_cma_es_goes_on_however_flat_the_fitness():
 
 
 @pytest.mark.parametrize("make", [cma_es, simple_es])
-def test_refuses_a_fitness_that_is_no_number(make):
+def test_a_fitness_that_is_not_finite_is_refused(make):
     strategy = make(3)
     population = strategy.ask()
     with pytest.raises(ValueError, match="not finite"):

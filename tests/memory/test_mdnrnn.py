@@ -143,9 +143,9 @@ def test_mixture_solves_bishops_inverse_problem_with_a_plain_network():
         return mixture_nll(prediction, t.view(1, -1, 1)).mean()
 
     x, t = inverse_problem(2000, 1)
-    fit(net.parameters(), lambda step: loss(x, t), 1500)
+    fit(net.parameters(), lambda step: loss(x, t), 500)
     held_out = loss(*inverse_problem(2000, 2)).item()
-    assert held_out < -0.9 < gaussian_baseline(t) - 0.5
+    assert held_out < -1.3 < gaussian_baseline(t) - 0.5
 
 
 def test_mixture_solves_bishops_inverse_problem_with_an_lstm():
@@ -156,7 +156,7 @@ def test_mixture_solves_bishops_inverse_problem_with_an_lstm():
         prediction, _ = model(z, torch.zeros(len(z), 20, 3), model.initial_state(len(z)))
         return mixture_nll(prediction, t.view(-1, 20, 1)).mean()
 
-    x, t = inverse_problem(4000, 1)
+    x, t = inverse_problem(2000, 1)
     trained = [p for p in model.parameters() if p.requires_grad]
-    fit(trained, lambda step: loss(x, t), 600)
-    assert loss(*inverse_problem(2000, 2)).item() < -0.8
+    fit(trained, lambda step: loss(x, t), 300)
+    assert loss(*inverse_problem(2000, 2)).item() < -1.2

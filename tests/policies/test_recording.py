@@ -11,7 +11,7 @@ from worldmodels.policies.recording import RecordRandomAgents
 from worldmodels.runtime.checkpoint import Checkpoint
 
 
-def test_random_agents_are_of_the_papers_sizes_and_differ():
+def test_random_agents_have_the_papers_sizes_and_differ():
     agents = [random_agent(np.random.default_rng(seed)) for seed in (1, 1, 2)]
     assert agents[0].parameters.shape == (1, 867)
     assert np.array_equal(agents[0].parameters, agents[1].parameters)
@@ -20,7 +20,7 @@ def test_random_agents_are_of_the_papers_sizes_and_differ():
     assert np.median(np.abs(weights)) < 0.01 < np.abs(weights).max()
 
 
-def test_each_track_is_driven_by_a_random_agent_of_its_own_to_the_end():
+def test_each_track_is_driven_to_the_end_by_its_own_random_agent():
     limits = Limits(25, 0)
     together = RecordRandomAgents((7, 8), limits, 1, "cpu").run()
     alone = RecordRandomAgents((8,), limits, 1, "cpu").run()
@@ -31,8 +31,9 @@ def test_each_track_is_driven_by_a_random_agent_of_its_own_to_the_end():
     assert abs(float(first.actions[:, 1].mean()) - 0.5) < 0.5  # tanh of little: half throttle
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.4])
-def test_random_agents_drive_what_the_explorer_does_not(monkeypatch, root, share):
+def test_random_agents_drive_the_frames_that_the_explorer_does_not(monkeypatch, root, share):
     monkeypatch.chdir(root)
     monkeypatch.setenv("WM_WORKERS", "1")
     monkeypatch.setattr(sample, "EPISODES_PER_JOB", 1)

@@ -119,11 +119,12 @@ def rollout_of(learner, wanted, noise, rng):
     return Rollout(features, raw, features, reward, end, counts, np.zeros(0))
 
 
+@pytest.mark.slow
 def test_the_actor_learns_the_outputs_that_pay():
     rng = np.random.default_rng(1)
     wanted = rng.normal(size=(3, 4))
     learner = new_learner()
-    for _ in range(150):
+    for _ in range(60):
         update(learner, rollout_of(learner, lambda f: f @ wanted.T, 0.3, rng))
     assert np.abs(learner.actor.point()[:12].reshape(3, 4) - wanted).max() < 0.15
     assert np.abs(learner.actor.point()[12:]).max() < 0.15
@@ -145,18 +146,19 @@ def test_the_actor_unfolds_into_the_controller_that_acts(units):
     assert np.abs(said).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_hidden_layer_learns_what_no_linear_actor_can():
     rng = np.random.default_rng(1)
     away = {}
     for units in (0, 40):
         learner = new_learner(units)
-        for _ in range(150):
+        for _ in range(100):
             update(learner, rollout_of(learner, sizes, 0.3, rng))
         features = rng.normal(size=(256, 4)).astype(np.float32)
         with torch.no_grad():
             said = learner.actor(torch.from_numpy(features)).numpy()
         away[units] = np.abs(said - sizes(features)).mean()
-    assert away[40] < 0.7 * away[0]
+    assert away[40] < 0.5 * away[0]
 
 
 def test_the_critic_learns_the_rewards_to_come():
@@ -262,6 +264,7 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     assert resumed.rows == at_once.rows
 
 
+@pytest.mark.slow
 def test_same_result_for_any_worker_count(monkeypatch):
     config = CONFIG.model_copy(update={"envs": 34})  # two groups
     points = []

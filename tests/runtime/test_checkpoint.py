@@ -1,9 +1,12 @@
 """A checkpoint serves one set of inputs, is whole or not used, and leads to the same bytes."""
 
 import errno
-import multiprocessing
 import os
 import pickle
+import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -129,31 +132,32 @@ def test_seconds_between_checkpoints_can_be_set_and_must_be_a_number(tmp_path, m
 
 
 def hold(folder, keep, held, release):
-    with Checkpoint(folder, keep=keep) as checkpoint:
+    with Checkpoint(folder, "test", keep) as checkpoint:
         checkpoint.save("held")
         held.set()
-        release.wait(300)
+        assert release.wait(60)
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_second_process_on_the_same_inputs_waits_for_the_first(tmp_path, keep):
-    context = multiprocessing.get_context("spawn")
-    events = [(context.Event(), context.Event()) for _ in range(2)]
-    processes = [
-        context.Process(target=hold, args=(tmp_path / "c", keep, held, release))
-        for held, release in events
-    ]
-    processes[0].start()
-    assert events[0][0].wait(300)
-    processes[1].start()
-    assert not events[1][0].wait(10)
-    events[0][1].set()
-    assert events[1][0].wait(300)
-    processes[0].join()
-    assert (tmp_path / "c/state").exists()  # the second's, which the first has not deleted
-    events[1][1].set()
-    processes[1].join()
-    assert [process.exitcode for process in processes] == [0, 0]
+def test_a_second_process_on_the_same_inputs_waits_for_the_first(tmp_path, capsys, keep):
+    """Threads stand for processes: the lock is of the open file, not of the process."""
+    events = [(threading.Event(), threading.Event()) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(hold, tmp_path / "c", keep, *events[0])
+        assert events[0][0].wait(60)
+        second = pool.submit(hold, tmp_path / "c", keep, *events[1])
+        said, deadline = "", time.monotonic() + 60
+        while "waits for another process" not in said and time.monotonic() < deadline:
+            said += capsys.readouterr().err
+            time.sleep(0.01)
+        assert said.startswith("test: waits for another process")
+        assert not events[1][0].wait(0.5)
+        events[0][1].set()
+        first.result()
+        assert events[1][0].wait(60)
+        assert (tmp_path / "c/state").exists()  # the second's, which the first has not deleted
+        events[1][1].set()
+        second.result()
     assert (tmp_path / "c/state").exists() == keep
 
 
@@ -166,10 +170,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         pass
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("project")
-    make_copy(folder)
+@pytest.fixture(scope="session")
+def code(shared):
+    """A copy of the code with tiny params, not to be changed."""
+    return shared("code", make_copy)
+
+
+@pytest.fixture
+def project(code, tmp_path):
+    folder = shutil.copytree(code, tmp_path / "project")
     (folder / "data/first").mkdir(parents=True)
     (folder / "data/first/latents.parquet").write_bytes(b"latents")
     return folder
@@ -228,13 +237,13 @@ def test_experiments_in_dvcs_temporary_folders_share_the_checkpoints(tmp_path, m
 
 
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
+def tiny(code, monkeypatch):
     """Loads the tiny params of a stage's round."""
-    make_copy(tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.chdir(code)
     return lambda stage: load(stage.Params, "first")
 
 
+@pytest.mark.slow
 def test_v_stopped_and_resumed_is_v_trained_at_once(tmp_path, tiny):
     params = tiny(train_vae)
     pictures = np.random.default_rng(1).integers(0, 256, (64, 64, 64, 3), dtype=np.uint8)
@@ -343,6 +352,7 @@ def test_a_schedule_may_change_for_generations_not_reached_yet(tmp_path, generat
     assert other != search_for(Checkpoint(None), 9, "cma-es")
 
 
+@pytest.mark.slow
 def test_a_record_stopped_and_resumed_is_one_record(tmp_path, tiny, monkeypatch):
     params = tiny(sample)
     monkeypatch.setattr(sample, "EPISODES_PER_JOB", 2)

@@ -76,6 +76,7 @@ def test_results_come_in_the_order_of_the_jobs(tmp_path):
     assert sorted(heard) == list(enumerate(results))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("job", "why"), [(DieOnce, "died"), (HangOnce, "no worker finished")])
 def test_lost_jobs_are_named_and_run_again(tmp_path, capfd, job, why):
     jobs = [job(number, tmp_path) for number in range(6)]
@@ -84,7 +85,9 @@ def test_lost_jobs_are_named_and_run_again(tmp_path, capfd, job, why):
     assert why in said and "episode 3" in said
 
 
-def test_it_gives_up_after_three_attempts(tmp_path):
+@pytest.mark.slow
+def test_it_gives_up_after_three_attempts(tmp_path, monkeypatch):
+    monkeypatch.setenv("WM_WORKERS", "1")
     with pytest.raises(UserError, match=r"3 times.*episode 0.*WM_WORKERS"):
         run_jobs([AlwaysDie(0, tmp_path)])
 
@@ -115,6 +118,7 @@ run_jobs([Linger(number, Path(sys.argv[1])) for number in range(2)])
 """
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed(tmp_path, root):
     parent = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], cwd=root)
     while len(list(tmp_path.iterdir())) < min(2, worker_count()):

@@ -116,16 +116,21 @@ def test_warns_and_still_works_on_a_processor_without_bfloat16(monkeypatch):
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
 
 
+<<<<<<< HEAD
 def test_vae_learns_to_distinguish_two_pictures():
+=======
+@pytest.mark.slow
+def test_vae_learns_to_tell_two_pictures_apart():
+>>>>>>> tests
     torch.manual_seed(1)
     vae = VAE(VAEConfig(latent_size=2))
     x = torch.zeros(8, 3, 64, 64)
     x[::2, :, :, :32] = 1.0
     optimiser = torch.optim.Adam(vae.parameters(), 0.001)
-    for _ in range(100):
+    for _ in range(80):
         y, mu, logvar = vae(x, torch.randn(8, 2))
         loss, error, _ = vae_loss(x, y, mu, logvar, 0.5)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    assert error.item() < 500  # the mean picture alone leaves 64 * 32 * 3 / 4 = 1536
+    assert error.item() < 100  # the mean picture alone leaves 64 * 32 * 3 / 4 = 1536
