@@ -16,7 +16,7 @@ def test_hidden_units_follow_from_the_number_of_parameters():
     assert hidden_units_of("z+hidden", 32, parameter_count(32, 1)) == 1
     assert hidden_units_of("z+h", 288, 867) == 0
     for inputs, count in (("z+h", 868), ("z+hidden", parameter_count(32, 40) + 1), ("z", 0)):
-        with pytest.raises(ValueError, match=f"{count} fit no controller"):
+        with pytest.raises(ValueError, match=f"no controller on .* has {count}"):
             hidden_units_of(inputs, 32, count)
 
 

@@ -116,12 +116,8 @@ def test_warns_and_still_works_on_a_processor_without_bfloat16(monkeypatch):
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
 
 
-<<<<<<< HEAD
-def test_vae_learns_to_distinguish_two_pictures():
-=======
 @pytest.mark.slow
-def test_vae_learns_to_tell_two_pictures_apart():
->>>>>>> tests
+def test_vae_learns_to_distinguish_two_pictures():
     torch.manual_seed(1)
     vae = VAE(VAEConfig(latent_size=2))
     x = torch.zeros(8, 3, 64, 64)

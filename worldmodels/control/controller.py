@@ -36,9 +36,7 @@ def hidden_units_of(inputs: Inputs, features: int, parameters: int) -> int:
     if inputs == "z+hidden":
         units = max((parameters - ACTION_SIZE) // (features + 1 + ACTION_SIZE), 1)
     if parameters != parameter_count(features, units):
-        raise ValueError(
-            f"{parameters} parameters fit no controller {inputs} on {features} features"
-        )
+        raise ValueError(f"no controller on {inputs} ({features} features) has {parameters}")
     return units
 
 
