@@ -49,11 +49,11 @@ variants: remote  ## run the variants of variants.yaml that have no result yet: 
 
 drive: remote  ## the trained agent drives the track SEED=...: a score and a video
 	@ls models/*/agent.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
-	@$(WITH) python -m commands.drive --seed $(SEED)
+	@$(WITH) python -m commands.drive --seed "$(SEED)"
 
 watch: remote  ## the same in a window
 	@ls models/*/agent.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
-	@$(WITH) python -m commands.drive --seed $(SEED) --watch
+	@$(WITH) python -m commands.drive --seed "$(SEED)" --watch
 
 clean:  ## remove the virtual environment
 	rm -rf .venv

@@ -1,21 +1,22 @@
 """Measure everything in one run; write `results/benchmark.json` and `results/benchmark.png`."""
 
-import io
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-import matplotlib.pyplot as plt
 import torch
 
 from benchmarks import agents, environments, memory, networks
 from commands.verify import machine
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import PARAMS, read_yaml
-from worldmodels.pipeline.storage import write_bytes, write_json
+from worldmodels.pipeline.params import read_params
+from worldmodels.pipeline.storage import write_json
+from worldmodels.reports.plotting import save_figure
 from worldmodels.runtime.cores import worker_count
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RESULT, CHART = Path("results/benchmark.json"), Path("results/benchmark.png")
 
@@ -69,10 +70,9 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def chart(found: dict[str, Any]) -> bytes:
-    """Draw a PNG from the written numbers: speeds compared, the effect of batching, time spent."""
-    matplotlib.use("Agg")
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+def plot(figure: "Figure", found: dict[str, Any]) -> None:
+    """Plot the written numbers: speeds compared, the effect of batching, time spent."""
+    left, middle, right = figure.subplots(1, 3)
     systems = ("gymnasium", "envpool", "ours")
     for offset, (key, label) in enumerate(
         [
@@ -97,19 +97,16 @@ def chart(found: dict[str, Any]) -> bytes:
     right.axvline(at_best, ls="--", color="0.4", label="V at the speed of matrix products")
     right.set(xlabel="µs per agent step, one core", title="Where the time goes")
     right.legend(fontsize=8)
-    content = io.BytesIO()
-    figure.savefig(content, dpi=110, metadata={"Software": None})
-    return content.getvalue()
 
 
 def main() -> None:
     started = time.monotonic()
     try:
-        found = measure(list(read_yaml(PARAMS)["rounds"])[-1])
+        found = measure(list(read_params()["rounds"])[-1])
     except UserError as error:
         sys.exit(f"benchmark: {error}")
     write_json(RESULT, found)
-    write_bytes(CHART, chart(found))
+    save_figure(CHART, (12, 3.6), lambda figure: plot(figure, found))
     for key, value in found.items():
         print(key, value)
     print(f"written: {RESULT}, {CHART}, in {time.monotonic() - started:.0f} s")

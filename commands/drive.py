@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 def best_agent() -> Path:
     """The agent of the round with the highest mean on validation tracks, of those trained."""
-    from worldmodels.pipeline.params import PARAMS, read_yaml
+    from worldmodels.pipeline.params import read_params
     from worldmodels.reports.results import read_metrics
 
     path = "results/{}/train_controller/metrics.json"
-    every = {name: Path(path.format(name)) for name in read_yaml(PARAMS)["rounds"]}
+    every = {name: Path(path.format(name)) for name in read_params()["rounds"]}
     trained = {name: path for name, path in every.items() if path.exists()} or every
     means = {
         name: read_metrics(path, "validation_mean")["validation_mean"]
@@ -58,7 +58,7 @@ def drive(agent: "Agent", track: int, film: "Film | None") -> tuple[float, int]:
     import torch
 
     from worldmodels.environment.car_racing import make_official
-    from worldmodels.pipeline.params import PARAMS, read_yaml
+    from worldmodels.pipeline.params import read_params
     from worldmodels.reports.play import play
 
     env = make_official(render_mode="rgb_array" if film else "human")
@@ -68,7 +68,7 @@ def drive(agent: "Agent", track: int, film: "Film | None") -> tuple[float, int]:
         if film:
             film.add(np.asarray(env.render()))
 
-    params = read_yaml(PARAMS)
+    params = read_params()
     horizon = params["evaluate"]["horizon"]
     score, steps = play(agent, env, track, params["seed"], "cpu", horizon, look)
     env.close()

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import PARAMS, read_yaml
+from worldmodels.pipeline.params import read_params
 from worldmodels.pipeline.provenance import RUNS
 from worldmodels.pipeline.storage import read_csv
 from worldmodels.reports import paper
@@ -37,7 +37,7 @@ def row(up_to: list[str], metrics: dict[str, float], runs: list[dict[str, str]])
 
 def table(results: Path, runs: list[dict[str, str]]) -> str:
     """The table of all rounds that have been evaluated, and of the paper."""
-    rounds = list(read_yaml(PARAMS)["rounds"])
+    rounds = list(read_params()["rounds"])
     paths = {name: results / name / "evaluate" / "metrics.json" for name in rounds}
     rows = [
         row(rounds[: index + 1], read_metrics(paths[name], *SCORES), runs)

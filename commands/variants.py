@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from commands.dependencies import params_behind, with_settings
 from stages.compare import RECORD, VARIANTS
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import PARAMS, PIPELINE, read_yaml
+from worldmodels.pipeline.params import PIPELINE, read_params, read_yaml
 from worldmodels.pipeline.provenance import RUNS, commit, git
 from worldmodels.pipeline.storage import read_csv, write_csv
 
@@ -156,7 +156,7 @@ def main() -> None:
     if arguments.only and arguments.only not in groups:
         raise UserError(f"{VARIANTS}: no group {arguments.only!r}; there are {list(groups)}")
     chosen = {name: groups[name] for name in ([arguments.only] if arguments.only else groups)}
-    every = list(variants(chosen, read_yaml(PARAMS), read_yaml(PIPELINE)))
+    every = list(variants(chosen, read_params(), read_yaml(PIPELINE)))
     to_do = [variant for variant in every if not is_done(variant)]
     outdated = sum(any(map(variant.owns, rows_of("runs"))) for variant in to_do)
     print(f"{len(to_do)} of {len(every)} variants to run", flush=True)

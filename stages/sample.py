@@ -114,7 +114,7 @@ def record(name: str, params: Params, checkpoint: Checkpoint) -> list[Episode]:
         wanted["drive"] = (params.round.frames - explored, drive)
     for purpose, (frames, make_job) in wanted.items():
         tracks = partial(tracks_for_training, seed=params.seed, purpose=(purpose, name))
-        collect(recording[purpose], frames, make_job, tracks, save_if_due)
+        collect(recording[purpose], frames, limits.horizon, make_job, tracks, save_if_due)
     return recording["explore"].episodes + recording["drive"].episodes
 
 
@@ -142,18 +142,22 @@ def wander_around_zero(noise: Noise) -> ExplorationConfig:
 def collect(
     recording: Recording,
     frames: int,
+    horizon: int,
     make_job: Callable[[tuple[int, ...]], RecordJob],
     first_tracks: Callable[[int], list[int]],
     on_wave: Callable[[], None],
 ) -> None:
     """Add episodes to `recording` until it has `frames` frames; the last one is cut to fit.
 
-    They are those of `first_tracks(n)` in order, however many are driven at once.
+    They are those of `first_tracks(n)` in order, however many are driven at once. No episode is
+    longer than `horizon`.
     """
     remaining = frames - sum(len(episode.rewards) for episode in recording.episodes)
     with Progress("sample", frames, "frames", frames - remaining) as progress:
         while remaining > 0:
-            wave = EPISODES_PER_JOB * worker_count()
+            # As many jobs as there are workers, but no more than surely are needed
+            episodes = -(-remaining // horizon)
+            wave = EPISODES_PER_JOB * worker_count(-(-episodes // EPISODES_PER_JOB))
             tracks = first_tracks(recording.started + wave)[recording.started :]
             jobs = [
                 make_job(tuple(tracks[cut : cut + EPISODES_PER_JOB]))

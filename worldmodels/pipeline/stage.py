@@ -100,7 +100,7 @@ def prepare(device: str, threads: int = 1) -> torch.device:
 
 
 def has_bfloat16() -> bool:
-    """Whether the CPU's kernels compute bfloat16 themselves."""
+    """True if the CPU's kernels compute bfloat16 themselves."""
     if not torch.backends.mkldnn.is_available():
         return False
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

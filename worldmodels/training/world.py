@@ -82,6 +82,8 @@ class World(NamedTuple):
     def load(cls, name: str, params: TrainingParams) -> "World":
         """What the earlier stages of a round made. Raises UserError for a damaged file."""
         config, models = params.controller, Path("models") / name
+        device = torch.device(params.machine.device)
+        stage.warn_of_slow_precision(config.precision, "controller.precision", device)
         vae = load_vae(models / "vae.safetensors")
         memory = load_mdnrnn(models / "mdnrnn.safetensors")
         latents = Latents.load(Path("data") / name / "latents.parquet")

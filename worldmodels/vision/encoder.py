@@ -1,12 +1,12 @@
 """V's encoder, ready to act: fixed batches, a chosen precision, packed weights."""
 
 import copy
-import warnings
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from worldmodels.pipeline.stage import has_bfloat16
 from worldmodels.pipeline.storage import DTYPES
 from worldmodels.runtime.batch import FIXED_BATCH
 from worldmodels.vision.vae import ImageEncoder
@@ -46,17 +46,10 @@ class BatchEncoder:
 
 
 def runs_packed(dtype: torch.dtype) -> bool:
-    """True if oneDNN has kernels for `dtype` here; warns if this processor lacks bfloat16."""
-    if not torch.backends.mkldnn.is_available():
-        return False
-    if dtype is not torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return True
-    warnings.warn(
-        "this processor has no bfloat16 instructions: V is slow, and the last bits may differ; "
-        "`precision: float32` in params.yaml is faster here",
-        stacklevel=2,
-    )
-    return False
+    """True if oneDNN has kernels for `dtype` on this processor."""
+    if dtype is torch.bfloat16:
+        return has_bfloat16()
+    return torch.backends.mkldnn.is_available()
 
 
 class PackedConvolutions(nn.Module):
