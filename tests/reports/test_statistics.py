@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stages.evaluate import pairwise
-from worldmodels.driving.episodes import Outcome
+from stages.evaluate import compare_pictures
+from worldmodels.driving.episodes import EpisodeResult
 from worldmodels.reports.statistics import interquartile_mean, summarise
 from worldmodels.runtime.seeds import (
     generator,
@@ -60,10 +60,13 @@ def test_the_first_tracks_of_seed_one_are_these():
 
 
 def test_scores_with_both_pictures_are_compared_on_shared_tracks():
-    def outcomes(first, scores):
-        return {first + i: Outcome(0, first + i, score, 9, None) for i, score in enumerate(scores)}
+    def results(first, scores):
+        return {
+            first + i: EpisodeResult(0, first + i, score, 9, None)
+            for i, score in enumerate(scores)
+        }
 
-    found = pairwise(outcomes(10, [5.0, 8, 11]), outcomes(11, [6.0, 10, 100]))
+    found = compare_pictures(results(10, [5.0, 8, 11]), results(11, [6.0, 10, 100]))
     assert found["drawn_episodes"] == 3 and found["difference_episodes"] == 2
     assert found["difference_mean"] == ((8 - 6) + (11 - 10)) / 2
     assert found["difference_sem"] == pytest.approx(0.5)

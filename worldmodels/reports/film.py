@@ -3,6 +3,7 @@
 import io
 import os
 from pathlib import Path
+from types import TracebackType
 from typing import NamedTuple
 
 import imageio_ffmpeg
@@ -12,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.storage import write_bytes
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 WIDTH, HEIGHT, PANEL, TOP = 832, 352, 192, 28
 BLUE, GREY, INK = (60, 110, 200), (225, 225, 225), (20, 20, 20)
 
@@ -69,7 +71,12 @@ class Film:
             raise self._failure(error) from None
         self.frames += 1
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             self.writer.close()
             if kind is None and count_frames(self.part) != self.frames:
@@ -132,7 +139,7 @@ def compose(shot: Shot) -> np.ndarray:
     return np.asarray(image)
 
 
-def _bars(pen: ImageDraw.ImageDraw, font, shot: Shot) -> None:
+def _bars(pen: ImageDraw.ImageDraw, font: Font, shot: Shot) -> None:
     middle, left = 290, 16
     pen.text((left, 230), f"mu of the {len(shot.mu)} latents", INK, font)
     width = 480 / len(shot.mu)

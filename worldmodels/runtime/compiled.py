@@ -75,7 +75,7 @@ class SharedLocator(caching.UserProvidedCacheLocator):
     """Tells numba the first of `cache_folders` that can be written."""
 
     @classmethod
-    def from_function(cls, py_func, py_file):
+    def from_function(cls, py_func: Callable, py_file: str) -> "SharedLocator | None":
         """None for code that is not in `VERSION`, or where no folder can be written."""
         for folder in cache_folders() if Path(py_file).resolve() in _SOURCES else []:
             locator = cls(py_func, py_file)
