@@ -19,7 +19,7 @@ def quick(shared, root) -> subprocess.CompletedProcess:
 
     def make(folder: Path) -> None:
         command = (sys.executable, "-m", "commands.quick")
-        done = say(root, *command, seconds=3000, TMPDIR=str(folder))
+        done = say(root, *command, seconds=3000, TMPDIR=str(folder), WM_WORKERS="1")
         (folder / "said.json").write_text(json.dumps(vars(done)))
 
     return subprocess.CompletedProcess(
@@ -58,10 +58,10 @@ def forks(root):
 
 @pytest.fixture(scope="session")
 def run_stages(forks):
-    """`run_stages(folder, *stages)`: runs stages of the first round, one worker each."""
+    """`run_stages(folder, *stages)`: runs stages of the first round; see `Forks`."""
 
     def run(folder: Path, *stages: str, name: str = "first") -> subprocess.CompletedProcess:
         modules = [f"stages.{stage}" for stage in stages]
-        return forks.run(folder, modules, name, WM_WORKERS="1")
+        return forks.run(folder, modules, name)
 
     return run

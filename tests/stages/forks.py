@@ -2,20 +2,27 @@
 
 A server imports what the stages import and forks for every command: the child changes into the
 folder, takes the environment and the arguments, and runs the modules from their first line. Only
-what modules read from the environment as they are imported is the server's.
+what modules read from the environment as they are imported is the server's, and jobs are run by
+the child itself, pickled as they are for workers, which would have to import torch.
 """
 
 import importlib
 import json
 import os
+import pickle
 import pkgutil
 import runpy
 import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any, NoReturn
+
+import cloudpickle
+
+from worldmodels.runtime import parallel
 
 SECONDS = 600  # after which a command is killed
 
@@ -50,6 +57,22 @@ class Forks:
         self.server.wait()
 
 
+class Here(Executor):
+    """Runs every job at once, in this process, as a worker would receive and return it."""
+
+    def submit(self, function, /, *arguments):
+        future: Future = Future()
+        try:
+            function, arguments = pickle.loads(cloudpickle.dumps((function, arguments)))
+            future.set_result(pickle.loads(cloudpickle.dumps(function(*arguments))))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, *_, **__):
+        pass
+
+
 def serve() -> dict[str, Any]:
     """Fork for every line of standard input and print the child's exit code; returns in a child.
 
@@ -73,6 +96,7 @@ def run(job: dict[str, Any]) -> NoReturn:
     os.environ.clear()
     os.environ.update(job["env"])
     signal.alarm(SECONDS)
+    parallel._workers = lambda count: Here()
     for module in job["modules"]:
         sys.argv = ["", *job["arguments"]]
         sys.orig_argv = [sys.executable, "-m", module, *job["arguments"]]

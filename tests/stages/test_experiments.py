@@ -19,7 +19,7 @@ def test_a_third_round_needs_only_an_entry_in_params(tracked):
     tiny = {"policy": agent, "vae_frames": 256, "mdnrnn_steps": 1600}
     tree["rounds"]["third"] = tree["rounds"]["second"] | tiny
     path.write_text(yaml.safe_dump(tree, sort_keys=False))
-    done = dvc(tracked, "repro", "figures@third")
+    done = dvc(tracked, "repro", "figures@third", WM_WORKERS="1")
     assert done.returncode == 0, done.stderr
     assert "sample@first' didn't change" in done.stdout
     assert (tracked / "results/third/figures/returns.png").exists()
@@ -41,7 +41,8 @@ def test_variants_run_as_experiments_and_are_collected_once(tracked):
         who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
         done = say(tracked, "git", *who, *command)
         assert done.returncode == 0, done.stderr
-    done = say(tracked, sys.executable, "-m", "commands.variants")
+    command = (sys.executable, "-m", "commands.variants")
+    done = say(tracked, *command)
     assert done.returncode == 1
     assert re.search("not-possible-trial-1-[0-9a-f]{6} failed, see above", done.stderr)
     runs = read_csv(tracked / "results/variants/runs.csv")
@@ -50,11 +51,11 @@ def test_variants_run_as_experiments_and_are_collected_once(tracked):
     assert len(returns) == 2 * 3 and len({row["return"] for row in returns}) > 3
     curves = (tracked / "results/variants/curves.csv").read_bytes()
     assert curves.count(b"simple ES") == 2  # generations
-    again = say(tracked, sys.executable, "-m", "commands.variants")
+    again = say(tracked, *command)
     assert "recipe" not in again.stdout and "not-possible" in again.stdout
     assert read_csv(tracked / "results/variants/runs.csv") == runs
     (tracked / "results/variants/runs.csv").unlink()  # as if stopped before they were collected
-    say(tracked, sys.executable, "-m", "commands.variants", "--only", "ablations")
+    say(tracked, *command, "--only", "ablations")
     assert read_csv(tracked / "results/variants/runs.csv") == runs
     assert read_csv(tracked / "results/variants/returns.csv") == returns
     assert (tracked / "results/variants/curves.csv").read_bytes() == curves

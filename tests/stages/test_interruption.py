@@ -18,7 +18,8 @@ pytestmark = pytest.mark.slow
 
 def test_a_second_repro_names_the_one_that_is_running(tracked):
     command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "sample@first"]
-    first = subprocess.Popen(command, cwd=tracked, stdout=subprocess.PIPE, text=True)
+    env = environment(WM_WORKERS="1")
+    first = subprocess.Popen(command, cwd=tracked, env=env, stdout=subprocess.PIPE, text=True)
     for line in first.stdout:
         if "Running stage" in line:
             break
@@ -30,7 +31,7 @@ def test_a_second_repro_names_the_one_that_is_running(tracked):
 
 
 def test_ctrl_c_ends_a_stage_and_its_workers_and_the_next_run_continues(copy):
-    set_param(copy, "rounds.first.iterations", 12)
+    set_param(copy, "rounds.first.iterations", 8)
     shutil.rmtree(copy / ".checkpoints")  # of the search that the copy has behind it
     command = [sys.executable, "-m", "stages.train_controller_by_evolution", "first"]
     running = subprocess.Popen(
@@ -47,7 +48,7 @@ def test_ctrl_c_ends_a_stage_and_its_workers_and_the_next_run_continues(copy):
     assert running.returncode == 1 and "Traceback" not in said, said
     assert said.splitlines()[-1] == "train_controller@first: interrupted"
     until(lambda: not workers_of(running.pid))
-    again = say(copy, *command)
+    again = say(copy, *command, WM_WORKERS="1")
     assert again.returncode == 0 and "continues from its checkpoint" in again.stderr
 
 
