@@ -16,6 +16,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from commands.dependencies import params_behind, with_settings
@@ -147,6 +148,15 @@ def _table(at: str, path: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(git("show", f"{at}:./{path}"))))
 
 
+def refuse_path(folder: Path) -> None:
+    """Raise UserError for a path in which DVC cannot run a temporary experiment."""
+    if not str(folder).isascii():
+        raise UserError(
+            f"{folder}: DVC fails to run an experiment in a temporary folder (`--temp`) where the "
+            "path has a letter outside ASCII: move the repository to another folder"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m commands.variants")
     parser.add_argument("--only", help="a group of variants.yaml; all if not given")
@@ -162,6 +172,8 @@ def main() -> None:
     print(f"{len(to_do)} of {len(every)} variants to run", flush=True)
     if outdated:
         print(f"{outdated} have results of other params, which stay until they are replaced")
+    if to_do and not arguments.list:
+        refuse_path(Path.cwd())
     failed = []
     for variant in to_do:
         print(shlex.join(variant.command), flush=True)

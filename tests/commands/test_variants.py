@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
-from commands.variants import Variant, is_done, rows_of, variants
+from commands.variants import Variant, is_done, refuse_path, rows_of, variants
 from stages import compare
 from stages.compare import VARIANTS
+from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import PARAMS, PIPELINE, leaves, read_yaml
 from worldmodels.pipeline.storage import read_csv, write_csv
 
@@ -221,3 +223,9 @@ def test_results_in_a_subfolder_of_a_repository_are_collected_and_replace_old_on
     assert done.returncode == 0 and "Running stage" not in done.stdout, done.stderr
     assert collected(folder) == found
     assert "0 of 1 variants to run" in say(*command).stdout
+
+
+def test_a_path_in_which_dvc_fails_is_named_before_anything_runs():
+    refuse_path(Path("/home/a/world models"))
+    with pytest.raises(UserError, match=r"/home/é: DVC fails .* move the repository"):
+        refuse_path(Path("/home/é"))
