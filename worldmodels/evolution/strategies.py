@@ -1,12 +1,34 @@
 """Evolution strategies behind one ask-and-tell interface. Fitness is maximised."""
 
+import sys
+import warnings
+from types import ModuleType
 from typing import Literal, Protocol
 
-import cma
 import numpy as np
 
 from worldmodels.pipeline.params import Positive, Section, Share
 
+
+def _import_cma() -> ModuleType:
+    """Import pycma without its plots.
+
+    They need matplotlib, whose import takes half a second and fails under some settings of the
+    user, such as the MPLBACKEND of a notebook.
+    """
+    there = {name: sys.modules[name] for name in sys.modules if name == "matplotlib"}
+    sys.modules["matplotlib"] = None  # type: ignore[assignment]  # makes its import fail
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pycma's, that it cannot plot
+            import cma
+    finally:
+        del sys.modules["matplotlib"]
+        sys.modules.update(there)
+    return cma
+
+
+cma = _import_cma()
 Strategy = Literal["cma-es", "simple-es"]
 NEVER_STOP = {
     "tolfun": 0,
