@@ -27,6 +27,7 @@ Result = TypeVar("Result")
 ResultOut = TypeVar("ResultOut", covariant=True)
 ATTEMPTS = 3
 IDLE_SECONDS = 600  # after which a worker without a job ends
+_most_jobs = 0  # of any call so far
 HANGS_AFTER = 1800.0  # seconds, unless WM_HANGS_AFTER says otherwise
 
 
@@ -91,9 +92,15 @@ def _run(job: Job[Result]) -> Result:
 
 
 def _workers(jobs: int) -> ProcessPoolExecutor:
-    """The pool of worker processes, which stays for the next call; no more than there are jobs."""
+    """The pool of worker processes, which stays for the next call.
+
+    It starts no more workers than there are jobs, and grows but does not shrink from call to call:
+    a worker takes seconds to start.
+    """
+    global _most_jobs
+    _most_jobs = max(_most_jobs, jobs)
     return get_reusable_executor(
-        max_workers=worker_count(jobs),
+        max_workers=worker_count(_most_jobs),
         timeout=IDLE_SECONDS,
         initializer=_start_worker,
         initargs=(os.getpid(),),
