@@ -39,17 +39,20 @@ def isolate() -> None:
 
 isolate()
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # two test workers share the cores
+# Two test workers share the cores: one process each that drives, and no thread spins as it waits.
+os.environ.setdefault("WM_WORKERS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start what takes longest first: what needs the pipeline, then what else is slow."""
-    items.sort(
-        key=lambda item: (
-            "pipeline" not in getattr(item, "fixturenames", ()),
-            item.get_closest_marker("slow") is None,
-        )
-    )
+
+    def rank(item: pytest.Item) -> tuple[bool, float]:
+        mark = item.get_closest_marker("slow")
+        seconds = mark.kwargs.get("seconds", 2) if mark else 0
+        return "pipeline" not in getattr(item, "fixturenames", ()), -seconds
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from commands.quick import environment
 
 
@@ -29,6 +31,7 @@ def test_a_commit_in_a_temporary_repository_stays_there(tmp_path):
     assert Path(git(folder, "rev-parse", "--show-toplevel").strip()).samefile(folder)
 
 
+@pytest.mark.slow
 def test_in_a_git_hook_the_users_repository_and_settings_play_no_part(tmp_path, root):
     users = new_repository(tmp_path / "users")
     (users / "file").write_text("changed")

@@ -34,6 +34,7 @@ def environment(root, **more):
     return env
 
 
+@pytest.mark.slow
 def test_a_track_is_driven_and_filmed_without_a_home(root, folder):
     done = subprocess.run(
         COMMAND, cwd=folder, env=environment(root), capture_output=True, text=True, timeout=300
@@ -44,6 +45,7 @@ def test_a_track_is_driven_and_filmed_without_a_home(root, folder):
     assert not (folder / "~").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_with_one_line_and_leaves_no_file(root, folder):
     tree = read_yaml(folder / "params.yaml")
     tree["evaluate"]["horizon"] = 1_000_000

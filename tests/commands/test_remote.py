@@ -13,6 +13,7 @@ from commands.remote import LOCAL, with_url
 TEAM = "['remote \"team\"']\n    url = webdav://host\n    password = secret\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["project", "né w", "a, #b", "it's"])
 def test_dvc_pushes_into_the_artifacts_of_a_copied_folder(tmp_path, root, name):
     first = new_project(tmp_path / name, root)

@@ -126,6 +126,7 @@ def test_the_batched_agent_acts_as_the_plain_one():
         observation = env.step(action)[0]
 
 
+@pytest.mark.slow
 def test_an_episode_cut_short_scores_as_if_driven_to_the_horizon():
     agent = make_agent(candidates=1, inputs="z").with_candidates(np.zeros((1, 27)))
     agent.parameters[0, 24:] = [9, -9, 9]  # full lock, brake: no tile after the first ones

@@ -55,6 +55,7 @@ def clean_env(tmp_path):
     return {"PATH": "/usr/bin:/bin", "MPLCONFIGDIR": str(tmp_path / "settings")}
 
 
+@pytest.mark.slow
 def test_a_figure_does_not_depend_on_the_users_settings(root, tmp_path, clean_env):
     (tmp_path / "plain").mkdir()
     plain = draw_in_another_process(root, tmp_path / "plain/figure.png", clean_env)

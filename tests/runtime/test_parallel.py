@@ -68,7 +68,9 @@ class Linger(Double):
         time.sleep(1000)
 
 
-def test_results_come_in_the_order_of_the_jobs(tmp_path):
+@pytest.mark.slow
+def test_results_come_in_the_order_of_the_jobs(tmp_path, monkeypatch):
+    monkeypatch.setenv("WM_WORKERS", "2")
     heard = []
     jobs = [Double(number, tmp_path) for number in range(6)]
     results = run_jobs(jobs, lambda index, result: heard.append((index, result)))
@@ -78,7 +80,8 @@ def test_results_come_in_the_order_of_the_jobs(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("job", "why"), [(DieOnce, "died"), (HangOnce, "no worker finished")])
-def test_lost_jobs_are_named_and_run_again(tmp_path, capfd, job, why):
+def test_lost_jobs_are_named_and_run_again(tmp_path, capfd, monkeypatch, job, why):
+    monkeypatch.setenv("WM_WORKERS", "2")
     jobs = [job(number, tmp_path) for number in range(6)]
     assert run_jobs(jobs, hangs_after=20) == [0, 2, 4, 6, 8, 10]
     said = capfd.readouterr().err
@@ -86,8 +89,7 @@ def test_lost_jobs_are_named_and_run_again(tmp_path, capfd, job, why):
 
 
 @pytest.mark.slow
-def test_it_gives_up_after_three_attempts(tmp_path, monkeypatch):
-    monkeypatch.setenv("WM_WORKERS", "1")
+def test_it_gives_up_after_three_attempts(tmp_path):
     with pytest.raises(UserError, match=r"3 times.*episode 0.*WM_WORKERS"):
         run_jobs([AlwaysDie(0, tmp_path)])
 
@@ -119,7 +121,8 @@ run_jobs([Linger(number, Path(sys.argv[1])) for number in range(2)])
 
 
 @pytest.mark.slow
-def test_workers_end_when_their_parent_is_killed(tmp_path, root):
+def test_workers_end_when_their_parent_is_killed(tmp_path, root, monkeypatch):
+    monkeypatch.setenv("WM_WORKERS", "2")
     parent = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], cwd=root)
     while len(list(tmp_path.iterdir())) < min(2, worker_count()):
         time.sleep(0.1)

@@ -19,7 +19,7 @@ def quick(shared, root) -> subprocess.CompletedProcess:
 
     def make(folder: Path) -> None:
         command = (sys.executable, "-m", "commands.quick")
-        done = say(root, *command, seconds=3000, TMPDIR=str(folder), WM_WORKERS="1")
+        done = say(root, *command, seconds=3000, TMPDIR=str(folder))
         (folder / "said.json").write_text(json.dumps(vars(done)))
 
     return subprocess.CompletedProcess(

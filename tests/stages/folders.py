@@ -27,8 +27,8 @@ def say(
     )
 
 
-def dvc(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess:
-    return say(folder, sys.executable, "-m", "dvc", *arguments, **more)
+def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return say(folder, sys.executable, "-m", "dvc", *arguments)
 
 
 def params_of(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import yaml
 from tests.stages.folders import dvc, say
 from worldmodels.pipeline.storage import read_csv
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=60)
 
 
 def test_a_third_round_needs_only_an_entry_in_params(tracked):
@@ -19,7 +19,7 @@ def test_a_third_round_needs_only_an_entry_in_params(tracked):
     tiny = {"policy": agent, "vae_frames": 256, "mdnrnn_steps": 1600}
     tree["rounds"]["third"] = tree["rounds"]["second"] | tiny
     path.write_text(yaml.safe_dump(tree, sort_keys=False))
-    done = dvc(tracked, "repro", "figures@third", WM_WORKERS="1")
+    done = dvc(tracked, "repro", "figures@third")
     assert done.returncode == 0, done.stderr
     assert "sample@first' didn't change" in done.stdout
     assert (tracked / "results/third/figures/returns.png").exists()
@@ -28,7 +28,8 @@ def test_a_third_round_needs_only_an_entry_in_params(tracked):
 
 def test_variants_run_as_experiments_and_are_collected_once(tracked):
     settings = {"evolution.strategy": "simple-es"}
-    group = {"round": "first", "baseline": "recipe", "trials": [1], "common": {}}
+    group = {"round": "first", "baseline": "recipe", "trials": [1]}
+    group["common"] = {"evaluate.horizon": 20}
     possible = group | {"variants": {"recipe": {}, "simple ES": settings}}
     impossible = group | {"variants": {"not possible": {"seed": 0}}}
     groups = {"impossible": impossible, "ablations": possible}  # a failure stops no other
@@ -51,8 +52,9 @@ def test_variants_run_as_experiments_and_are_collected_once(tracked):
     assert len(returns) == 2 * 3 and len({row["return"] for row in returns}) > 3
     curves = (tracked / "results/variants/curves.csv").read_bytes()
     assert curves.count(b"simple ES") == 2  # generations
-    again = say(tracked, *command)
+    again = say(tracked, *command, "--list")
     assert "recipe" not in again.stdout and "not-possible" in again.stdout
+    say(tracked, *command, "--only", "ablations")
     assert read_csv(tracked / "results/variants/runs.csv") == runs
     (tracked / "results/variants/runs.csv").unlink()  # as if stopped before they were collected
     say(tracked, *command, "--only", "ablations")

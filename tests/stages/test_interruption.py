@@ -13,13 +13,12 @@ import pytest
 
 from tests.stages.folders import dvc, environment, say, set_param
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=30)
 
 
 def test_a_second_repro_names_the_one_that_is_running(tracked):
     command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "sample@first"]
-    env = environment(WM_WORKERS="1")
-    first = subprocess.Popen(command, cwd=tracked, env=env, stdout=subprocess.PIPE, text=True)
+    first = subprocess.Popen(command, cwd=tracked, stdout=subprocess.PIPE, text=True)
     for line in first.stdout:
         if "Running stage" in line:
             break
@@ -37,7 +36,7 @@ def test_ctrl_c_ends_a_stage_and_its_workers_and_the_next_run_continues(copy):
     running = subprocess.Popen(
         command,
         cwd=copy,
-        env=environment(WM_CHECKPOINT_SECONDS="0"),
+        env=environment(WM_CHECKPOINT_SECONDS="0", WM_WORKERS="2"),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -48,7 +47,7 @@ def test_ctrl_c_ends_a_stage_and_its_workers_and_the_next_run_continues(copy):
     assert running.returncode == 1 and "Traceback" not in said, said
     assert said.splitlines()[-1] == "train_controller@first: interrupted"
     until(lambda: not workers_of(running.pid))
-    again = say(copy, *command, WM_WORKERS="1")
+    again = say(copy, *command)
     assert again.returncode == 0 and "continues from its checkpoint" in again.stderr
 
 
