@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from commands.dependencies import params_behind, with_settings
-from stages.compare import RECORD, VARIANTS
+from stages.compare import COLLECTED, VARIANTS
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import PIPELINE, read_params, read_yaml
 from worldmodels.pipeline.provenance import RUNS, commit, git
@@ -88,7 +88,7 @@ def variants(
 
 def rows_of(name: str) -> Rows:
     """The rows collected so far in returns, curves or runs."""
-    path = RECORD / f"{name}.csv"
+    path = COLLECTED / f"{name}.csv"
     return list(read_csv(path)) if path.exists() else []
 
 
@@ -139,7 +139,7 @@ def collect(variant: Variant, at: str) -> None:
     ran = known | {"command": shlex.join(variant.command), "from_commit": commit()} | cost
     for name, rows in zip(TABLES, (returns, curve, [ran]), strict=True):
         others = [row for row in rows_of(name) if not variant.owns(row)]
-        write_csv(RECORD / f"{name}.csv", others + rows)
+        write_csv(COLLECTED / f"{name}.csv", others + rows)
 
 
 def _table(at: str, path: str) -> list[dict[str, str]]:
@@ -176,7 +176,7 @@ def main() -> None:
         except OSError as error:  # there is no git
             failed.append(f"{variant.experiment}: {error}")
     if failed:
-        raise UserError(f"{'; '.join(failed)}; the others are in {RECORD}")
+        raise UserError(f"{'; '.join(failed)}; the others are in {COLLECTED}")
 
 
 if __name__ == "__main__":

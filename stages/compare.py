@@ -22,7 +22,7 @@ from worldmodels.reports.statistics import summarise
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VARIANTS, RECORD, RESULTS = (
+VARIANTS, COLLECTED, RESULTS = (
     Path("variants.yaml"),
     Path("results/variants"),
     Path("results/compare"),
@@ -73,7 +73,7 @@ def read_scores(
     tracks = sorted(next(iter(trials.values())))
     if any(sorted(trial) != tracks for trial in trials.values()):
         raise UserError(
-            f"{RECORD}: the trials of {name!r} were not driven on the same tracks; "
+            f"{COLLECTED}: the trials of {name!r} were not driven on the same tracks; "
             "`python -m commands.variants` runs those that are out of date"
         )
     validations: dict[str, list[tuple[float, float]]] = {trial: [] for trial in trials}
@@ -150,16 +150,16 @@ def plot(figure: "Figure", variants: list[Scores], rows: list[Numbers]) -> None:
     curves.set(xlabel="million environment steps", ylabel="return on validation tracks")
 
 
-def read_record(name: str) -> list[dict[str, str]]:
+def read_collected(name: str) -> list[dict[str, str]]:
     """The rows recorded of all variants, returns or curves. Raises UserError if none are."""
-    path = RECORD / f"{name}.csv"
+    path = COLLECTED / f"{name}.csv"
     if not path.exists():
         raise UserError(f"{path}: no such file; `python -m commands.variants` makes it, in hours")
     return read_csv(path)
 
 
 def main(params: Params) -> None:
-    returns, curves = read_record("returns"), read_record("curves")
+    returns, curves = read_collected("returns"), read_collected("curves")
     for group, described in read_yaml(VARIANTS).items():
         own, baseline_name = list(described["variants"]), described["baseline"]
         names = own if baseline_name in own else [baseline_name, *own]

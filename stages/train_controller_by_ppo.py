@@ -13,7 +13,7 @@ from worldmodels.pipeline.errors import UserError
 from worldmodels.ppo.train import PPOConfig, Setup, train_by_ppo
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.training.outcome import Outcome, write
+from worldmodels.training.outcome import Outcome, write_outcome
 from worldmodels.training.world import TrainingParams, World
 
 # Excluded from the checkpoint's fingerprint: `train_by_ppo` decides in `resume`.
@@ -58,7 +58,7 @@ def actor_inputs(world: World, params: Params) -> int:
 def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     stage.prepare(params.machine.device, params.machine.threads)
     world = World.load(name, params)
-    write(name, world, train(name, params, world, checkpoint))
+    write_outcome(name, world, train(name, params, world, checkpoint))
 
 
 if __name__ == "__main__":

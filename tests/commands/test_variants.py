@@ -71,7 +71,7 @@ def test_a_result_of_other_params_does_not_count_and_stays_until_it_is_replaced(
     ran = Variant("plain", 1, "first", {"seed": 1}, {"seed": 1})
     other = {"variant": "other", "trial": "1", "command": "its own"}
     row = {"variant": "plain", "trial": "1", "command": " ".join(ran.command)}
-    write_csv(compare.RECORD / "runs.csv", [other, row])
+    write_csv(compare.COLLECTED / "runs.csv", [other, row])
     assert is_done(ran) and is_done(Variant("plain", 1, "first", {}, {"seed": 1}))
     assert not is_done(ran._replace(depends_on={"seed": 2}))
     assert not is_done(ran._replace(trial=2))

@@ -249,7 +249,7 @@ def test_v_stopped_and_resumed_is_v_trained_at_once(tmp_path, tiny):
     pictures = np.random.default_rng(1).integers(0, 256, (64, 64, 64, 3), dtype=np.uint8)
 
     class Drawn:
-        def batches(self, order, size, artists):
+        def batches(self, order, size, threads):
             for start in range(0, len(order), size):
                 yield pictures[order[start : start + size]]
 

@@ -13,7 +13,7 @@ PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
 
 # The methods of training C: each is a package of worldmodels, a script of stages and a section of
 # params.yaml. A round names one of them; the sections of the others stand by.
-Trainer = Literal["ppo", "evolution"]
+ControllerTrainer = Literal["ppo", "evolution"]
 
 Seed = Annotated[int, Field(ge=1)]  # pycma takes 0 for "the clock"
 Count = Annotated[int, Field(ge=1)]
@@ -144,7 +144,9 @@ def declared(pipeline: dict[str, Any], rounds: dict[str, Any]) -> set[str]:
 
 def refuse_unknown(tree: dict[str, Any]) -> None:
     """Raise UserError for a key of params.yaml that no stage of dvc.yaml declares."""
-    known = declared(read_yaml(PIPELINE), tree.get("rounds") or {}) | set(get_args(Trainer))
+    known = declared(read_yaml(PIPELINE), tree.get("rounds") or {}) | set(
+        get_args(ControllerTrainer)
+    )
     for leaf in leaves(tree):
         parents = {leaf.rsplit(".", cut)[0] for cut in range(leaf.count(".") + 1)}
         if not parents & known:

@@ -115,14 +115,14 @@ class Scenes:
                 palette,
             )
 
-    def batches(self, order: np.ndarray, size: int, artists: int) -> Iterator[np.ndarray]:
-        """Yield pictures in the given order, `size` at a time, drawn by `artists` threads at once.
+    def batches(self, order: np.ndarray, size: int, threads: int) -> Iterator[np.ndarray]:
+        """Yield pictures in the given order, `size` at a time, drawn by so many `threads` at once.
 
         They draw between batches, not while the caller computes on one: with more threads than
         cores, those of a matrix product wait for one another.
         """
-        parts = [slice(artist, None, artists) for artist in range(artists)]
-        with ThreadPoolExecutor(artists) as pool:
+        parts = [slice(thread, None, threads) for thread in range(threads)]
+        with ThreadPoolExecutor(threads) as pool:
             for start in range(0, len(order), size):
                 frames = order[start : start + size]
                 pictures = np.empty((len(frames), SIZE, SIZE, 3), dtype=np.uint8)

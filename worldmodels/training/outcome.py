@@ -21,7 +21,7 @@ class Outcome(NamedTuple):
     seconds: list[dict[str, float]]
 
 
-def write(name: str, world: World, outcome: Outcome) -> None:
+def write_outcome(name: str, world: World, outcome: Outcome) -> None:
     """Validate once more where training ended, which is the result and never the best on the way;
     write the agent, the curve, the seconds and the metrics of the round."""
     space, point = outcome.space, outcome.point

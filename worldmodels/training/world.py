@@ -14,7 +14,15 @@ from worldmodels.memory.hidden import hidden_states
 from worldmodels.memory.mdnrnn import MDNRNN, load_mdnrnn
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import Count, Natural, Part, Positive, Section, Seed, Trainer
+from worldmodels.pipeline.params import (
+    ControllerTrainer,
+    Count,
+    Natural,
+    Part,
+    Positive,
+    Section,
+    Seed,
+)
 from worldmodels.records.latents import Latents
 from worldmodels.runtime.seeds import generator, torch_generator
 from worldmodels.training.budget import Budget
@@ -42,7 +50,7 @@ class ControllerConfig(Section):
 class Round(Part):
     """What a round says of C's training."""
 
-    trainer: Trainer
+    trainer: ControllerTrainer
     iterations: Count
     env_steps: Natural
     trial: Natural
