@@ -57,7 +57,7 @@ class Agent:
         encoder = copy.deepcopy(vae.encoder).half().float()  # as it will be saved
         agent = cls(config, encoder, MemoryStep.of(memory), parameters)
         try:
-            _ = agent.hidden_units
+            _ = agent.hidden_units  # refuses a controller of another size
         except ValueError as error:
             raise UserError(f"C's parameters: {error}") from None
         return agent
@@ -90,9 +90,9 @@ class Agent:
             encoder = ImageEncoder(VAEConfig(latent_size=config.latent_size))
             encoder = restore(encoder, _part(tensors, "encoder."), path)
             agent = cls(config, encoder, memory, tensors["controller"].numpy()[None])
-            fits = memory.fits(config.latent_size, config.hidden_size)
-            if not fits or agent.hidden_units < 0:
+            if not memory.fits(config.latent_size, config.hidden_size):
                 raise ValueError(f"memory of another size than {config}")
+            _ = agent.hidden_units  # refuses a controller of another size
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}: its parts do not fit its config: {error}") from None
         return agent

@@ -9,6 +9,7 @@ from worldmodels.control.controller import act
 from worldmodels.runtime.batch import FIXED_BATCH
 from worldmodels.runtime.seeds import generator
 from worldmodels.vision.encoder import BatchEncoder
+from worldmodels.vision.sampling import reparameterise
 
 
 class AgentDriver:
@@ -70,4 +71,4 @@ class AgentDriver:
             rng = self.random[slot]
             assert rng is not None
             noise[row] = torch.from_numpy(rng.standard_normal(mu.shape[1]))
-        return mu + (0.5 * logvar).exp() * noise
+        return reparameterise(mu, logvar, noise)

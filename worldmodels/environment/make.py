@@ -7,10 +7,9 @@ import gymnasium
 import numpy as np
 
 from worldmodels.environment.car_racing import DrawnCarRacing, make_official
-from worldmodels.environment.interface import VectorEnv
+from worldmodels.environment.interface import SIZE, VectorEnv
 from worldmodels.environment.physics.dynamics import agrees_with_box2d
 from worldmodels.environment.picture.pose import POSE_DTYPE
-from worldmodels.environment.picture.resize import SIZE
 from worldmodels.environment.privileged import Privileged, PrivilegedConfig
 from worldmodels.environment.vector_env import VectorCarRacing
 

@@ -4,9 +4,8 @@ Departs from the paper, whose candidates drive 16 tracks in all of 1,800 generat
 has few tracks early and many late.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import AfterValidator, Field
@@ -18,6 +17,7 @@ from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import tracks_for_training
 from worldmodels.training.budget import Budget
+from worldmodels.training.candidates import Candidates
 from worldmodels.training.curve import Row, curve_row
 
 
@@ -59,21 +59,6 @@ class Plan(NamedTuple):
     def tracks(self, generation: int) -> int:
         """The number of tracks that each candidate drives in a generation."""
         return [p.tracks for p in self.schedule if p.from_generation <= generation][-1]
-
-
-class Drives(Protocol):
-    """`Candidates`, or what stands in for them in a test."""
-
-    @property
-    def seed(self) -> int: ...
-
-    def drive(
-        self,
-        points: np.ndarray,
-        drives: list[Drive],
-        results: dict[int, EpisodeResult],
-        on_done: Callable[[], None],
-    ) -> list[EpisodeResult]: ...
 
 
 @dataclass
@@ -122,7 +107,7 @@ class SearchState:
 
 def search_by_es(
     strategy: EvolutionStrategy,
-    candidates: Drives,
+    candidates: Candidates,
     name: str,
     plan: Plan,
     held_out: list[int],

@@ -19,7 +19,7 @@ import safetensors
 import torch
 from safetensors.torch import save
 
-from worldmodels.pipeline.errors import UserError, damaged
+from worldmodels.pipeline.errors import UserError, damaged, missing
 
 ModelType = TypeVar("ModelType", bound=torch.nn.Module)
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -46,7 +46,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; `dvc pull` or `dvc repro` brings it") from None
+        raise missing(path) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -98,7 +98,7 @@ def save_model(path: Path, kind: str, config: Mapping[str, Any], tensors: Mappin
 def load_model(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Config and tensors of a model file. Raises UserError if it is damaged or of another kind."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file; `dvc pull` or `dvc repro` brings it")
+        raise missing(path)
     try:
         with safetensors.safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}

@@ -86,7 +86,7 @@ def run_jobs(
 
 
 def _run(job: Job[Result]) -> Result:
-    """What a worker executes: a function of a module, since a protocol's method has no name."""
+    """Run a job in a worker."""
     return job.run()
 
 
