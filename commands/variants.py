@@ -1,6 +1,6 @@
 """Run the variants of variants.yaml that have no result yet, and collect their results.
 
-Each is a `dvc exp run --temp`: a commit apart from the branch, with params, models and metrics.
+Each is a `dvc exp run --temp`: a commit outside the branch, with params, models and metrics.
 Its returns, its curve and the time of its training go into results/variants, from which the stage
 `compare` makes its tables. If stopped, run it again to continue. A variant is run again if a param
 that it depends on has changed; the old result stays until the new one is there. Code is not
@@ -30,8 +30,8 @@ Rows = list[dict[str, Any]]
 
 
 class Variant(NamedTuple):
-    """A variant: the `settings` that it changes in params.yaml, by their dotted keys there, and
-    the values of all the params that it `depends_on`."""
+    """A trial of a variant: the `settings` that it changes in params.yaml, by dotted key, and the
+    values of all params that its result `depends_on`."""
 
     name: str
     trial: int
@@ -41,12 +41,12 @@ class Variant(NamedTuple):
 
     @property
     def target(self) -> str:
-        """The stage of dvc.yaml that scores it."""
+        """The stage of dvc.yaml that scores it: STAGE@ROUND."""
         return f"evaluate@{self.round}"
 
     @property
     def experiment(self) -> str:
-        """Its name for DVC: a different one if a param that it depends on is different."""
+        """Its name for DVC, which changes with any param that it depends on."""
         words = "".join(c if c.isalnum() else " " for c in self.name).split()
         content = json.dumps(self.depends_on, sort_keys=True)
         mark = hashlib.sha256(content.encode()).hexdigest()[:6]
@@ -108,7 +108,10 @@ def find_commit(experiment: str) -> str | None:
 
 
 def run(variant: Variant) -> str:
-    """Run a variant as an experiment, unless it has been; returns its commit. Raises UserError."""
+    """Run a variant as an experiment, unless that has been done; returns its commit.
+
+    Raises UserError if it fails.
+    """
     command = [sys.executable, "-m", *variant.command]
     if not (found := find_commit(variant.experiment)) and subprocess.run(command).returncode:
         raise UserError(f"{variant.experiment} failed, see above")

@@ -27,7 +27,7 @@ class Params(TrainingParams):
 
 
 def train(name: str, params: Params, world: World, checkpoint: Checkpoint) -> Outcome:
-    """Search C from zero in the space that params name."""
+    """Search C from zero in the space that `controller.space` names."""
     config = params.evolution
     space = world.make_space(config.hidden_components, "evolution.hidden_components")
     rng = generator(params.training_seed(), "controller", "population", name)

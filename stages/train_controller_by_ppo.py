@@ -1,4 +1,4 @@
-"""Train the controller C by proximal policy optimisation, on the real track.
+"""Train the controller C by proximal policy optimisation, in the environment itself.
 
 models/ROUND/{vae,mdnrnn}.safetensors, data/ROUND/latents.parquet
 -> models/ROUND/agent.safetensors, results/ROUND/train_controller
@@ -16,7 +16,8 @@ from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.training.outcome import Outcome, write_outcome
 from worldmodels.training.world import TrainingParams, World
 
-# Excluded from the checkpoint's fingerprint: `train_by_ppo` decides in `resume`.
+# Excluded from the checkpoint's fingerprint: `train_by_ppo` decides in `resume` whether a saved
+# state fits the budget.
 PLAN = ("rounds.${key}.iterations", "rounds.${key}.env_steps")
 
 
@@ -50,7 +51,7 @@ def actor_inputs(world: World, params: Params) -> int:
     if latent_size + components > features:
         raise UserError(
             f"params.yaml: ppo.hidden_components is {components}, but M has a hidden state of "
-            f"{features - latent_size}"
+            f"{features - latent_size}: lower it"
         )
     return latent_size + components
 

@@ -36,7 +36,10 @@ class AgentConfig(Section):
 
 @dataclass(frozen=True)
 class Agent:
-    """All that acting takes. `parameters` [C, P] float64: one controller, or many candidates."""
+    """All that it takes to act. `parameters` float64 [C, P]: one controller, or many candidates.
+
+    `hidden_units` raises ValueError if no controller has P parameters.
+    """
 
     config: AgentConfig
     encoder: ImageEncoder
@@ -53,7 +56,10 @@ class Agent:
         }
         for name, (found, expected) in sizes.items():
             if found != expected:
-                raise UserError(f"{name}: {found} where the agent has {expected}")
+                raise UserError(
+                    f"{name}: {found} where the agent has {expected}; V, M and C are of different "
+                    "runs: `dvc repro` trains what is out of date"
+                )
         encoder = copy.deepcopy(vae.encoder).half().float()  # as it will be saved
         agent = cls(config, encoder, MemoryStep.of(memory), parameters)
         try:
@@ -64,7 +70,7 @@ class Agent:
 
     @property
     def hidden_units(self) -> int:
-        """The units of C's hidden layer, 0 if it is linear. Raises ValueError for a wrong size."""
+        """The units of C's hidden layer, 0 if it is linear."""
         count = self.parameters.shape[1]
         return hidden_units_of(self.config.inputs, self.config.features, count)
 

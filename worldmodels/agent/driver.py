@@ -1,4 +1,4 @@
-"""An agent at the wheel: one batched step of V, C and M for many environments."""
+"""An agent that acts: one batched step of V, C and M for many environments."""
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class AgentDriver:
 
     @torch.inference_mode()
     def features(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
-        """What C is given, float64 [n, F], for observations of the `slots` [n].
+        """The features that C is given, float64 [n, F], for `observations` of the `slots` [n].
 
         h is the state *before* z is added to it, as in the paper's code.
         """
@@ -60,7 +60,7 @@ class AgentDriver:
 
     @torch.inference_mode()
     def remember(self, slots: np.ndarray, actions: np.ndarray) -> None:
-        """Let M take in what was seen last and the actions [n, A] that were really applied."""
+        """Advance M by the z of the last `features` and the actions [n, A] that were applied."""
         if self.sees_memory:
             self.agent.memory.step(self.memory, slots, self.z, torch.from_numpy(actions))
 

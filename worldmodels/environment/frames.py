@@ -1,4 +1,4 @@
-"""What is recorded of a frame of CarRacing, and how the frame is drawn again from it.
+"""The record of a frame of CarRacing, and the drawing of the frame from it.
 
 A frame follows from the seed of its track, the pose of the car, and the frame at which each tile
 was first touched: about 20 bytes, where the picture has 12,288.

@@ -192,7 +192,7 @@ def _prepare(state, tracks, slot):
     state.frame[slot] += 1
     before = state.visits[slot]
     touch(state, tracks, slot, bodies, lane)
-    for _ in range(state.visits[slot] - before):  # one by one: a sum of floats knows its order
+    for _ in range(state.visits[slot] - before):  # one by one, as Gymnasium: floats round at each
         state.reward[slot, 0] += LAP_REWARD / tracks.lengths[slot]
 
 

@@ -65,7 +65,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows with the keys of the first as header."""
+    """Write `rows`, one or more, with the keys of the first as header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -74,12 +74,12 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file by column name."""
+    """The rows of a CSV file by column name. Raises UserError if it is missing."""
     return list(csv.DictReader(io.StringIO(read_bytes(path).decode())))
 
 
 def digest(arrays: Iterable[tuple[str, np.ndarray]], extra: str = "") -> str:
-    """SHA-256 over names, types, shapes and bytes of arrays, and over a string."""
+    """SHA-256, in hexadecimal, of the names, types, shapes and bytes of arrays, and of `extra`."""
     total = hashlib.sha256(extra.encode())
     for name, array in arrays:
         total.update(f"{name} {array.dtype} {array.shape}".encode())

@@ -1,4 +1,4 @@
-"""The paper's policy for the first record: another random agent drives every episode.
+"""The paper's policy for the first record: a new random agent drives each episode.
 
 Ha & Schmidhuber's released code draws the weights of V, M and C for each episode from a Cauchy
 distribution, whose scale is itself drawn between 0 and 0.01. Most such agents act nearly the same
