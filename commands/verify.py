@@ -67,7 +67,7 @@ def compare(first: dict[str, str], second: dict[str, str]) -> list[str]:
 
 
 def records() -> dict[str, Any]:
-    """What `results/verify.json` holds for each kind of run: machine and outputs."""
+    """The content of `results/verify.json`: machine and outputs for each kind of run."""
     return read_json(RECORD) if RECORD.exists() else {}
 
 

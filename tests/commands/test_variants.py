@@ -50,7 +50,7 @@ def test_the_command_of_a_variant_is_what_a_person_would_type():
     assert " ".join(variant.command) == f"{said} -S rounds.first.trial=2 evaluate@first"
 
 
-def test_a_param_that_a_score_does_not_depend_on_makes_no_variant_out_of_date(root):
+def test_a_param_of_reports_makes_no_variant_out_of_date(root):
     before, after = variants_of(root), variants_of(root, render__lap_width=7)
     assert {k: v.experiment for k, v in after.items()} == {
         k: v.experiment for k, v in before.items()

@@ -38,4 +38,4 @@ class VectorEnv(Protocol):
         and whether the episode has ended, bool [n]."""
 
     def touched_at(self, slot: int) -> np.ndarray:
-        """What it takes, besides seed and poses, to draw the frames of the episode in a slot."""
+        """The data that, with seed and poses, draw the frames of the episode in a slot."""

@@ -12,7 +12,7 @@ from worldmodels.pipeline.params import Count, Natural, Positive, Section
 
 
 class PrivilegedConfig(Section):
-    """What the critic is told, and when a tile counts as left behind; units in params.yaml."""
+    """The section `ppo.privileged` of params.yaml, which has the units."""
 
     road_ahead: list[Natural]
     speed_scale: Positive
@@ -25,7 +25,7 @@ class PrivilegedConfig(Section):
 
     @property
     def size(self) -> int:
-        """How many numbers `Privileged.situation` tells of each car."""
+        """The count of the numbers that `Privileged.situation` tells of each car."""
         return 3 + 4 + 4 + 4 + 2 * len(self.road_ahead)
 
 

@@ -100,8 +100,8 @@ class PracticeGroup:
 
 
 class Log:
-    """What `Rollout` holds per decision, here per step: arrays [T, N] or [T, N, …] over the T
-    steps of a segment; `returns` of the episodes that ended in it."""
+    """The arrays of a `Rollout`, but per step: [T, N] or [T, N, …] over the T steps of a segment;
+    `returns` of the episodes that ended in it."""
 
     def __init__(self, steps: int, envs: int, critic_inputs: int):
         self.critic_inputs = np.zeros((steps, envs, critic_inputs), dtype=np.float32)
@@ -141,7 +141,7 @@ class PracticeJob:
         """The experience of the segment, and the group as it leaves it."""
         rules, rng, envs = self.rules, self.rng, self.envs
         driver = AgentDriver(self.agent, envs, int(rng.integers(1 << 31)), self.device)
-        for slot in range(envs):
+        for slot in range(envs):  # seeds the samples of z; the memories come from the group
             driver.start(slot, 0, slot)
         group = self.group or self._new_group(driver)
         driver.memory = group.memory

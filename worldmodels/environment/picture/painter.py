@@ -59,7 +59,7 @@ OUT_OF_VIEW = 20.0  # metres; more than the diagonal of a tile, of which `places
 
 
 class Camera(NamedTuple):
-    """Where the picture is taken from: it moves and turns with the hull."""
+    """The place and direction that the picture is seen from: it moves and turns with the hull."""
 
     x: float  # metres
     y: float
