@@ -35,7 +35,7 @@ class Params(Part):
 
 @torch.inference_mode()
 def encode(vae: VAE, scenes: Scenes, params: Params) -> Latents:
-    """Encode every frame; round (mu, logvar) to the resolution, keep what else M needs."""
+    """Encode every frame; round (mu, logvar) to the resolution, keep whatever else M needs."""
     config, machine = params.encode, params.machine
     encoder = BatchEncoder(vae.encoder, config.precision, machine.device)
     frames = len(scenes)

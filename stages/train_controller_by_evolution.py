@@ -14,7 +14,7 @@ from worldmodels.pipeline import stage
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.seeds import generator, tracks_for_validation
-from worldmodels.training.outcome import Outcome, write
+from worldmodels.training.outcome import Outcome, write_outcome
 from worldmodels.training.world import TrainingParams, World
 
 # Excluded from the checkpoint's fingerprint: `search_by_es` decides in `resume` whether a saved
@@ -27,7 +27,7 @@ class Params(TrainingParams):
 
 
 def train(name: str, params: Params, world: World, checkpoint: Checkpoint) -> Outcome:
-    """Search C from zero in the space that params name."""
+    """Search C from zero in the space that `controller.space` names."""
     config = params.evolution
     space = world.make_space(config.hidden_components, "evolution.hidden_components")
     rng = generator(params.training_seed(), "controller", "population", name)
@@ -50,7 +50,7 @@ def train(name: str, params: Params, world: World, checkpoint: Checkpoint) -> Ou
 def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     stage.prepare(params.machine.device, params.machine.threads)
     world = World.load(name, params)
-    write(name, world, train(name, params, world, checkpoint))
+    write_outcome(name, world, train(name, params, world, checkpoint))
 
 
 if __name__ == "__main__":

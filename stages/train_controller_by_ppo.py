@@ -1,4 +1,4 @@
-"""Train the controller C by proximal policy optimisation, on the real track.
+"""Train the controller C by proximal policy optimisation, in the environment itself.
 
 models/ROUND/{vae,mdnrnn}.safetensors, data/ROUND/latents.parquet
 -> models/ROUND/agent.safetensors, results/ROUND/train_controller
@@ -13,10 +13,11 @@ from worldmodels.pipeline.errors import UserError
 from worldmodels.ppo.train import PPOConfig, Setup, train_by_ppo
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.training.outcome import Outcome, write
+from worldmodels.training.outcome import Outcome, write_outcome
 from worldmodels.training.world import TrainingParams, World
 
-# Excluded from the checkpoint's fingerprint: `train_by_ppo` decides in `resume`.
+# Excluded from the checkpoint's fingerprint: `train_by_ppo` decides in `resume` whether a saved
+# state fits the budget.
 PLAN = ("rounds.${key}.iterations", "rounds.${key}.env_steps")
 
 
@@ -50,7 +51,7 @@ def actor_inputs(world: World, params: Params) -> int:
     if latent_size + components > features:
         raise UserError(
             f"params.yaml: ppo.hidden_components is {components}, but M has a hidden state of "
-            f"{features - latent_size}"
+            f"{features - latent_size}: lower it"
         )
     return latent_size + components
 
@@ -58,7 +59,7 @@ def actor_inputs(world: World, params: Params) -> int:
 def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     stage.prepare(params.machine.device, params.machine.threads)
     world = World.load(name, params)
-    write(name, world, train(name, params, world, checkpoint))
+    write_outcome(name, world, train(name, params, world, checkpoint))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ EVALUATION_BATCH = 128  # images; the losses are means over all of them
 
 
 class TrainingConfig(VAEConfig):
+    """The section `vae` of params.yaml."""
+
     kl_tolerance: NonNegative
     learning_rate: Positive
     batch_size: Count
@@ -114,7 +116,7 @@ def training_losses(
     config: TrainingConfig,
     device: torch.device,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run V forward on uint8 [B, 64, 64, 3] and return what `vae_loss` gives, in float32.
+    """Run V forward on `pictures` uint8 [B, 64, 64, 3]; return `vae_loss` of them, in float32.
 
     The network may compute in bfloat16; the sums over 12,288 pixels need float32.
     """

@@ -1,4 +1,4 @@
-"""What a stage says on other people's machines, and what it never does silently."""
+"""Messages of a stage on other people's machines, and what it never does silently."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ def test_a_round_with_spaces_is_one_name(monkeypatch):
     assert parse_round("sample") == "a b"
 
 
-def test_bfloat16_without_instructions_for_it_is_said_once_before_training(capsys, monkeypatch):
+def test_an_emulated_bfloat16_warns_once_before_training(capsys, monkeypatch):
     monkeypatch.setattr(stage, "has_bfloat16", lambda: False)
     warn_of_slow_precision("float32", "vae.precision", CPU)
     assert capsys.readouterr().err == ""
@@ -57,7 +57,7 @@ def test_a_processor_limited_to_avx2_is_one_without_bfloat16(root):
     assert done.returncode == 0 and "vae.precision is bfloat16" in done.stderr, done.stderr
 
 
-def test_training_v_asks_about_its_precision_before_it_reads_the_record(monkeypatch, root):
+def test_training_v_checks_its_precision_before_it_reads_the_record(monkeypatch, root):
     class Asked(Exception):
         pass
 

@@ -322,6 +322,6 @@ def test_fewer_tracks_than_groups_are_refused():
         train(config=config)
 
 
-def test_a_segment_that_is_no_multiple_of_a_decision_is_refused():
+def test_a_segment_that_is_not_a_multiple_of_a_decision_is_refused():
     with pytest.raises(UserError, match=r"ppo\.steps is 12, not a multiple of ppo\.hold, 5"):
         train(config=CONFIG.model_copy(update={"hold": 5}))

@@ -44,6 +44,8 @@ NEVER_STOP = {
 
 
 class SimpleESConfig(Section):
+    """The section `evolution.simple_es` of params.yaml."""
+
     elite_share: Share
     sigma_decay: Positive
 
@@ -75,10 +77,10 @@ class _Draws:
 
 
 class CMAES:
-    """Covariance matrix adaptation (Hansen 2016), by pycma, which minimises.
+    """Covariance matrix adaptation (Hansen 2016) by pycma, which minimises.
 
-    Its stopping criteria are off: on noisy fitness they fire at random. It draws from a generator
-    of its own instead of numpy's global one.
+    Its stopping criteria are off: on noisy fitness they fire at random. It draws from `rng`, not
+    from numpy's global generator. `start` [D] is the first mean, `sigma` the first step size.
     """
 
     def __init__(self, start: np.ndarray, sigma: float, population: int, rng: np.random.Generator):
@@ -108,7 +110,7 @@ class CMAES:
 
 
 class SimpleES:
-    """A (mu, lambda)-ES: the next mean is the mean of the elite; sigma decays."""
+    """A (mu, lambda)-ES: the next mean is that of the elite, and sigma decays; else as CMAES."""
 
     def __init__(
         self,
@@ -140,7 +142,7 @@ def make_strategy(
     rng: np.random.Generator,
     simple_es: SimpleESConfig,
 ) -> EvolutionStrategy:
-    """The evolution strategy of a name, with its mean at `start` [D]."""
+    """The evolution strategy `name`, with its mean at `start` [D]."""
     if name == "cma-es":
         return CMAES(start, sigma, population, rng)
     return SimpleES(start, sigma, population, rng, simple_es)

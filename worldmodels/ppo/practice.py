@@ -3,8 +3,8 @@
 A group of environments continues from segment to segment, so that all parts of a track are
 practised. The reward is the environment's, with prices for what the return punishes late: a car
 that is lost, and a tile that is left behind, without which no lap is complete. Tracks on which a
-car was lost recently are driven more often than others (after Jiang et al. 2021): what C does not
-know shows on one lap in hundreds.
+car was lost recently are driven more often than others (after Jiang et al. 2021): what C cannot do
+yet shows on one lap in hundreds.
 """
 
 from collections import deque
@@ -38,7 +38,8 @@ Shares = Annotated[list[Share], Field(min_length=2, max_length=2)]
 
 
 class PracticeConfig(Section):
-    """Noise, prices and 1 - discount go from their first value towards their second."""
+    """The params of practice; noise, prices and 1 - discount go from their first value to their
+    second."""
 
     envs: Count
     tracks: Count
@@ -52,7 +53,7 @@ class PracticeConfig(Section):
     replay_tracks: Count
 
     def rules_at(self, share: float, limits: Limits) -> "Rules":
-        """The rules of practice at `share` of the way."""
+        """The rules of practice at `share` of the training."""
         return Rules(
             steps=self.steps,
             hold=self.hold,
@@ -87,7 +88,7 @@ class Rules(NamedTuple):
 
 @dataclass
 class PracticeGroup:
-    """N environments between two segments, their memories, and of each its episode so far [N]."""
+    """N environments between two segments, their memories, and the state of each episode [N]."""
 
     privileged: Privileged
     memory: MemoryState
@@ -99,7 +100,7 @@ class PracticeGroup:
 
 
 class Log:
-    """Arrays [T, N] or [T, N, …] over the T steps of a segment, as `Rollout` has them by decision;
+    """The arrays of a `Rollout`, but per step: [T, N] or [T, N, …] over the T steps of a segment;
     `returns` of the episodes that ended in it."""
 
     def __init__(self, steps: int, envs: int, critic_inputs: int):
@@ -115,9 +116,10 @@ class Log:
 class PracticeJob:
     """Drive one segment of a group of `envs` environments.
 
-    `agent` has the one controller that practises. The critic is given its features as `space`
-    scales them, and what is `privileged`; the actor the first `actor_inputs` of the features.
-    Episodes begin on `tracks`, as `rng` draws. `group` is None for the first segment.
+    `agent` holds the one controller that practises. The critic is given its features, scaled by
+    `space`, and what is `privileged`; the actor the first `actor_inputs` of the features. Episodes
+    begin on one of `tracks`, drawn by `rng`. `group` is None for the first segment. `title` names
+    the job in messages.
     """
 
     agent: Agent
@@ -136,10 +138,10 @@ class PracticeJob:
         return self.title
 
     def run(self) -> tuple[Rollout, PracticeGroup]:
-        """What was met, and the group where the segment left it."""
+        """The experience of the segment, and the group as it leaves it."""
         rules, rng, envs = self.rules, self.rng, self.envs
         driver = AgentDriver(self.agent, envs, int(rng.integers(1 << 31)), self.device)
-        for slot in range(envs):
+        for slot in range(envs):  # seeds the samples of z; the memories come from the group
             driver.start(slot, 0, slot)
         group = self.group or self._new_group(driver)
         driver.memory = group.memory
@@ -194,8 +196,13 @@ class PracticeJob:
 def step_and_log(
     group: PracticeGroup, log: Log, step: int, actions: np.ndarray, rules: Rules
 ) -> list[int]:
-    """Step all environments and log rewards, prices and ends; returns the slots of those whose
-    episodes are over."""
+    """Step all environments, log rewards, prices and ends; returns the slots whose episodes are
+    over.
+
+    An episode is over when its environment ends it, at the horizon, when it is hopeless, or when
+    the car has come round with tiles missed: else it would drive a second lap, on which hardly
+    anything pays.
+    """
     privileged, limits = group.privileged, rules.limits
     rewards, ended = privileged.env.step(np.arange(len(actions)), actions)
     group.steps += 1
@@ -217,7 +224,7 @@ def step_and_log(
             _log_lap(log, group, step, slot, rules)
         elif hopeless[slot] or (ended[slot] and not privileged.lap_is_complete(slot)):
             _log_loss(log, group, step, slot, bool(ended[slot]), rules)
-        else:
+        else:  # a complete lap, or the horizon: the end is no fault of the last decision
             log.end[step, slot] = TRUNCATED
         total, steps = group.returns[slot], int(group.steps[slot])
         log.returns.append(float(limits.score(total, steps, bool(ended[slot]))))
@@ -225,7 +232,8 @@ def step_and_log(
 
 
 def _log_lap(log: Log, group: PracticeGroup, step: int, slot: int, rules: Rules) -> None:
-    """A car came round with tiles missed; nothing is learnt from its steps since its last tile."""
+    """Log a car that came round with tiles missed: they are charged where it touched its last
+    tile, and its steps since then do not count."""
     last = step - int(group.idle[slot])
     if last >= 0:
         missed = group.privileged.missed_at_the_end(slot)
@@ -238,7 +246,7 @@ def _log_lap(log: Log, group: PracticeGroup, step: int, slot: int, rules: Rules)
 def _log_loss(
     log: Log, group: PracticeGroup, step: int, slot: int, off_playfield: bool, rules: Rules
 ) -> None:
-    """A car is lost; our price replaces the environment's for leaving the playfield."""
+    """Log a car that is lost; our price replaces the environment's for leaving the playfield."""
     if off_playfield:
         log.reward[step, slot] = 0
     log.reward[step, slot] -= rules.lost_cost
@@ -247,8 +255,10 @@ def _log_loss(
 
 
 def by_decision(log: Log, rules: Rules, actor_inputs: int) -> Rollout:
-    """Sum up the steps of each decision; those after an end within it belong to another episode
-    and are left out.
+    """Turn the steps of a segment into decisions of `rules.hold` steps each.
+
+    The steps of a decision share their noise, so they are one choice: only their sum of rewards
+    says whether it was good. Steps after an end belong to the next episode and are left out.
 
     Features and outputs are means over a decision's steps: exact for a linear actor, and nearly so
     for one with a hidden layer, since features hardly change within a decision. Critic inputs are

@@ -1,4 +1,4 @@
-"""V's encoder, ready to act: fixed batches, a chosen precision, packed weights."""
+"""V's encoder for acting and encoding: fixed batches, a chosen precision, packed weights."""
 
 import copy
 
