@@ -21,6 +21,7 @@ from worldmodels.records.split import held_out
 from worldmodels.reports.examples import write_examples
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.precision import warn_of_slow_precision
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import generator, torch_generator
 from worldmodels.vision.vae import (
@@ -153,7 +154,7 @@ def measure(
 
 def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     device = stage.prepare(params.machine.device, params.machine.threads)
-    stage.warn_of_slow_precision(params.vae.precision, "vae.precision", device)
+    warn_of_slow_precision(params.vae.precision, "vae.precision", device)
     scenes = Scenes.load(Path("data") / name / "scenes")
     rng = generator(params.seed, "vae", "held out")
     held = held_out(scenes.lengths, params.validation_share, params.seed)[scenes.episode_of]

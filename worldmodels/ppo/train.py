@@ -19,7 +19,8 @@ from worldmodels.environment.privileged import PrivilegedConfig
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count
 from worldmodels.ppo.algorithm import AlgorithmConfig, Learner, Rollout
-from worldmodels.ppo.practice import PracticeConfig, PracticeGroup, PracticeJob, Rules
+from worldmodels.ppo.practice import PracticeConfig, PracticeJob
+from worldmodels.ppo.segment import PracticeGroup, Rules
 from worldmodels.runtime.batch import FIXED_BATCH
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.parallel import run_jobs
@@ -37,7 +38,7 @@ class PPOConfig(AlgorithmConfig, PracticeConfig):
     privileged: PrivilegedConfig
 
 
-class Setup(NamedTuple):
+class PracticeSetup(NamedTuple):
     """All that stays the same while C is trained.
 
     The critic is given the features scaled by `space`, the actor the first `actor_inputs` of them.
@@ -133,7 +134,7 @@ class PPOState:
 
 
 def train_by_ppo(
-    setup: Setup,
+    setup: PracticeSetup,
     budget: Budget,
     validate: Callable[[np.ndarray], float],
     validate_every: int,

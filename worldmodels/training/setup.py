@@ -1,4 +1,4 @@
-"""The world in which C is trained: an agent without a controller, its M, the record, the space."""
+"""The setup in which C is trained: an agent without a controller, its M, the record, the space."""
 
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -24,6 +24,7 @@ from worldmodels.pipeline.params import (
     Seed,
 )
 from worldmodels.records.latents import Latents
+from worldmodels.runtime.precision import warn_of_slow_precision
 from worldmodels.runtime.seeds import generator, torch_generator
 from worldmodels.training.budget import Budget
 from worldmodels.training.candidates import Candidates
@@ -78,7 +79,7 @@ class TrainingParams(Part):
         return Limits(self.controller.horizon, self.controller.patience)
 
 
-class World(NamedTuple):
+class TrainingSetup(NamedTuple):
     """An agent whose controller is zero, the whole of its M, and the latents of the record."""
 
     agent: Agent
@@ -87,14 +88,14 @@ class World(NamedTuple):
     params: TrainingParams
 
     @classmethod
-    def load(cls, name: str, params: TrainingParams) -> "World":
+    def load(cls, name: str, params: TrainingParams) -> "TrainingSetup":
         """The outputs of the earlier stages of the round `name`, M untrained if params say so.
 
         Raises UserError for a file that is missing or damaged.
         """
         config, models = params.controller, Path("models") / name
         device = torch.device(params.machine.device)
-        stage.warn_of_slow_precision(config.precision, "controller.precision", device)
+        warn_of_slow_precision(config.precision, "controller.precision", device)
         vae = load_vae(models / "vae.safetensors")
         memory = load_mdnrnn(models / "mdnrnn.safetensors")
         latents = Latents.load(Path("data") / name / "latents.parquet")
