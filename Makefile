@@ -1,4 +1,4 @@
-# The few verbs a person types. Plain users need no make: README gives the commands behind them.
+# The few verbs a person types; the README gives the commands to use without make.
 PYTHON ?= python3
 SEED ?= 7
 WITH := PATH="$(CURDIR)/.venv/bin:$$PATH" DVC_NO_ANALYTICS=1
@@ -15,8 +15,8 @@ WORKS := $(shell .venv/bin/python -c 'import sys, pip; sys.exit(not $(SUPPORTED)
 
 all: remote  ## pull the trained models, bring the pipeline up to date, show the results
 	@[ ! -f dvc.lock ] || $(WITH) dvc pull || echo "Not everything could be pulled. What is missing" \
-		"is trained now, for hours; if files in artifacts/ are damaged, git restore artifacts" \
-		"brings them back."
+		"is trained now, for an hour or more; if files in artifacts/ are damaged, stop, and" \
+		"git restore artifacts brings them back."
 	$(WITH) dvc repro
 	@$(WITH) python -m commands.table
 
@@ -34,7 +34,7 @@ test-remotes: .venv/remotes  ## push to and pull from S3, SFTP, WebDAV and HTTP 
 quick: .venv/ready  ## every stage of two rounds at tiny sizes, in a temporary folder
 	$(WITH) python -m commands.quick
 
-verify: .venv/ready  ## the tiny pipeline twice: are all outputs the same, and the same as ours?
+verify: .venv/ready  ## the tiny pipeline twice: compare all outputs, also with the published ones
 	$(WITH) python -m commands.verify
 
 faults: .venv/ready  ## the tiny pipeline, its stages killed at random and its files damaged
@@ -58,7 +58,7 @@ watch: remote  ## the same in a window
 clean:  ## remove the virtual environment
 	rm -rf .venv
 
-remote: .venv/ready  ## let DVC's default remote be artifacts/ of this folder, wherever it is now
+remote: .venv/ready  ## point DVC's default remote at artifacts/ of this folder, wherever it is now
 	@$(WITH) python -m commands.remote
 
 .venv/ready: requirements.txt constraints.txt $(if $(WORKS),,new-environment)

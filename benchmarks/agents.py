@@ -1,4 +1,4 @@
-"""Whole agent steps, environment and V and M and C: the usual loop, EnvPool in batches, ours."""
+"""Speed of agent steps (environment, V, M and C): the usual loop, EnvPool in batches, ours."""
 
 import time
 from collections.abc import Callable
@@ -69,7 +69,7 @@ class UsualLoop:
 
 
 class EnvPoolLoop:
-    """As many of EnvPool's environments, a thread per core, V and M in batches on all cores."""
+    """ENVS_PER_WORKER of EnvPool's environments, with V and M in batches, on all cores."""
 
     def __init__(self, agent: Agent):
         cores = worker_count()
@@ -149,7 +149,10 @@ def rates_by_workers(agent: Agent, rounds: int) -> dict[str, float]:
 
 
 class Stopwatch:
-    """Adds up the seconds spent in some functions while it is held."""
+    """Adds up the seconds spent in some functions: `places` names them as (owner, attribute).
+
+    A context manager, which replaces them while it is active.
+    """
 
     def __init__(self, places: dict[str, tuple[Any, str]]):
         self.places, self.seconds = places, dict.fromkeys(places, 0.0)

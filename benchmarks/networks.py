@@ -18,11 +18,7 @@ from worldmodels.records.scenes import Scenes
 from worldmodels.runtime.batch import FIXED_BATCH
 from worldmodels.runtime.seeds import generator, torch_generator
 from worldmodels.vision.encoder import BatchEncoder
-from worldmodels.vision.vae import (
-    VAE,
-    VAEConfig,
-    to_input,
-)
+from worldmodels.vision.vae import VAE, VAEConfig, to_input
 
 FLOP_PER_FRAME = 29.5e6  # of the encoder's convolutions and its last layer
 

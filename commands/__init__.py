@@ -1,1 +1,1 @@
-"""What a person runs beside the pipeline: the verbs of the Makefile."""
+"""The commands that a person runs outside the pipeline; the targets of the Makefile call them."""

@@ -1,4 +1,4 @@
-"""Change single bytes of files: each damage must be refused, or be harmless."""
+"""Change single bits of files: each damage must be refused, or be harmless."""
 
 import random
 from collections.abc import Callable
@@ -41,9 +41,10 @@ def same(one: Any, other: Any) -> bool:
 
 
 def damage(path: Path, read: Callable[[], Any], rng: random.Random) -> dict[str, int]:
-    """Change single bytes of a file and read it: how often that was refused, or harmless.
+    """Damage a file in DAMAGES bytes, one at a time, and `read` it each time; returns how often
+    that was refused, and how often it made no difference.
 
-    Raises AssertionError if it was neither, that is, if something else was read and believed.
+    Raises AssertionError if something else was read and accepted.
     """
     whole, truth = path.read_bytes(), read()
     counts = {"refused": 0, "harmless": 0}
@@ -56,7 +57,7 @@ def damage(path: Path, read: Callable[[], Any], rng: random.Random) -> dict[str,
         except UserError:
             counts["refused"] += 1
             continue
-        assert same(truth, found), f"{path}: byte {place} was damaged, and it was believed"
+        assert same(truth, found), f"{path}: byte {place} was damaged, and the file was accepted"
         counts["harmless"] += 1
     path.write_bytes(whole)
     return counts
@@ -82,7 +83,7 @@ def damage_all(folder: Path, rng: random.Random) -> dict[str, dict[str, int]]:
     def resume() -> Any:
         state = checkpoint.resume()
         if state is None:
-            raise UserError("reported as damaged, and not used")
+            raise UserError("checkpoint reported as damaged, and not used")
         return state
 
     readers.append((folder / "checkpoint/state", resume))
@@ -92,9 +93,9 @@ def damage_all(folder: Path, rng: random.Random) -> dict[str, dict[str, int]]:
 
 
 def damage_params(folder: Path, rng: random.Random) -> dict[str, int]:
-    """Change single bytes of params.yaml: refused, harmless, or another value of a declared param.
+    """Damage params.yaml likewise; a third outcome is another value of a declared param.
 
-    Whether a value makes sense is checked by the stages, each for its own.
+    Each stage checks the values that it reads; that is not done here.
     """
     path, counts = folder / "params.yaml", {"refused": 0, "harmless": 0, "another_value": 0}
     whole, truth = path.read_bytes(), read_yaml(path)

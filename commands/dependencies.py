@@ -22,8 +22,8 @@ class Stage(NamedTuple):
 
 
 def params_behind(target: str, pipeline: Tree, tree: Tree) -> Tree:
-    """The value in `tree`, that of params.yaml, of each param that the stage `target` declares
-    (STAGE@ROUND), or any stage whose outputs it needs, directly or not.
+    """The params, with their values in `tree` (of params.yaml), that the stage `target`
+    (STAGE@ROUND) declares, or any stage whose outputs it needs, directly or not.
 
     Raises UserError for a stage or a param that is not there.
     """

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from worldmodels.agent.agent import Agent
     from worldmodels.reports.film import Film
 
-# The other imports are inside the functions: they take seconds, in which Ctrl-C shall end the
-# command with one line, too.
+# The other imports are inside the functions: they take seconds, during which Ctrl-C must also end
+# the command with one line.
 
 
 def best_agent() -> Path:
-    """The agent of the round with the highest mean on validation tracks, of those trained."""
+    """The path of the agent of the round with the highest mean on validation tracks."""
     from worldmodels.pipeline.params import read_params
     from worldmodels.reports.results import read_metrics
 
@@ -53,7 +53,10 @@ def require_display() -> None:
 
 
 def drive(agent: "Agent", track: int, film: "Film | None") -> tuple[float, int]:
-    """Drive `track` to its end: (return, steps). `film` None: show a window instead."""
+    """Drive `track` until the episode ends; returns the return and the number of steps.
+
+    Without a `film` it shows a window.
+    """
     import numpy as np
     import torch
 

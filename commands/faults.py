@@ -35,7 +35,10 @@ RESULT = Path("results/faults.json")
 
 
 class Killer(threading.Thread):
-    """Kills each stage that runs in `folder` so many times, at random moments."""
+    """Kills each long stage that runs in `folder` `each` times, at random moments.
+
+    `seconds` is how long each takes undisturbed, by STAGE@ROUND.
+    """
 
     def __init__(self, folder: Path, seconds: dict[str, float], each: int, rng: random.Random):
         super().__init__(daemon=True)
@@ -52,7 +55,7 @@ class Killer(threading.Thread):
             time.sleep(0.05)
 
     def _kill(self, process: psutil.Process, stage: str) -> None:
-        """Kill the stage at a random moment, if it is still at work then."""
+        """Kill the stage at a random moment, if it is still running then."""
         if self.rng.random() < AT_WORK:
             self._wait_for_checkpoint(process)
             time.sleep(self.rng.uniform(0, self.seconds[stage] / 4))
@@ -87,14 +90,17 @@ class Killer(threading.Thread):
 
 
 def stage_of(module: str) -> str:
-    """The stage that a script runs; C's has a script for each method."""
+    """The stage of the script `module`; that of C has a script for each method."""
     return module.removeprefix("stages.").partition("_by_")[0]
 
 
 def repro_under_fire(
     folder: Path, seconds: dict[str, float], each: int, seed: int
 ) -> tuple[int, int]:
-    """Run `dvc repro` until it succeeds: (stages killed, stages that resumed)."""
+    """Run `dvc repro` until it succeeds; returns the number of stages killed and of those resumed.
+
+    Raises CalledProcessError if it fails though nothing was killed.
+    """
     os.environ["WM_CHECKPOINT_SECONDS"] = "0"
     killer = Killer(folder, seconds, each, random.Random(seed))
     killer.start()
@@ -144,7 +150,7 @@ def main() -> None:
         write_json(RESULT, summary)
     print(f"{kills} kills, {resumed} times resumed from a checkpoint")
     print(
-        f"bytes damaged: {sum(sum(counts.values()) for counts in damages.values())}, none believed"
+        f"{sum(sum(counts.values()) for counts in damages.values())} bytes damaged, none accepted"
     )
     finished = [path for path in left_over if "train_controller" not in path.parts]
     if finished:
@@ -153,7 +159,7 @@ def main() -> None:
         shutil.rmtree(folder)
     wanted = ENOUGH * asked.kills * len([name for name in seconds if name.split("@")[0] in LONG])
     if kills < wanted or (kills and not resumed):
-        print(f"too few to show anything: {wanted:g} kills and one resumption are the least")
+        print(f"too few to be conclusive: at least {wanted:g} kills and one resumption are needed")
         sys.exit(1)
     sys.exit(0 if agree and not finished else 1)
 

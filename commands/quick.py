@@ -22,7 +22,7 @@ CODE = ["stages", "worldmodels", "commands", "tests", ".dvcignore"]
 
 
 def merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
-    """Overwrite values of `base` by those of `change`, whose keys it must have."""
+    """Overwrite values of `base` with those of `change`. Raises KeyError for a key it lacks."""
     for key, value in change.items():
         if key not in base:
             raise KeyError(f"{key!r} is not in params.yaml")
@@ -55,7 +55,8 @@ def make_copy(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment of DVC in `folder`: no settings of the user's DVC, no git of a git hook."""
+    """The environment variables for DVC in `folder`: without the settings of the user's DVC, and
+    without those that git sets in a hook."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {f"DVC_{level}_CONFIG_DIR": str(folder / ".dvc/tmp") for level in ("GLOBAL", "SYSTEM")}

@@ -1,4 +1,4 @@
-"""Let DVC's default remote be artifacts/ of this folder, wherever the folder is now.
+"""Point DVC's default remote at artifacts/ of this folder, wherever the folder is now.
 
 The path has to be absolute, since `dvc exp run --temp` works in another folder. So in a moved or
 copied folder `.dvc/config.local` names the old place, into which `dvc push` would write. It is
@@ -14,8 +14,10 @@ URL = re.compile(rf"^({re.escape(HEADER)}\n(?:(?!\[).*\n)*?[ \t]*url[ \t]*=[ \t]
 
 
 def with_url(config: str, url: str) -> tuple[str, str | None]:
-    """The text of a DVC config with the remote `artifacts` at `url`, and where it was before, if
-    anywhere. A remote of another kind, such as `s3://`, is the user's choice and stays."""
+    """The text of a DVC `config` with the remote `artifacts` at `url`, and its former URL, if any.
+
+    A remote of another kind, such as `s3://`, is the user's choice and stays.
+    """
     quote = "'" if '"' in url else '"'
     value = f"{quote}{url}{quote}"
     if found := URL.search(config):

@@ -23,8 +23,8 @@ TRAINING = ("sample", "train_vae", "encode", "train_mdnrnn", "train_controller")
 
 
 def row(up_to: list[str], metrics: dict[str, float], runs: list[dict[str, str]]) -> str:
-    """The row of the last of the rounds `up_to`: its score on test tracks, and the minutes that
-    the training of all of them took."""
+    """The row of the last of the rounds `up_to`: its score on test tracks, and the minutes of
+    training of all these rounds."""
     stages = [r for r in runs if r["round"] in up_to and r["stage"] in TRAINING]
     minutes = sum(float(run["seconds"]) for run in stages) / 60
     hardware = ", ".join(sorted({f"{run['processor']}, {run['cores']} cores" for run in stages}))

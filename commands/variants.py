@@ -1,6 +1,6 @@
 """Run the variants of variants.yaml that have no result yet, and collect their results.
 
-Each is a `dvc exp run --temp`: a commit apart from the branch, with params, models and metrics.
+Each is a `dvc exp run --temp`: a commit outside the branch, with params, models and metrics.
 Its returns, its curve and the time of its training go into results/variants, from which the stage
 `compare` makes its tables. If stopped, run it again to continue. A variant is run again if a param
 that it depends on has changed; the old result stays until the new one is there. Code is not
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from commands.dependencies import params_behind, with_settings
-from stages.compare import RECORD, VARIANTS
+from stages.compare import COLLECTED, VARIANTS
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import PIPELINE, read_params, read_yaml
 from worldmodels.pipeline.provenance import RUNS, commit, git
@@ -31,8 +31,8 @@ Rows = list[dict[str, Any]]
 
 
 class Variant(NamedTuple):
-    """A variant: the `settings` that it changes in params.yaml, by their dotted keys there, and
-    the values of all the params that it `depends_on`."""
+    """A trial of a variant: the `settings` that it changes in params.yaml, by dotted key, and the
+    values of all params that its result `depends_on`."""
 
     name: str
     trial: int
@@ -42,12 +42,12 @@ class Variant(NamedTuple):
 
     @property
     def target(self) -> str:
-        """The stage of dvc.yaml that scores it."""
+        """The stage of dvc.yaml that scores it: STAGE@ROUND."""
         return f"evaluate@{self.round}"
 
     @property
     def experiment(self) -> str:
-        """Its name for DVC: a different one if a param that it depends on is different."""
+        """Its name for DVC, which changes with any param that it depends on."""
         words = "".join(c if c.isalnum() else " " for c in self.name).split()
         content = json.dumps(self.depends_on, sort_keys=True)
         mark = hashlib.sha256(content.encode()).hexdigest()[:6]
@@ -89,7 +89,7 @@ def variants(
 
 def rows_of(name: str) -> Rows:
     """The rows collected so far in returns, curves or runs."""
-    path = RECORD / f"{name}.csv"
+    path = COLLECTED / f"{name}.csv"
     return list(read_csv(path)) if path.exists() else []
 
 
@@ -109,7 +109,10 @@ def find_commit(experiment: str) -> str | None:
 
 
 def run(variant: Variant) -> str:
-    """Run a variant as an experiment, unless it has been; returns its commit. Raises UserError."""
+    """Run a variant as an experiment, unless that has been done; returns its commit.
+
+    Raises UserError if it fails.
+    """
     command = [sys.executable, "-m", *variant.command]
     if not (found := find_commit(variant.experiment)) and subprocess.run(command).returncode:
         raise UserError(f"{variant.experiment} failed, see above")
@@ -140,7 +143,7 @@ def collect(variant: Variant, at: str) -> None:
     ran = known | {"command": shlex.join(variant.command), "from_commit": commit()} | cost
     for name, rows in zip(TABLES, (returns, curve, [ran]), strict=True):
         others = [row for row in rows_of(name) if not variant.owns(row)]
-        write_csv(RECORD / f"{name}.csv", others + rows)
+        write_csv(COLLECTED / f"{name}.csv", others + rows)
 
 
 def _table(at: str, path: str) -> list[dict[str, str]]:
@@ -188,7 +191,7 @@ def main() -> None:
         except OSError as error:  # there is no git
             failed.append(f"{variant.experiment}: {error}")
     if failed:
-        raise UserError(f"{'; '.join(failed)}; the others are in {RECORD}")
+        raise UserError(f"{'; '.join(failed)}; the others are in {COLLECTED}")
 
 
 if __name__ == "__main__":

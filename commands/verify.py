@@ -1,8 +1,8 @@
-"""Run the tiny pipeline twice and compare every md5: with each other, and with the record.
+"""Run the tiny pipeline twice and compare every md5, of the two runs and with those published.
 
-The two runs differ in folder and number of workers. `results/verify.json` holds the md5 from where
-the published models were trained; `--record` rewrites it. `--portable` does the same with
-`machine.portable`: those bits must be the recorded ones on any x86-64.
+The two runs differ in folder and number of workers. `results/verify.json` holds the md5 of the
+machine on which the published models were trained; `--record` rewrites it. `--portable` does the
+same with `machine.portable`: those bits must be the published ones on any x86-64.
 """
 
 import argparse
@@ -67,21 +67,23 @@ def compare(first: dict[str, str], second: dict[str, str]) -> list[str]:
 
 
 def records() -> dict[str, Any]:
-    """The record: machine and outputs, for each kind of run."""
+    """The content of `results/verify.json`: machine and outputs for each kind of run."""
     return read_json(RECORD) if RECORD.exists() else {}
 
 
 def kind(portable: bool) -> str:
-    """The name of a kind of run in the record."""
+    """The name of a kind of run in `results/verify.json`."""
     return "portable" if portable else "plain"
 
 
 def report(
     first: dict[str, str], second: dict[str, str], how: str, portable: bool = False
 ) -> bool:
-    """Print whether two runs here agree, and whether they agree with the record; False if not.
+    """Print which outputs of two runs here differ, and which of the first from those published;
+    returns True if all is as it must be.
 
-    On another processor, only what must be the same everywhere has to agree with the record.
+    On another processor, only what must be the same everywhere has to equal what is published.
+    `how` says in which way the runs differ.
     """
     differing = compare(first, second)
     print(f"{len(first) - len(differing)} of {len(first)} outputs are the same in {how}")

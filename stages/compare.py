@@ -1,7 +1,7 @@
 """Compare the variants that have been run, each with the baseline of its group.
 
 variants.yaml, results/variants -> results/compare
-Seconds. `python -m commands.variants` is what fills results/variants.
+Seconds. `python -m commands.variants` fills results/variants, in hours.
 Paper: table 1 (V alone, V with a hidden layer, V and M).
 """
 
@@ -22,7 +22,7 @@ from worldmodels.reports.statistics import summarise
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VARIANTS, RECORD, RESULTS = (
+VARIANTS, COLLECTED, RESULTS = (
     Path("variants.yaml"),
     Path("results/variants"),
     Path("results/compare"),
@@ -62,8 +62,10 @@ class Scores(NamedTuple):
 def read_scores(
     name: str, returns: list[dict[str, str]], curves: list[dict[str, str]]
 ) -> Scores | None:
-    """The scores of a variant, or None if it has not been run. Raises UserError if its trials
-    were not driven on the same tracks."""
+    """The scores of the variant `name` from the rows of all; None if it has not been run.
+
+    Raises UserError if its trials were not driven on the same tracks.
+    """
     ours = [row for row in returns if row["variant"] == name]
     trials: dict[str, dict[int, float]] = {row["trial"]: {} for row in ours}
     for row in ours:
@@ -73,7 +75,7 @@ def read_scores(
     tracks = sorted(next(iter(trials.values())))
     if any(sorted(trial) != tracks for trial in trials.values()):
         raise UserError(
-            f"{RECORD}: the trials of {name!r} were not driven on the same tracks; "
+            f"{COLLECTED}: the trials of {name!r} were not driven on the same tracks; "
             "`python -m commands.variants` runs those that are out of date"
         )
     validations: dict[str, list[tuple[float, float]]] = {trial: [] for trial in trials}
@@ -90,7 +92,7 @@ Numbers = dict[str, str | float | int]
 
 
 def compare(scores: Scores, baseline: Scores | None, resamples: int, seed: int) -> Numbers:
-    """A variant in numbers.
+    """The numbers of a variant that are written and shown.
 
     `std` and `min` are those of single drives. `difference_*`: mean difference from the baseline
     on shared tracks, averaged over trials, with a paired bootstrap interval; NaN for the baseline
@@ -134,8 +136,8 @@ def table_row(row: Numbers) -> str:
 
 
 def plot(figure: "Figure", variants: list[Scores], rows: list[Numbers]) -> None:
-    """Trials and interval of every variant on the left, its validations in training on the
-    right."""
+    """Plot the trials and the interval of every variant on the left, its validations during
+    training on the right."""
     scores, curves = figure.subplots(1, 2)
     for place, (variant, row) in enumerate(zip(variants, rows)):
         colour = f"C{place % 10}"
@@ -150,16 +152,16 @@ def plot(figure: "Figure", variants: list[Scores], rows: list[Numbers]) -> None:
     curves.set(xlabel="million environment steps", ylabel="return on validation tracks")
 
 
-def read_record(name: str) -> list[dict[str, str]]:
-    """The rows recorded of all variants, returns or curves. Raises UserError if none are."""
-    path = RECORD / f"{name}.csv"
+def read_collected(name: str) -> list[dict[str, str]]:
+    """The rows collected of all variants, returns or curves. Raises UserError without a file."""
+    path = COLLECTED / f"{name}.csv"
     if not path.exists():
         raise UserError(f"{path}: no such file; `python -m commands.variants` makes it, in hours")
     return read_csv(path)
 
 
 def main(params: Params) -> None:
-    returns, curves = read_record("returns"), read_record("curves")
+    returns, curves = read_collected("returns"), read_collected("curves")
     for group, described in read_yaml(VARIANTS).items():
         own, baseline_name = list(described["variants"]), described["baseline"]
         names = own if baseline_name in own else [baseline_name, *own]

@@ -16,6 +16,7 @@ from worldmodels.pipeline.params import Part, Positive, Section
 from worldmodels.records.latents import Latents, quantise
 from worldmodels.records.scenes import Scenes
 from worldmodels.runtime.batch import FIXED_BATCH
+from worldmodels.runtime.precision import warn_of_slow_precision
 from worldmodels.runtime.progress import Progress
 from worldmodels.vision.encoder import BatchEncoder
 from worldmodels.vision.vae import VAE, load_vae
@@ -35,7 +36,7 @@ class Params(Part):
 
 @torch.inference_mode()
 def encode(vae: VAE, scenes: Scenes, params: Params) -> Latents:
-    """Encode every frame; round (mu, logvar) to the resolution, keep what else M needs."""
+    """Encode every frame; round (mu, logvar) to the resolution, keep whatever else M needs."""
     config, machine = params.encode, params.machine
     encoder = BatchEncoder(vae.encoder, config.precision, machine.device)
     frames = len(scenes)
@@ -58,7 +59,8 @@ def encode(vae: VAE, scenes: Scenes, params: Params) -> Latents:
 
 
 def main(name: str, params: Params) -> None:
-    stage.prepare(params.machine.device, params.machine.threads)
+    device = stage.prepare(params.machine.device, params.machine.threads)
+    warn_of_slow_precision(params.encode.precision, "encode.precision", device)
     vae = load_vae(Path("models") / name / "vae.safetensors")
     scenes = Scenes.load(Path("data") / name / "scenes")
     latents = encode(vae, scenes, params)

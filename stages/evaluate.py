@@ -1,8 +1,8 @@
 """Score the agent on Gymnasium's own CarRacing-v3, on test tracks no training has seen.
 
 models/ROUND/agent.safetensors -> results/ROUND/evaluate
-Two to three seconds a track on two cores: nearly all of it is Gymnasium's picture. Then more
-tracks with our picture, a tenth of a second each, to see that it makes no difference.
+Two to three seconds per track on two cores: nearly all of it is Gymnasium's picture. Then more
+tracks with our picture, a tenth of a second each, to show that it makes no difference.
 Paper: section 4.1, table 1 (100 tracks).
 """
 
@@ -54,7 +54,7 @@ Scores = dict[Picture, dict[int, EpisodeResult]]  # by picture and track
 
 
 def score(agent: Agent, params: Params, checkpoint: Checkpoint) -> Scores:
-    """Drive every test track once, to its end or the horizon, with either picture."""
+    """Drive every test track once with each picture, until the episode ends or to the horizon."""
     scores: Scores = checkpoint.resume() or {"official": {}, "drawn": {}}
     wanted = {"official": params.round.test_tracks, "drawn": params.round.drawn_tracks}
     for picture, results in scores.items():
@@ -70,7 +70,10 @@ def drive(
     results: dict[int, EpisodeResult],
     on_done: Callable[[], None],
 ) -> None:
-    """Add to `results`, by track, those of the first `count` test tracks that it lacks."""
+    """Drive those of the first `count` test tracks that `results`, by track, lacks, and add them.
+
+    `on_done` is called after each job.
+    """
     tracks = tracks_for_test(count, params.evaluate.first_test_track)
     remaining = [Drive(0, track) for track in tracks if track not in results]
     size, limits = TRACKS_PER_JOB[picture], Limits(params.evaluate.horizon, patience=0)

@@ -25,11 +25,11 @@ SIZE = (6, 3.6)  # inches
 
 
 class Params(Part):
-    """No number of params.yaml."""
+    """This stage reads no param."""
 
 
 def plot_speeds(axes: "Axes", speeds: Columns) -> None:
-    """Distribution of the speed in the recorded frames, by where the car is."""
+    """Plot the distribution of the speed in the recorded frames, by where the car is."""
     total = sum(speeds[name].sum() for name in ("on_road", "on_edge", "on_grass"))
     bottom = np.zeros(len(speeds["on_road"]))
     for name, colour in (("on_road", "0.4"), ("on_edge", "tab:red"), ("on_grass", "tab:green")):
@@ -42,7 +42,7 @@ def plot_speeds(axes: "Axes", speeds: Columns) -> None:
 
 
 def plot_vae(axes: "Axes", curve: Columns) -> None:
-    """Squared error and KL of V on held-out episodes, from 0 up to the largest."""
+    """Plot squared error and KL of V on held-out episodes, from 0 up to the largest."""
     axes.plot(curve["frames"], curve["val_squared_error"], label="squared error per image")
     axes.plot(curve["frames"], curve["val_kl"], label="KL per image (nats)")
     axes.set(xlabel="frames", ylabel="on held-out episodes", title="V")
@@ -51,7 +51,7 @@ def plot_vae(axes: "Axes", curve: Columns) -> None:
 
 
 def plot_mdnrnn(axes: "Axes", curve: Columns, metrics: dict[str, float]) -> None:
-    """Negative log-likelihood of M, compared with its baselines."""
+    """Plot the negative log-likelihood of M, compared with its baselines."""
     axes.plot(curve["steps"], curve["val_nll"], label="M")
     axes.axhline(metrics["baseline_same_nll"], ls="--", color="0.4", label="z does not change")
     axes.axhline(metrics["baseline_gaussian_nll"], ls=":", color="0.4", label="one Gaussian")
@@ -60,7 +60,7 @@ def plot_mdnrnn(axes: "Axes", curve: Columns, metrics: dict[str, float]) -> None
 
 
 def plot_controller(axes: "Axes", curve: Columns) -> None:
-    """Returns of C in training, with their spread, and on validation tracks."""
+    """Plot the returns of C in training, with their spread, and on validation tracks."""
     x, mean, std = curve["env_steps"] / 1e6, curve["return_mean"], curve["return_std"]
     axes.fill_between(
         x, mean - std, mean + std, alpha=0.2, label="candidates, or episodes with noise, +- std"
@@ -80,7 +80,7 @@ def plot_controller(axes: "Axes", curve: Columns) -> None:
 
 
 def plot_returns(axes: "Axes", returns: np.ndarray, metrics: dict[str, float]) -> None:
-    """Histogram of the returns on the test tracks, with both means."""
+    """Plot a histogram of the returns on the test tracks, with our mean and the paper's."""
     axes.hist(returns, bins=list(range(min(0, int(returns.min() // 25) * 25), 1001, 25)))
     axes.axvline(metrics["mean"], color="tab:red", label=f"ours: {metrics['mean']:.0f}")
     label = f"paper: {paper.MEAN} +- {paper.STD}"
@@ -90,7 +90,7 @@ def plot_returns(axes: "Axes", returns: np.ndarray, metrics: dict[str, float]) -
 
 
 def save(path: Path, plot: Callable[..., None], *data: Any) -> None:
-    """Write one figure, what `plot` makes of `data` on its axes."""
+    """Write a figure with one pair of axes, on which `plot` draws `data`."""
     save_figure(path, SIZE, lambda figure: plot(figure.subplots(), *data))
 
 

@@ -44,7 +44,10 @@ class Params(Part):
 
 
 class Onlooker:
-    """Follows an episode with the whole of V and M, to show what they make of it."""
+    """Follows an episode with the whole of V and M, to show what each of them sees.
+
+    `look` and `act` are called in turn, once per step.
+    """
 
     def __init__(self, vae: VAE, memory: MDNRNN):
         self.vae, self.memory = vae, memory
@@ -53,14 +56,17 @@ class Onlooker:
 
     @torch.inference_mode()
     def look(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """mu [Z], V's reconstruction and M's prediction of this frame, both uint8 [64, 64, 3]."""
+        """mu [Z], V's reconstruction and M's prediction of this frame, both uint8 [64, 64, 3].
+
+        Before the first step the prediction is grey.
+        """
         self.mu, _ = self.vae.encode(to_input(torch.from_numpy(observation[None])))
         decoded = torch.cat([self.vae.decode(self.mu), self.expected])
         return self.mu[0].numpy(), *to_pictures(decoded)
 
     @torch.inference_mode()
     def act(self, action: np.ndarray) -> None:
-        """Let M advance by the last observation and `action`, and predict the next frame."""
+        """Advance M by the last observation and `action` [3], and predict the next frame."""
         done = torch.from_numpy(action).float()[None, None]
         prediction, self.state = self.memory(self.mu[None], done, self.state)
         self.expected = self.vae.decode(expected_next(prediction)[0])

@@ -78,7 +78,7 @@ class Params(Part):
 
 @dataclass
 class Recording:
-    """What has been recorded so far, and the number of tracks that have been driven for it."""
+    """The episodes recorded so far, and the number of tracks that have been driven for them."""
 
     episodes: list[Episode] = field(default_factory=list)
     started: int = 0
@@ -119,16 +119,17 @@ def record(name: str, params: Params, checkpoint: Checkpoint) -> list[Episode]:
 
 
 def refuse_misfits(name: str, policy: str, exploration_share: float) -> None:
-    """Raise UserError where the explorer is to drive less than all, or another policy nothing."""
+    """Raise UserError if the policy of the round `name` is the explorer and does not drive all
+    frames, or if it is another one and drives none."""
     key = f"params.yaml: rounds.{name}.exploration_share is {exploration_share:g}"
     if policy == EXPLORER and exploration_share != 1:
-        raise UserError(f"{key}, but its policy is the explorer: make it 1.0")
+        raise UserError(f"{key}, but its policy is the explorer: set it to 1.0")
     if policy != EXPLORER and exploration_share == 1:
-        raise UserError(f"{key}, so that its policy, {policy}, would drive nothing: make it less")
+        raise UserError(f"{key}, so that its policy, {policy}, would drive nothing: lower it")
 
 
 def wander_around_zero(noise: Noise) -> ExplorationConfig:
-    """The noise on an agent's actions: the explorer's process around no action."""
+    """The process of the noise on an agent's actions: the explorer's, with means of 0."""
     return ExplorationConfig(
         correlation=noise.correlation,
         steering_std=[noise.steering_std, noise.steering_std],
@@ -149,13 +150,14 @@ def collect(
 ) -> None:
     """Add episodes to `recording` until it has `frames` frames; the last one is cut to fit.
 
-    They are those of `first_tracks(n)` in order, however many are driven at once. No episode is
-    longer than `horizon`.
+    Episodes are those on `first_tracks(n)`, the first n tracks, in order, however many are driven
+    at once. No episode is longer than `horizon`. `on_wave` is called when all jobs of a wave are
+    done.
     """
     remaining = frames - sum(len(episode.rewards) for episode in recording.episodes)
     with Progress("sample", frames, "frames", frames - remaining) as progress:
         while remaining > 0:
-            # As many jobs as there are workers, but no more than surely are needed
+            # As many jobs as there are workers, but no more than are certainly needed
             episodes = -(-remaining // horizon)
             wave = EPISODES_PER_JOB * worker_count(-(-episodes // EPISODES_PER_JOB))
             tracks = first_tracks(recording.started + wave)[recording.started :]
@@ -174,7 +176,7 @@ def collect(
 
 
 def shorten(episode: Episode, frames: int) -> Episode:
-    """The first `frames` frames of an episode."""
+    """The first `frames` frames of an episode; where that cuts it, it was not terminated."""
     if len(episode.rewards) <= frames:
         return episode
     return replace(

@@ -14,8 +14,8 @@ from worldmodels.pipeline import stage
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.seeds import generator, tracks_for_validation
-from worldmodels.training.outcome import Outcome, write
-from worldmodels.training.world import TrainingParams, World
+from worldmodels.training.outcome import Outcome, write_outcome
+from worldmodels.training.setup import TrainingParams, TrainingSetup
 
 # Excluded from the checkpoint's fingerprint: `search_by_es` decides in `resume` whether a saved
 # state still fits the budget and the schedule.
@@ -26,10 +26,10 @@ class Params(TrainingParams):
     evolution: EvolutionConfig
 
 
-def train(name: str, params: Params, world: World, checkpoint: Checkpoint) -> Outcome:
-    """Search C from zero in the space that params name."""
+def train(name: str, params: Params, setup: TrainingSetup, checkpoint: Checkpoint) -> Outcome:
+    """Search C from zero in the space that `controller.space` names."""
     config = params.evolution
-    space = world.make_space(config.hidden_components, "evolution.hidden_components")
+    space = setup.make_space(config.hidden_components, "evolution.hidden_components")
     rng = generator(params.training_seed(), "controller", "population", name)
     zero = np.zeros(space.dimensions)
     strategy = make_strategy(
@@ -37,7 +37,7 @@ def train(name: str, params: Params, world: World, checkpoint: Checkpoint) -> Ou
     )
     state = search_by_es(
         strategy,
-        world.candidates(space),
+        setup.candidates(space),
         name,
         Plan(params.budget(), config.schedule),
         tracks_for_validation(params.controller.validation_tracks),
@@ -49,8 +49,8 @@ def train(name: str, params: Params, world: World, checkpoint: Checkpoint) -> Ou
 
 def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     stage.prepare(params.machine.device, params.machine.threads)
-    world = World.load(name, params)
-    write(name, world, train(name, params, world, checkpoint))
+    setup = TrainingSetup.load(name, params)
+    write_outcome(name, setup, train(name, params, setup, checkpoint))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from worldmodels.vision.sampling import reparameterise
 
 
 class TrainingConfig(MDNRNNConfig):
+    """The section `mdnrnn` of params.yaml."""
+
     learning_rate: Positive
     batch_size: Count
     sequence: Count
@@ -85,9 +87,8 @@ def train(
         for batch in range(done + 1, batches + 1):
             windows = training.windows(config.batch_size, config.sequence, rng)
             losses = predict(model, windows, noise, device)
-            where = f"{batch * size} steps"
-            loss = weighted(losses, config)
-            trainer.step(loss, "mdnrnn.learning_rate", where, config.gradient_clip)
+            loss, so_far = weighted(losses, config), f"{batch * size} steps"
+            trainer.step(loss, "mdnrnn.learning_rate", so_far, config.gradient_clip)
 
             recent.append(losses.nll.item())
             progress.advance(size)
@@ -106,7 +107,7 @@ def train(
 def predict(
     model: MDNRNN, windows: dict[str, Tensor], noise: torch.Generator, device: torch.device
 ) -> Losses:
-    """Return M's losses on `windows`, with z sampled from (mu, logvar) as a new draw each time."""
+    """Return M's losses on `windows` of `Sequences`, with z drawn from (mu, logvar) each time."""
     mu = windows["mu"]
     draw = torch.randn(mu.shape, generator=noise)
     z = reparameterise(mu, windows["logvar"], draw).to(device)

@@ -21,6 +21,7 @@ from worldmodels.records.split import held_out
 from worldmodels.reports.examples import write_examples
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.precision import warn_of_slow_precision
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import generator, torch_generator
 from worldmodels.vision.vae import (
@@ -37,6 +38,8 @@ EVALUATION_BATCH = 128  # images; the losses are means over all of them
 
 
 class TrainingConfig(VAEConfig):
+    """The section `vae` of params.yaml."""
+
     kl_tolerance: NonNegative
     learning_rate: Positive
     batch_size: Count
@@ -114,7 +117,7 @@ def training_losses(
     config: TrainingConfig,
     device: torch.device,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run V forward on uint8 [B, 64, 64, 3] and return what `vae_loss` gives, in float32.
+    """Run V forward on `pictures` uint8 [B, 64, 64, 3]; return `vae_loss` of them, in float32.
 
     The network may compute in bfloat16; the sums over 12,288 pixels need float32.
     """
@@ -151,7 +154,7 @@ def measure(
 
 def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     device = stage.prepare(params.machine.device, params.machine.threads)
-    stage.warn_of_slow_precision(params.vae.precision, "vae.precision", device)
+    warn_of_slow_precision(params.vae.precision, "vae.precision", device)
     scenes = Scenes.load(Path("data") / name / "scenes")
     rng = generator(params.seed, "vae", "held out")
     held = held_out(scenes.lengths, params.validation_share, params.seed)[scenes.episode_of]

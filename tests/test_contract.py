@@ -11,8 +11,8 @@ import pytest
 from worldmodels.pipeline.params import (
     PARAMS,
     PIPELINE,
+    ControllerTrainer,
     Section,
-    Trainer,
     declared,
     fill_in,
     leaves,
@@ -50,7 +50,7 @@ class Script(NamedTuple):
 def scripts() -> list[Script]:
     found = set()
     for stage, described in STAGES.items():
-        for trainer in get_args(Trainer):
+        for trainer in get_args(ControllerTrainer):
             command = described["cmd"].replace("${item.trainer}", trainer)
             name = re.fullmatch(r"python -m stages\.(\w+)( \$\{key\})?", command).group(1)
             found.add(Script(name, stage, trainer if "trainer" in described["cmd"] else ""))
@@ -166,7 +166,7 @@ def test_every_script_is_run_by_a_stage():
     assert found == {script.name for script in SCRIPTS}
 
 
-@pytest.mark.parametrize("trainer", get_args(Trainer))
+@pytest.mark.parametrize("trainer", get_args(ControllerTrainer))
 def test_a_method_of_training_c_is_a_package_a_script_and_a_section(trainer):
     assert (ROOT / "worldmodels" / trainer).is_dir()
     assert (ROOT / "stages" / f"train_controller_by_{trainer}.py").is_file()
@@ -175,7 +175,9 @@ def test_a_method_of_training_c_is_a_package_a_script_and_a_section(trainer):
 
 def test_an_edit_of_one_method_leaves_the_other_and_v_alone():
     deps = {script.name: modules(script) for script in SCRIPTS}
-    by = {trainer: deps[f"train_controller_by_{trainer}"] for trainer in get_args(Trainer)}
+    by = {
+        trainer: deps[f"train_controller_by_{trainer}"] for trainer in get_args(ControllerTrainer)
+    }
     assert not any(path.startswith("worldmodels/ppo") for path in by["evolution"])
     assert not any(path.startswith("worldmodels/evolution") for path in by["ppo"])
     assert not any("physics" in path or "memory" in path for path in deps["train_vae"])
@@ -185,7 +187,7 @@ def test_an_edit_of_one_method_leaves_the_other_and_v_alone():
 
 
 def test_no_key_of_params_is_unread():
-    known = declared(read_yaml(ROOT / PIPELINE), TREE["rounds"]) | set(get_args(Trainer))
+    known = declared(read_yaml(ROOT / PIPELINE), TREE["rounds"]) | set(get_args(ControllerTrainer))
     for leaf in leaves(TREE):
         assert any(leaf == name or leaf.startswith(f"{name}.") for name in known), leaf
 

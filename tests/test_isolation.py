@@ -32,7 +32,7 @@ def test_a_commit_in_a_temporary_repository_stays_there(tmp_path):
 
 
 @pytest.mark.slow
-def test_in_a_git_hook_the_users_repository_and_settings_play_no_part(tmp_path, root):
+def test_tests_in_a_git_hook_leave_the_users_git_alone(tmp_path, root):
     users = new_repository(tmp_path / "users")
     (users / "file").write_text("changed")
     before = git(users, "rev-parse", "HEAD"), (users / ".git/index").read_bytes()
@@ -58,7 +58,7 @@ def test_in_a_git_hook_the_users_repository_and_settings_play_no_part(tmp_path, 
     assert before == (git(users, "rev-parse", "HEAD"), (users / ".git/index").read_bytes())
 
 
-def test_what_quick_starts_has_no_git_of_a_hook(monkeypatch, tmp_path):
+def test_quick_passes_on_no_git_variable_of_a_hook(monkeypatch, tmp_path):
     monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / ".git/index"))
     assert not [name for name in environment(tmp_path) if name.startswith("GIT_")]

@@ -103,7 +103,7 @@ def test_in_a_moved_or_copied_folder_the_environment_is_built_again(folder, plac
 
 
 @pytest.mark.parametrize("target", ["all", "variants", "drive", "watch"])
-def test_what_uses_dvc_looks_first_where_the_folder_is(folder, target):
+def test_targets_that_use_dvc_set_its_remote_first(folder, target):
     assert build(folder, python(folder, "3, 11, 7")).returncode == 0
     said = make(folder, target, "-n").stdout
     assert said.count("-m commands.remote") == 1

@@ -47,7 +47,7 @@ def test_templates_are_filled_in_for_every_round():
     assert stages["train@second"].outs == ["models/second/agent"]
 
 
-def test_a_stage_depends_on_its_own_params_and_on_those_of_the_stages_before_it():
+def test_a_stage_depends_on_its_params_and_those_of_earlier_stages():
     assert params_behind("train@first", PIPE, TREE) == {
         "seed": 1,
         "ppo": {"clip": 0.2},
@@ -81,13 +81,13 @@ def test_a_stage_or_a_param_that_is_not_there_is_named():
         with_settings(TREE, {"sed": 1})
 
 
-def test_settings_are_read_as_dvc_reads_them_and_the_recipe_stays_as_it_is():
+def test_settings_are_read_as_dvc_reads_them_and_leave_the_recipe_alone():
     changed = with_settings(TREE, {"ppo.clip": "[{a: 1}]", "seed": 2})
     assert changed["ppo"] == {"clip": [{"a": 1}]} and changed["seed"] == 2
     assert TREE["ppo"] == {"clip": 0.2} and TREE["seed"] == 1
 
 
-def test_scores_depend_on_all_that_trains_the_agent_and_on_nothing_that_shows_it(root):
+def test_scores_depend_on_params_of_training_and_not_of_reports(root):
     found = params_behind("evaluate@second", read_yaml(root / PIPELINE), read_yaml(root / PARAMS))
     assert {"seed", "vae", "mdnrnn", "controller", "evaluate", "rounds.first.frames"} <= set(found)
     assert not any(name.startswith("render") for name in found)

@@ -28,7 +28,7 @@ def test_dvc_pushes_into_the_artifacts_of_a_copied_folder(tmp_path, root, name):
 
 
 @pytest.mark.parametrize("before", ["", TEAM, f"{TEAM}['remote \"artifacts\"']\n    jobs = 2\n"])
-def test_the_rest_of_the_settings_stays(before):
+def test_other_settings_are_kept(before):
     changed, old = with_url(before, "/here/artifacts")
     assert old is None and with_url(changed, "/here/artifacts") == (changed, "/here/artifacts")
     assert [line for line in before.splitlines() if line not in changed.splitlines()] == []
@@ -54,7 +54,7 @@ def run(folder: Path) -> str:
 
 
 def place(folder: Path) -> str:
-    """Where `dvc push` writes, as DVC reads its settings."""
+    """The folder that `dvc push` writes into, as DVC reads its settings."""
     return python(folder, "-m", "dvc", "config", "remote.artifacts.url").strip()
 
 

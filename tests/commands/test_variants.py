@@ -52,7 +52,7 @@ def test_the_command_of_a_variant_is_what_a_person_would_type():
     assert " ".join(variant.command) == f"{said} -S rounds.first.trial=2 evaluate@first"
 
 
-def test_a_param_that_a_score_does_not_depend_on_makes_no_variant_out_of_date(root):
+def test_a_param_of_reports_makes_no_variant_out_of_date(root):
     before, after = variants_of(root), variants_of(root, render__lap_width=7)
     assert {k: v.experiment for k, v in after.items()} == {
         k: v.experiment for k, v in before.items()
@@ -73,7 +73,7 @@ def test_a_result_of_other_params_does_not_count_and_stays_until_it_is_replaced(
     ran = Variant("plain", 1, "first", {"seed": 1}, {"seed": 1})
     other = {"variant": "other", "trial": "1", "command": "its own"}
     row = {"variant": "plain", "trial": "1", "command": " ".join(ran.command)}
-    write_csv(compare.RECORD / "runs.csv", [other, row])
+    write_csv(compare.COLLECTED / "runs.csv", [other, row])
     assert is_done(ran) and is_done(Variant("plain", 1, "first", {}, {"seed": 1}))
     assert not is_done(ran._replace(depends_on={"seed": 2}))
     assert not is_done(ran._replace(trial=2))

@@ -21,7 +21,7 @@ def blind(env):
 
 
 def motion(car) -> list[float]:
-    """Where the bodies of Gymnasium's car are and how they move."""
+    """The places and velocities of the bodies of Gymnasium's car."""
     return [
         float(value)
         for body in (car.hull, *car.wheels)

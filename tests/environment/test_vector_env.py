@@ -18,7 +18,7 @@ from worldmodels.environment.vector_env import VectorCarRacing
 
 
 def follow(env, speed: float) -> np.ndarray:
-    """The action that keeps Gymnasium's car on the road, at about so many m/s."""
+    """The action that keeps Gymnasium's car on the road, at about `speed` m/s."""
     hull, line = env.car.hull, np.array(env.track)[:, 2:]
     offsets = line - np.array(hull.position)
     ahead = offsets[(np.argmin((offsets**2).sum(1)) + 5) % len(line)]

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -75,3 +79,14 @@ def test_a_fitness_that_is_not_finite_is_refused(make):
     population = strategy.ask()
     with pytest.raises(ValueError, match="not finite"):
         strategy.tell(population, np.full(len(population), np.nan))
+
+
+def test_imports_no_matplotlib_and_ignores_its_settings():
+    script = """
+import sys
+from worldmodels.evolution.strategies import cma
+assert "matplotlib" not in sys.modules and cma.CMAEvolutionStrategy
+"""
+    env = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr

@@ -103,7 +103,7 @@ def test_other_names_of_rounds_work(change, tmp_path, name):
 
 
 @pytest.mark.parametrize("rounds", [["first"], "first", 3])
-def test_rounds_that_are_no_mapping_are_refused(change, rounds):
+def test_rounds_that_are_not_a_mapping_are_refused(change, rounds):
     change("rounds", rounds)
     with pytest.raises(UserError, match="rounds is not a mapping"):
         load(VAEParams, "first")

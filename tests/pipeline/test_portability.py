@@ -20,7 +20,7 @@ print(torch.backends.cpu.get_cpu_capability(), *vectors["baseline"], *vectors["f
 """
 
 
-def test_the_process_starts_once_more_under_the_settings():
+def test_the_process_restarts_once_under_the_settings():
     done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True)
     assert done.stdout.split()[:2] == ["started", "started"], done.stderr
     capability, *vectors = done.stdout.split()[2:]

@@ -1,4 +1,4 @@
-"""Who drives for a record, and that what is recorded is what was driven."""
+"""The policies that drive for a record, and that it holds what was driven."""
 
 import numpy as np
 import pytest

@@ -20,7 +20,7 @@ from worldmodels.ppo.algorithm import (
     advantages,
     along,
 )
-from worldmodels.ppo.train import PPOConfig, Setup, train_by_ppo
+from worldmodels.ppo.train import PPOConfig, PracticeSetup, train_by_ppo
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.parallel import run_jobs
 from worldmodels.training.budget import Budget
@@ -232,7 +232,7 @@ class Validations(list):
 
 def train(updates=4, env_steps=0, checkpoint=None, config=CONFIG, seen=None):
     space = raw_space(0, FEATURES)
-    setup = Setup(config, Limits(30, 10), make_agent(), space, FEATURES, 1, "first", "cpu")
+    setup = PracticeSetup(config, Limits(30, 10), make_agent(), space, FEATURES, 1, "first", "cpu")
     validate = Validations() if seen is None else seen
     budget = Budget(updates, env_steps)
     return train_by_ppo(setup, budget, validate, 2, checkpoint or Checkpoint(None))
@@ -322,6 +322,6 @@ def test_fewer_tracks_than_groups_are_refused():
         train(config=config)
 
 
-def test_a_segment_that_is_no_multiple_of_a_decision_is_refused():
+def test_a_segment_that_is_not_a_multiple_of_a_decision_is_refused():
     with pytest.raises(UserError, match=r"ppo\.steps is 12, not a multiple of ppo\.hold, 5"):
         train(config=CONFIG.model_copy(update={"hold": 5}))

@@ -14,7 +14,8 @@ from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.environment.privileged import Privileged, PrivilegedConfig
 from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.ppo.algorithm import GOES_ON, TERMINATED, TRUNCATED
-from worldmodels.ppo.practice import Log, PracticeGroup, PracticeJob, Rules, step_and_log
+from worldmodels.ppo.practice import PracticeJob
+from worldmodels.ppo.segment import Log, PracticeGroup, Rules, step_and_log
 
 FEATURES = 8 + 16  # of make_agent
 BOTH = 5  # a seed that draws both tracks
@@ -178,7 +179,7 @@ def group_of(env, steps=0, idle=0):
 
 
 def step_of(group, rules, step=0):
-    """What the log has of one step, and whether the episode is over."""
+    """The log of one step, and whether the episode is over."""
     log = Log(100, 1, 1)
     over = step_and_log(group, log, step, np.zeros((1, 3)), rules)
     return log, over == [0]
@@ -240,7 +241,7 @@ def test_a_lap_has_not_come_round_before_the_first_tiles():
     assert over and log.end[:, 0].nonzero()[0].tolist() == [40 - COAST, 41]
 
 
-def test_nothing_counts_of_a_lap_that_came_round_in_the_segment_before():
+def test_steps_after_a_lap_in_an_earlier_segment_do_not_count():
     log, over = step_of(*come_round(range(96)), COAST - 3)
     assert over and log.end[:, 0].nonzero()[0].tolist() == [COAST - 3]
     assert not log.counts[: COAST - 2].any() and log.counts[COAST - 2 :].all()

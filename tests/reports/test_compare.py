@@ -57,8 +57,8 @@ def test_every_group_that_has_run_gets_a_table_and_a_figure(tmp_path, monkeypatc
     params = compare.Params(seed=1, evaluate=compare.EvaluateConfig(resamples=100))
     with pytest.raises(UserError, match=r"returns\.csv: no such file"):
         compare.main(params)
-    write_csv(compare.RECORD / "returns.csv", returns)
-    write_csv(compare.RECORD / "curves.csv", [curve])
+    write_csv(compare.COLLECTED / "returns.csv", returns)
+    write_csv(compare.COLLECTED / "curves.csv", [curve])
     compare.main(params)
     numbers = read_csv(compare.RESULTS / "ablations.csv")
     assert float(numbers[1]["difference_mean"]) == pytest.approx(-100, abs=5)

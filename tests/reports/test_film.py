@@ -45,14 +45,14 @@ def test_a_film_appears_whole(tmp_path):
 
 
 @pytest.mark.parametrize("program", ["/nowhere/ffmpeg", "/bin/false", "/bin/true", "/dev/null"])
-def test_an_ffmpeg_that_is_missing_or_broken_is_said_in_one_line(tmp_path, monkeypatch, program):
+def test_a_missing_or_broken_ffmpeg_is_reported_in_one_line(tmp_path, monkeypatch, program):
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", program)
     with pytest.raises(UserError, match=r"a\.mp4: the video .* IMAGEIO_FFMPEG_EXE") as caught:
         film(tmp_path / "a.mp4", pictures=99)
     assert "\n" not in str(caught.value) and not [*tmp_path.iterdir()]
 
 
-def test_no_ffmpeg_at_all_is_said_in_one_line(tmp_path, monkeypatch):
+def test_no_ffmpeg_at_all_is_reported_in_one_line(tmp_path, monkeypatch):
     def find_none():
         raise RuntimeError("No ffmpeg exe could be found")
 
@@ -62,7 +62,7 @@ def test_no_ffmpeg_at_all_is_said_in_one_line(tmp_path, monkeypatch):
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_full_disk_is_said_in_one_line_and_nothing_stays(tmp_path):
+def test_a_full_disk_is_reported_in_one_line_and_leaves_no_file(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))  # bytes of a file
     try:

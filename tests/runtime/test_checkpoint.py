@@ -210,7 +210,7 @@ def test_other_code_params_or_data_have_another_checkpoint(project, monkeypatch)
     assert fingerprint("train_mdnrnn", "first") == seen[-1]
 
 
-def test_how_far_to_go_does_not_change_a_searchs_checkpoint(project, monkeypatch):
+def test_the_budget_does_not_change_the_fingerprint_of_a_search(project, monkeypatch):
     monkeypatch.chdir(project)
     apart = tuple(name.replace("${key}", "first") for name in train_controller_by_evolution.PLAN)
     before = fingerprint("train_controller", "first", apart)
@@ -244,12 +244,12 @@ def tiny(code, monkeypatch):
 
 
 @pytest.mark.slow
-def test_v_stopped_and_resumed_is_v_trained_at_once(tmp_path, tiny):
+def test_v_stopped_and_resumed_equals_uninterrupted(tmp_path, tiny):
     params = tiny(train_vae)
     pictures = np.random.default_rng(1).integers(0, 256, (64, 64, 64, 3), dtype=np.uint8)
 
     class Drawn:
-        def batches(self, order, size, artists):
+        def batches(self, order, size, threads):
             for start in range(0, len(order), size):
                 yield pictures[order[start : start + size]]
 
@@ -266,7 +266,7 @@ def test_v_stopped_and_resumed_is_v_trained_at_once(tmp_path, tiny):
     assert stop_and_resume(tmp_path / "c", work, [0, 3, 2]) == work(Checkpoint(None))
 
 
-def test_m_stopped_and_resumed_is_m_trained_at_once(tmp_path, tiny):
+def test_m_stopped_and_resumed_equals_uninterrupted(tmp_path, tiny):
     params = tiny(train_mdnrnn)
     rng = np.random.default_rng(1)
     latents = Latents(
@@ -322,7 +322,7 @@ def search_for(checkpoint, generations, method, later=3):
 
 
 @pytest.mark.parametrize("method", ["cma-es", "simple-es"])
-def test_a_search_stopped_within_and_between_generations_is_one_search(tmp_path, method):
+def test_a_search_stopped_anywhere_and_resumed_equals_uninterrupted(tmp_path, method):
     expected = search_for(Checkpoint(None), 9, method)
     np.random.seed(123)  # the global generator must play no part
     stopped = stop_and_resume(tmp_path / "c", lambda c: search_for(c, 9, method), [0, 1, 4, 5, 2])
@@ -353,7 +353,7 @@ def test_a_schedule_may_change_for_generations_not_reached_yet(tmp_path, generat
 
 
 @pytest.mark.slow
-def test_a_record_stopped_and_resumed_is_one_record(tmp_path, tiny, monkeypatch):
+def test_a_record_stopped_and_resumed_equals_uninterrupted(tmp_path, tiny, monkeypatch):
     params = tiny(sample)
     monkeypatch.setattr(sample, "EPISODES_PER_JOB", 2)
     monkeypatch.setenv("WM_WORKERS", "2")

@@ -20,9 +20,9 @@ from worldmodels.runtime.compiled import CheckedFiles, cache_folders, compiled_s
 SCRIPT = """
 import numpy as np
 from worldmodels.runtime.compiled import VERSION
-from worldmodels.control.controller import act
-act(np.zeros((1, 9)), np.zeros(1, dtype=np.int64), np.zeros((1, 2)), 0)
-print(VERSION, sum(act.stats.cache_hits.values()), act.stats.cache_path)
+from worldmodels.control.controller import outputs
+outputs(np.zeros((1, 9)), np.zeros(1, dtype=np.int64), np.zeros((1, 2)), 0)
+print(VERSION, sum(outputs.stats.cache_hits.values()), outputs.stats.cache_path)
 """
 
 
@@ -79,7 +79,7 @@ def cut(path):
 def test_files_that_were_cut_short_are_compiled_again(run, tmp_path):
     version, _, path = run("one", tmp_path / "caches")
     folder = tmp_path / "caches/worldmodels-numba" / version
-    files = [*folder.glob("controller.act-*.nbc"), *folder.glob("controller.outputs-*.nbi")]
+    files = [*folder.glob("controller.outputs-*.nbc"), *folder.glob("controller.outputs-*.nbi")]
     assert len(files) == 2
     for file in files:
         cut(file)

@@ -133,3 +133,32 @@ def test_workers_end_when_their_parent_is_killed(tmp_path, root, monkeypatch):
     while any(psutil.pid_exists(pid) for pid in workers) and time.monotonic() < until:
         time.sleep(0.2)
     assert not [pid for pid in workers if psutil.pid_exists(pid)]
+
+
+@dataclass(frozen=True)
+class ProcessId(Double):
+    """The id of the process that runs it."""
+
+    def run(self):
+        return os.getpid()
+
+
+def test_no_more_workers_than_jobs_and_none_is_started_twice(tmp_path, monkeypatch):
+    monkeypatch.setenv("WM_WORKERS", "2")
+    script = """
+import sys
+from pathlib import Path
+from tests.runtime.test_parallel import ProcessId
+from worldmodels.runtime.parallel import run_jobs
+
+def workers(jobs):
+    return set(run_jobs([ProcessId(number, Path()) for number in range(jobs)]))
+
+first = workers(1)
+both = workers(20)
+assert len(first) == 1 and len(both) <= 2 and first <= both | workers(20), (first, both)
+assert workers(1) <= both | first  # the pool has not shrunk and grown again
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -39,7 +39,7 @@ def test_a_padded_batch_does_not_count_beyond_the_total(capsys, always_due):
     assert [line.split()[1] for line in lines(capsys)] == ["608/1200", "1200/1200", "1200/1200"]
 
 
-def test_work_that_is_done_early_ends_at_what_it_did_and_failed_work_does_not(capsys):
+def test_work_that_ends_early_shows_a_full_bar_and_failed_work_does_not(capsys):
     with Progress("render", 1000, "steps") as shown:
         shown.advance(797)
     assert lines(capsys)[0].startswith("render: 797/797 steps, ")

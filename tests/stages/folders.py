@@ -46,7 +46,7 @@ def set_param(folder: Path, key: str, value: Any) -> None:
 
 
 def tracks_tested(folder: Path) -> list[int]:
-    """The tracks of the tiny recipe's test, two a round."""
+    """The tracks of the tiny recipe's test, two per round."""
     return tracks_for_test(2, params_of(folder)["evaluate"]["first_test_track"])
 
 

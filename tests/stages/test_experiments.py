@@ -1,4 +1,4 @@
-"""What is run on top of the pipeline: another round, the variants of variants.yaml."""
+"""Runs on top of the pipeline: another round, the variants of variants.yaml."""
 
 import re
 import sys

@@ -79,7 +79,7 @@ def test_an_official_track_driven_alone_gives_the_return_in_the_table(pipeline):
     agent = Agent.load(pipeline / "models/second/agent.safetensors")
     (first, *_) = read_csv(pipeline / "results/second/evaluate/returns.csv")
     seen = []
-    outcome = play(
+    driven = play(
         agent,
         make_official(),
         int(first["track"]),
@@ -88,7 +88,7 @@ def test_an_official_track_driven_alone_gives_the_return_in_the_table(pipeline):
         60,
         lambda *moment: seen.append(moment),
     )
-    assert outcome == (pytest.approx(float(first["return"]), abs=1e-6), int(first["steps"]))
+    assert driven == (pytest.approx(float(first["return"]), abs=1e-6), int(first["steps"]))
     assert [step for *_, step in seen] == list(range(60)) and seen[0][2] == 0
 
 

@@ -37,7 +37,7 @@ WRONG = [
     ("figures", lambda f: cut_row(f / RETURNS), "returns.csv: damaged"),
     ("render", lambda f: cut_row(f / RETURNS), "returns.csv: damaged"),
     ("sample", lambda f: set_param(f, "rounds.first.exploration_share", 1.5), "exploration_share"),
-    ("sample", lambda f: set_param(f, "rounds.first.exploration_share", 0.5), "make it 1.0"),
+    ("sample", lambda f: set_param(f, "rounds.first.exploration_share", 0.5), "set it to 1.0"),
     ("sample", lambda f: set_param(f, "rounds.first.policy", RANDOM), "would drive nothing"),
     (
         "sample",

@@ -1,4 +1,4 @@
-"""How long C is trained, and the share of its budget that is used."""
+"""The budget of C's training, and the share of it that is used."""
 
 import pytest
 

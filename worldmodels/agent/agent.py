@@ -36,7 +36,10 @@ class AgentConfig(Section):
 
 @dataclass(frozen=True)
 class Agent:
-    """All that acting takes. `parameters` [C, P] float64: one controller, or many candidates."""
+    """All that it takes to act. `parameters` float64 [C, P]: one controller, or many candidates.
+
+    `hidden_units` raises ValueError if no controller has P parameters.
+    """
 
     config: AgentConfig
     encoder: ImageEncoder
@@ -53,18 +56,21 @@ class Agent:
         }
         for name, (found, expected) in sizes.items():
             if found != expected:
-                raise UserError(f"{name}: {found} where the agent has {expected}")
+                raise UserError(
+                    f"{name}: {found} where the agent has {expected}; V, M and C are of different "
+                    "runs: `dvc repro` trains what is out of date"
+                )
         encoder = copy.deepcopy(vae.encoder).half().float()  # as it will be saved
         agent = cls(config, encoder, MemoryStep.of(memory), parameters)
         try:
-            _ = agent.hidden_units
+            _ = agent.hidden_units  # refuses a controller of another size
         except ValueError as error:
             raise UserError(f"C's parameters: {error}") from None
         return agent
 
     @property
     def hidden_units(self) -> int:
-        """The units of C's hidden layer, 0 if it is linear. Raises ValueError for a wrong size."""
+        """The units of C's hidden layer, 0 if it is linear."""
         count = self.parameters.shape[1]
         return hidden_units_of(self.config.inputs, self.config.features, count)
 
@@ -90,9 +96,9 @@ class Agent:
             encoder = ImageEncoder(VAEConfig(latent_size=config.latent_size))
             encoder = restore(encoder, _part(tensors, "encoder."), path)
             agent = cls(config, encoder, memory, tensors["controller"].numpy()[None])
-            fits = memory.fits(config.latent_size, config.hidden_size)
-            if not fits or agent.hidden_units < 0:
+            if not memory.fits(config.latent_size, config.hidden_size):
                 raise ValueError(f"memory of another size than {config}")
+            _ = agent.hidden_units  # refuses a controller of another size
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}: its parts do not fit its config: {error}") from None
         return agent

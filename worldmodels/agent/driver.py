@@ -1,4 +1,4 @@
-"""An agent at the wheel: one batched step of V, C and M for many environments."""
+"""An agent that acts: one batched step of V, C and M for many environments."""
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from worldmodels.control.controller import act
 from worldmodels.runtime.batch import FIXED_BATCH
 from worldmodels.runtime.seeds import generator
 from worldmodels.vision.encoder import BatchEncoder
+from worldmodels.vision.sampling import reparameterise
 
 
 class AgentDriver:
@@ -41,7 +42,7 @@ class AgentDriver:
 
     @torch.inference_mode()
     def features(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
-        """What C is given, float64 [n, F], for observations of the `slots` [n].
+        """The features that C is given, float64 [n, F], for `observations` of the `slots` [n].
 
         h is the state *before* z is added to it, as in the paper's code.
         """
@@ -59,7 +60,7 @@ class AgentDriver:
 
     @torch.inference_mode()
     def remember(self, slots: np.ndarray, actions: np.ndarray) -> None:
-        """Let M take in what was seen last and the actions [n, A] that were really applied."""
+        """Advance M by the z of the last `features` and the actions [n, A] that were applied."""
         if self.sees_memory:
             self.agent.memory.step(self.memory, slots, self.z, torch.from_numpy(actions))
 
@@ -70,4 +71,4 @@ class AgentDriver:
             rng = self.random[slot]
             assert rng is not None
             noise[row] = torch.from_numpy(rng.standard_normal(mu.shape[1]))
-        return mu + (0.5 * logvar).exp() * noise
+        return reparameterise(mu, logvar, noise)

@@ -28,15 +28,17 @@ def parameter_count(features: int, hidden_units: int) -> int:
 
 
 def hidden_units_of(inputs: Inputs, features: int, parameters: int) -> int:
-    """The hidden units of a controller with so many parameters, 0 for a linear one.
+    """The hidden units of a controller with `parameters` parameters, 0 for a linear one.
 
-    Raises ValueError if no controller has so many.
+    Raises ValueError if no controller on `inputs` has that many.
     """
     units = 0
     if inputs == "z+hidden":
         units = max((parameters - ACTION_SIZE) // (features + 1 + ACTION_SIZE), 1)
     if parameters != parameter_count(features, units):
-        raise ValueError(f"no controller on {inputs} ({features} features) has {parameters}")
+        raise ValueError(
+            f"no controller on {inputs} ({features} features) has {parameters} parameters"
+        )
     return units
 
 

@@ -1,4 +1,8 @@
-"""The space in which C is trained: its own parameters, or those on features of unit variance."""
+"""The space in which C is trained: its own parameters, or those on features of unit variance.
+
+The units of h are correlated, and features differ in how much they vary: a step of one size in all
+of C's own parameters is too large for some and too small for others.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -75,9 +79,10 @@ def scaled_space(
     hidden_centre = hidden.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(hidden, rowvar=False))
     leading = np.argsort(values)[::-1][:components]
-    # An eigenvector's sign is arbitrary: its largest entry is made positive, so that it repeats.
+    # The sign of an eigenvector is arbitrary: with its largest entry positive, it repeats.
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(len(values))])
-    # Components without variance would be scaled by 1 / 0: none is scaled up beyond this.
+    # A component without variance would be scaled by 1 / 0: this limits the scale to 1,000 times
+    # that of the largest component.
     scale = np.sqrt(np.maximum(values[leading], values.max() * 1e-6))
     rows = (vectors * signs)[:, leading].T / scale[:, None]
     blocks = np.zeros((len(basis) + len(rows), len(centre) + len(hidden_centre)))

@@ -45,7 +45,7 @@ class Driver(Protocol):
         """Actions [n, A] for the observations of `slots` [n]."""
 
     def remember(self, slots: np.ndarray, actions: np.ndarray) -> None:
-        """Take in the actions [n, A] that were applied after the last `act`."""
+        """Note the actions [n, A] that are applied after the last `act`."""
 
 
 class _Log:
@@ -148,7 +148,7 @@ def drive_all(
 
 
 def refuse_nonfinite(action: np.ndarray, drive: Drive, step: int) -> None:
-    """Raise UserError for an action that is not finite: the physics would take it."""
+    """Raise UserError for an action that is not finite, which the physics would accept."""
     if not np.isfinite(action).all():
         raise UserError(
             f"action {action} of {drive} at step {step} is not finite: the model that chose it is "

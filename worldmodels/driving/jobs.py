@@ -1,4 +1,4 @@
-"""The jobs that workers run to drive: values without shared state, for any engine to run."""
+"""The jobs that workers run to drive: values that share no state, so that any executor can."""
 
 from dataclasses import dataclass
 

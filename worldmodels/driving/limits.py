@@ -1,4 +1,4 @@
-"""When an episode is cut off, and what it scores: the same for searching, practice and tests."""
+"""The limits of an episode, and its score: the same in training, practice and tests."""
 
 from typing import NamedTuple
 
@@ -8,8 +8,8 @@ from worldmodels.environment.rewards import STEP_COST
 
 
 class Limits(NamedTuple):
-    """An episode ends after `horizon` steps, or after `patience` steps without a reward above 0,
-    which in CarRacing is a new tile; 0: never for that reason."""
+    """An episode is cut off after `horizon` steps, or after `patience` steps without a reward
+    above 0, which in CarRacing is a new tile; a patience of 0 has no limit."""
 
     horizon: int
     patience: int

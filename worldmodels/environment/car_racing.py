@@ -7,9 +7,9 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.box2d.car_racing import CarRacing, FrictionDetector
 
+from worldmodels.environment.interface import SIZE
 from worldmodels.environment.picture.canvas import HEIGHT
 from worldmodels.environment.picture.pose import PHASE_UNIT, POSE_DTYPE, draw_pose
-from worldmodels.environment.picture.resize import SIZE
 from worldmodels.environment.picture.track import NEVER, Track
 
 

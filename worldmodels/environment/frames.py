@@ -1,4 +1,4 @@
-"""What is recorded of a frame of CarRacing, and how the frame is drawn again from it.
+"""The record of a frame of CarRacing, and the drawing of the frame from it.
 
 A frame follows from the seed of its track, the pose of the car, and the frame at which each tile
 was first touched: about 20 bytes, where the picture has 12,288.
@@ -6,9 +6,9 @@ was first touched: about 20 bytes, where the picture has 12,288.
 
 import numpy as np
 
+from worldmodels.environment.interface import SIZE
 from worldmodels.environment.picture.canvas import COLOURS, HEIGHT, PALETTE, WIDTH, pack_palette
 from worldmodels.environment.picture.pose import POSE_DTYPE, draw_pose
-from worldmodels.environment.picture.resize import SIZE
 from worldmodels.environment.picture.track import track_of
 
 __all__ = [

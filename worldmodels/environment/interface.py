@@ -1,11 +1,11 @@
 """The seam between the method and its environment: what any environment must provide.
 
-Nothing outside this package knows CarRacing but through
+The rest of the code knows CarRacing only through
 
 - `interface`: the sizes of an observation and an action, and a vector environment's methods;
 - `actions`: the map from C's outputs to actions, and the range of an action;
 - `rewards`: what a step costs, which is charged for the steps that a cut-off leaves out;
-- `frames`: what is recorded of a frame, and how it is drawn again;
+- `frames`: the record of a frame, and how the frame is drawn from it;
 - `privileged`: what practice may know beyond the picture;
 - `make`: the environments themselves.
 
@@ -23,8 +23,8 @@ ACTION_SIZE = 3
 class VectorEnv(Protocol):
     """Environments in slots, each with an episode of its own.
 
-    `observations` uint8 [slots, SIZE, SIZE, 3] and `poses` [slots] of `frames.POSE_DTYPE`, what is
-    recorded of them, are those after the last reset or step of a slot.
+    `observations` uint8 [slots, SIZE, SIZE, 3], and `poses` [slots] of `frames.POSE_DTYPE`, which
+    are recorded in their place, are those after the last reset or step of each slot.
     """
 
     observations: np.ndarray
@@ -34,8 +34,8 @@ class VectorEnv(Protocol):
         """Begin the episode of `seed` in a slot."""
 
     def step(self, slots: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rewards [n] and ends, bool [n], of the environments in `slots` [n] under `actions`
-        [n, ACTION_SIZE]."""
+        """Step the environments in `slots` [n] by `actions` [n, ACTION_SIZE]; returns rewards [n]
+        and whether the episode has ended, bool [n]."""
 
     def touched_at(self, slot: int) -> np.ndarray:
-        """What drawing the frames of the episode in a slot again takes beyond seed and poses."""
+        """The data that, with seed and poses, draw the frames of the episode in a slot."""

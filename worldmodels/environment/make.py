@@ -7,10 +7,9 @@ import gymnasium
 import numpy as np
 
 from worldmodels.environment.car_racing import DrawnCarRacing, make_official
-from worldmodels.environment.interface import VectorEnv
+from worldmodels.environment.interface import SIZE, VectorEnv
 from worldmodels.environment.physics.dynamics import agrees_with_box2d
 from worldmodels.environment.picture.pose import POSE_DTYPE
-from worldmodels.environment.picture.resize import SIZE
 from worldmodels.environment.privileged import Privileged, PrivilegedConfig
 from worldmodels.environment.vector_env import VectorCarRacing
 
@@ -36,7 +35,8 @@ class OneByOne:
         self._copy_pose(slot)
 
     def step(self, slots: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rewards [n] and ends, bool [n], of the environments in `slots` [n]."""
+        """Step the environments in `slots` [n] by `actions` [n, 3]; returns rewards [n] and ends,
+        bool [n]."""
         rewards, ended = np.empty(len(slots)), np.empty(len(slots), dtype=bool)
         for n, (slot, action) in enumerate(zip(slots, actions)):
             env = self.envs[slot]
@@ -60,12 +60,15 @@ class OneByOne:
 
 
 def make_vector_env(picture: Picture, slots: int) -> VectorEnv:
-    """`slots` environments with our picture ("drawn") or Gymnasium's ("official")."""
+    """`slots` environments with our picture ("drawn") or Gymnasium's ("official").
+
+    Where Box2D rounds differently from our physics, it drives the drawn ones too.
+    """
     if picture == "official":
         return OneByOne(make_official, slots)
     return VectorCarRacing(slots) if agrees_with_box2d() else OneByOne(DrawnCarRacing, slots)
 
 
 def make_privileged(slots: int, config: PrivilegedConfig) -> Privileged:
-    """`slots` environments with our picture, `.env` of it, and what may be told of them."""
+    """`slots` environments with our picture, in `.env`, and what practice may know of them."""
     return Privileged(VectorCarRacing(slots), config)

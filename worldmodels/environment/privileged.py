@@ -1,7 +1,7 @@
-"""What practice may know of CarRacing beyond the picture: where the road lies, what was missed.
+"""Privileged information on CarRacing, for practice alone: where the road lies, what was missed.
 
-C is never told: a critic is, while C learns (asymmetric actor-critic, Pinto et al. 2017), and the
-prices that shape the reward in practice are computed from it.
+C never has it. The critic is given it while C is trained (asymmetric actor-critic, Pinto et al.
+2017), and the prices that shape the reward in practice are computed from it.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from worldmodels.pipeline.params import Count, Natural, Positive, Section
 
 
 class PrivilegedConfig(Section):
-    """What the critic is told, and when a tile counts as left behind; units in params.yaml."""
+    """The section `ppo.privileged` of params.yaml, which has the units."""
 
     road_ahead: list[Natural]
     speed_scale: Positive
@@ -25,13 +25,16 @@ class PrivilegedConfig(Section):
 
     @property
     def size(self) -> int:
-        """The numbers that `Privileged.situation` tells of each car."""
+        """The count of the numbers that `Privileged.situation` tells of each car."""
         return 3 + 4 + 4 + 4 + 2 * len(self.road_ahead)
 
 
 class Privileged:
-    """Follows the laps of the cars of `env`; of each, the foremost tile it has touched, and how
-    many it has left behind, [slots]."""
+    """Follows the lap of the car in each slot of `env`.
+
+    `foremost` [slots] is the foremost tile that the car has touched, `missed` [slots] the number
+    of tiles that it has left behind untouched.
+    """
 
     def __init__(self, env: VectorCarRacing, config: PrivilegedConfig):
         self.env, self.config = env, config
@@ -44,7 +47,7 @@ class Privileged:
         self.foremost[slot] = self.missed[slot] = 0
 
     def newly_missed(self, slot: int) -> int:
-        """Count the tiles left behind since the last call, by a car that has just touched one.
+        """The number of tiles left behind since the last call, by a car that has just touched one.
 
         The foremost tile moves on only to one within `reach`: one farther ahead is touched across
         the grass, from the road next to it.
@@ -59,7 +62,7 @@ class Privileged:
         return more
 
     def missed_at_the_end(self, slot: int) -> int:
-        """The number of tiles missed by a car that came round, without those counted before."""
+        """The tiles missed by a car that has come round, without those counted before."""
         return int((~self.env.visited(slot)).sum()) - int(self.missed[slot])
 
     def lap_is_complete(self, slot: int) -> bool:
@@ -67,10 +70,8 @@ class Privileged:
         return bool(self.env.visited(slot).all())
 
     def has_come_round(self, slot: int, idle: int) -> bool:
-        """True for a car that has left the last tiles of its lap behind and passed the first ones.
-
-        `idle` steps without a new tile: before `coast` of them it is not looked at.
-        """
+        """True for a car that has touched one of the last tiles of its lap and is now nearest to
+        a tile of the first half; never before `idle`, its steps without a new tile, is `coast`."""
         if idle < self.config.coast:
             return False
         tiles = len(self.env.visited(slot))
@@ -78,7 +79,7 @@ class Privileged:
         return bool(at_the_end and nearest_tile(self.env, slot) < tiles / 2)
 
     def situation(self) -> np.ndarray:
-        """What the critic is told of each car, [slots, size] in numbers of about one.
+        """The numbers that the critic is told of each car, [slots, size], scaled to about one.
 
         The speed aside and ahead, the turning rate (rad/s), the wheels' speeds, their angles
         (rad), which of them are on the road, and how far aside, then how far ahead, the road lies

@@ -8,7 +8,7 @@ from worldmodels.environment.physics.bodies import BODY_ROWS, JOINT_ROWS, LANES
 
 
 class CarState(NamedTuple):
-    """What a step changes, indexed by block and lane or by slot."""
+    """The arrays that a step changes, indexed by block and lane, or by slot."""
 
     bodies: np.ndarray  # float32 [blocks + 1, 5, BODY_ROWS * LANES]: see `bodies`; last: spare
     joints: np.ndarray  # float32 [blocks + 1, 4, JOINT_ROWS * LANES]

@@ -8,6 +8,7 @@ bit. `dynamics` moves the cars of a block together, `tiles` finds the tiles they
 import numpy as np
 from gymnasium.envs.box2d.car_racing import PLAYFIELD
 
+from worldmodels.environment.interface import SIZE
 from worldmodels.environment.physics.bodies import (
     ANGLE,
     BODY_ROWS,
@@ -26,13 +27,10 @@ from worldmodels.environment.physics.wheels import drive_wheels
 from worldmodels.environment.picture.canvas import PALETTE
 from worldmodels.environment.picture.painter import draw
 from worldmodels.environment.picture.pose import PHASE_UNIT, POSE_DTYPE
-from worldmodels.environment.picture.resize import SIZE
 from worldmodels.environment.picture.track import NEVER, track_of
-from worldmodels.environment.rewards import LAP_REWARD, STEP_COST
+from worldmodels.environment.rewards import LAP_REWARD, LEFT_PLAYFIELD, STEP_COST
 from worldmodels.environment.state import CarState, TrackGeometry
 from worldmodels.runtime.compiled import compiled
-
-LEFT_PLAYFIELD = -100.0  # the reward of that step, in place of what it would have been
 
 
 class VectorCarRacing:
@@ -194,7 +192,7 @@ def _prepare(state, tracks, slot):
     state.frame[slot] += 1
     before = state.visits[slot]
     touch(state, tracks, slot, bodies, lane)
-    for _ in range(state.visits[slot] - before):  # one by one: a sum of floats knows its order
+    for _ in range(state.visits[slot] - before):  # one by one, as Gymnasium: floats round at each
         state.reward[slot, 0] += LAP_REWARD / tracks.lengths[slot]
 
 

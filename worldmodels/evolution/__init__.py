@@ -1,4 +1,4 @@
-"""C by an evolution strategy: CMA-ES or the simple ES, and the loop.
+"""C by an evolution strategy: the strategies, CMA-ES and a simple ES, and the loop.
 
 May import `training` and what that may.
 """

@@ -1,12 +1,11 @@
 """Search C by an evolution strategy: ask, drive, tell (Ha & Schmidhuber 2018, appendix A.4).
 
-Departs from the paper, whose candidates drive 16 tracks in all of 1,800 generations: a schedule
-has few tracks early and many late.
+Departs from the paper, whose candidates drive 16 tracks in each of 1,800 generations: here a
+schedule gives early generations few tracks and later ones more.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import AfterValidator, Field
@@ -18,11 +17,12 @@ from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import tracks_for_training
 from worldmodels.training.budget import Budget
+from worldmodels.training.candidates import Candidates
 from worldmodels.training.curve import Row, curve_row
 
 
 class Phase(Section):
-    """The tracks that each candidate drives from a generation on."""
+    """The number of tracks that each candidate drives from a generation on."""
 
     from_generation: Natural
     tracks: Count
@@ -61,24 +61,9 @@ class Plan(NamedTuple):
         return [p.tracks for p in self.schedule if p.from_generation <= generation][-1]
 
 
-class Drives(Protocol):
-    """`Candidates`, or what stands in for them in a test."""
-
-    @property
-    def seed(self) -> int: ...
-
-    def drive(
-        self,
-        points: np.ndarray,
-        drives: list[Drive],
-        results: dict[int, EpisodeResult],
-        on_done: Callable[[], None],
-    ) -> list[EpisodeResult]: ...
-
-
 @dataclass
 class SearchState:
-    """How far a search has come: all that a checkpoint holds.
+    """The state of a search: all that a checkpoint holds.
 
     `population` and `results` are those of the current generation. `tracks` are the numbers of
     tracks of each generation, the current one included. `rows` has a row per generation, whose
@@ -122,7 +107,7 @@ class SearchState:
 
 def search_by_es(
     strategy: EvolutionStrategy,
-    candidates: Drives,
+    candidates: Candidates,
     name: str,
     plan: Plan,
     held_out: list[int],
@@ -131,8 +116,8 @@ def search_by_es(
 ) -> SearchState:
     """Ask, drive, tell, until the budget is used up; the result is the distribution's mean.
 
-    The mean is what is validated, on the tracks `held_out`, and what is kept: the best of noisy
-    scores would flatter.
+    The mean is validated, on the tracks `held_out`, every `validate_every` generations, and it is
+    kept: the best of many noisy scores is high by luck. `name` is the round, for the tracks.
     """
     state = checkpoint.resume(lambda state: state.is_within(plan)) or SearchState(strategy)
 
@@ -146,8 +131,8 @@ def search_by_es(
             # Ask: candidates from the distribution
             population = state.ask(plan.tracks(state.generation))
 
-            # Drive: all of them on the same tracks, new ones in each generation, so that their
-            # differences are not those of the tracks; and at times the mean, on validation tracks
+            # Drive: all candidates on the same tracks, so that their scores differ by what they
+            # do; new tracks in each generation; at times the mean on the validation tracks, too
             purpose = ("controller", name, state.generation)
             tracks = tracks_for_training(state.tracks[-1], candidates.seed, purpose)
             drives = [Drive(row, track) for row in range(len(population)) for track in tracks]
@@ -163,7 +148,7 @@ def search_by_es(
             validation = float(returns[len(drives) :].mean()) if validate else ""
             state.tell(scores, validation)
 
-            # Note how it went
+            # Record how it went
             elapsed = round(checkpoint.seconds_before + progress.seconds(), 1)
             state.seconds.append({"iteration": state.generation - 1, "seconds": elapsed})
             note = f"population {scores.mean():.0f}"

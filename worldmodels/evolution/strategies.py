@@ -1,12 +1,34 @@
 """Evolution strategies behind one ask-and-tell interface. Fitness is maximised."""
 
+import sys
+import warnings
+from types import ModuleType
 from typing import Literal, Protocol
 
-import cma
 import numpy as np
 
 from worldmodels.pipeline.params import Positive, Section, Share
 
+
+def _import_cma() -> ModuleType:
+    """Import pycma without its plots.
+
+    They need matplotlib, whose import takes half a second and fails under some settings of the
+    user, such as the MPLBACKEND of a notebook.
+    """
+    there = {name: sys.modules[name] for name in sys.modules if name == "matplotlib"}
+    sys.modules["matplotlib"] = None  # type: ignore[assignment]  # makes its import fail
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pycma's, that it cannot plot
+            import cma
+    finally:
+        del sys.modules["matplotlib"]
+        sys.modules.update(there)
+    return cma
+
+
+cma = _import_cma()
 Strategy = Literal["cma-es", "simple-es"]
 NEVER_STOP = {
     "tolfun": 0,
@@ -22,6 +44,8 @@ NEVER_STOP = {
 
 
 class SimpleESConfig(Section):
+    """The section `evolution.simple_es` of params.yaml."""
+
     elite_share: Share
     sigma_decay: Positive
 
@@ -53,10 +77,10 @@ class _Draws:
 
 
 class CMAES:
-    """Covariance matrix adaptation (Hansen 2016), by pycma, which minimises.
+    """Covariance matrix adaptation (Hansen 2016) by pycma, which minimises.
 
-    Its stopping criteria are off: on noisy fitness they fire at random. It draws from a generator
-    of its own instead of numpy's global one.
+    Its stopping criteria are off: on noisy fitness they fire at random. It draws from `rng`, not
+    from numpy's global generator. `start` [D] is the first mean, `sigma` the first step size.
     """
 
     def __init__(self, start: np.ndarray, sigma: float, population: int, rng: np.random.Generator):
@@ -86,7 +110,7 @@ class CMAES:
 
 
 class SimpleES:
-    """A (mu, lambda)-ES: the next mean is the mean of the elite; sigma decays."""
+    """A (mu, lambda)-ES: the next mean is that of the elite, and sigma decays; else as CMAES."""
 
     def __init__(
         self,
@@ -118,7 +142,7 @@ def make_strategy(
     rng: np.random.Generator,
     simple_es: SimpleESConfig,
 ) -> EvolutionStrategy:
-    """The evolution strategy of a name, with its mean at `start` [D]."""
+    """The evolution strategy `name`, with its mean at `start` [D]."""
     if name == "cma-es":
         return CMAES(start, sigma, population, rng)
     return SimpleES(start, sigma, population, rng, simple_es)

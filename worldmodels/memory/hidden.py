@@ -1,4 +1,4 @@
-"""M's hidden states along a record: what the space in which C is trained is scaled by."""
+"""M's hidden states along a record, which scale the space in which C is trained."""
 
 import numpy as np
 import torch

@@ -52,7 +52,7 @@ class Prediction(NamedTuple):
 
 
 class MDNRNN(nn.Module):
-    """Predicts the next z from z [B, T, Z], action [B, T, 3] and its state.
+    """Predicts the next z from z [B, T, Z], action [B, T, A] and its state.
 
     422,368 parameters, as in the paper, at Z = 32, H = 256, K = 5 without the heads for reward and
     end. torch's LSTM has a second bias, fixed at zero here, since the paper's has one.
@@ -117,8 +117,8 @@ def mdnrnn_losses(
 ) -> Losses:
     """Return the losses over a padded batch; all but `next_z` [B, T, Z] are [B, T].
 
-    `is_step` is 1 at recorded steps and 0 in the padding, `has_next` 1 where the step after was
-    recorded too. Half the squared error is the NLL of a Gaussian of variance 1, less a constant.
+    `is_step` is 1 at recorded steps and 0 in the padding, `has_next` 1 where the next step was
+    recorded too. Half the squared error is the NLL of a Gaussian of variance 1, up to a constant.
     """
     nll = (mixture_nll(prediction, next_z).mean(dim=2) * has_next).sum() / has_next.sum()
     if prediction.reward is None or prediction.end_logit is None:
@@ -143,7 +143,7 @@ def save_mdnrnn(path: Path, model: MDNRNN) -> None:
 
 
 def load_mdnrnn(path: Path) -> MDNRNN:
-    """Load M. Raises UserError if the file is missing or does not hold one."""
+    """Load M. Raises UserError if the file is missing, damaged or holds no M."""
     config, tensors = load_model(path, KIND)
     checked = from_file(SavedConfig, config, path)
     return restore(MDNRNN(checked, checked.latent_size), tensors, path)

@@ -1,7 +1,7 @@
 """M, ready to act: one step of its LSTM for many environments at once.
 
-Whoever acts sees M through `MemoryStep` alone: a state that it does not look into, the features
-that C is given, and a step. Another M needs no more than these.
+Whatever acts knows M through `MemoryStep` alone: an opaque state, the features that C is given,
+and a step. Another M needs no more than these.
 """
 
 import numpy as np
@@ -43,11 +43,11 @@ class MemoryStep:
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> "MemoryStep":
-        """The step that `tensors` was taken from. Raises KeyError if one is missing."""
+        """The step whose `tensors` these are. Raises KeyError if one is missing."""
         return cls(tensors["gates"], tensors["bias"])
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a file of it holds, by name."""
+        """The tensors to save, by name."""
         return {"gates": self.gates, "bias": self.bias}
 
     def fits(self, latent_size: int, feature_size: int) -> bool:
@@ -64,11 +64,12 @@ class MemoryStep:
         state.hidden[slot] = state.cell[slot] = 0
 
     def features(self, state: MemoryState, slots: np.ndarray) -> Tensor:
-        """What C is given of the memories in `slots` [n]: h, [n, H] float32."""
+        """The features of the memories in `slots` [n] that C is given: h, float32 [n, H]."""
         return state.hidden[slots]
 
     def step(self, state: MemoryState, slots: np.ndarray, z: Tensor, actions: Tensor) -> None:
-        """Add what was seen, z [n or more, Z], and done, `actions` [n, A], to the memories."""
+        """Advance the memories in `slots` [n] by z [n or more, Z], of which n rows count, and the
+        `actions` [n, A] taken."""
         for start in range(0, len(slots), self.batch):
             part = slots[start : start + self.batch]
             n, Z = len(part), z.shape[1]

@@ -17,9 +17,9 @@ BEFORE_THE_START = 0.5
 
 
 class Sequences:
-    """The episodes of a record that `chosen` bool [episodes] selects.
+    """The episodes of two steps or more among those that `chosen` bool [episodes] selects.
 
-    Raises UserError if none of them has two steps.
+    Raises UserError if there are none.
     """
 
     def __init__(self, latents: Latents, chosen: np.ndarray):
@@ -60,7 +60,7 @@ class Sequences:
         return reparameterise(mu, logvar, torch.randn(mu.shape, generator=noise))
 
     def _cut(self, starts: np.ndarray, remaining: np.ndarray, length: int) -> dict[str, Tensor]:
-        """Cut windows from `starts` [B], where `remaining` [B] steps of the episode remain."""
+        """Cut windows from the frames `starts` [B], with `remaining` [B] steps in the episode."""
         steps = np.arange(length + 1)
         inside = steps < remaining[:, None]
         rows = np.where(inside, starts[:, None] + steps, starts[:, None])

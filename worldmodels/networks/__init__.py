@@ -1,4 +1,4 @@
-"""What training V and training M have in common: Adam along a cosine, and its state.
+"""The training that V and M share: Adam with a rate along a cosine, and its state.
 
 May import `pipeline` and `runtime`.
 """

@@ -25,8 +25,8 @@ class Trainer:
     def step(self, loss: Tensor, key: str, done: str, clip: float | None = None) -> None:
         """Take one step down the gradient of the scalar `loss`, each entry clipped to +-`clip`.
 
-        Raises UserError if the loss is not finite; its message says what was `done` so far and
-        which `key` of params.yaml to lower.
+        Raises UserError if the loss is not finite; the message says how much was `done` so far
+        and which `key` of params.yaml to lower.
         """
         if not torch.isfinite(loss):
             raise UserError(f"the loss is not finite after {done}: lower {key} in params.yaml")
@@ -53,5 +53,8 @@ class Trainer:
 
 
 def due(step: int, steps: int, times: int) -> bool:
-    """True if a curve of about `times` rows has one after this step (from 1); the last has."""
+    """True if a curve of about `times` rows has one after this of `steps` steps, counted from 1.
+
+    The last step always has one.
+    """
     return step % -(-steps // times) == 0 or step == steps

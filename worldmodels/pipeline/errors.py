@@ -7,6 +7,11 @@ class UserError(Exception):
     """A mistake of the user: the message says what is wrong, where, and what to do."""
 
 
+def missing(path: Path) -> UserError:
+    """The error for an output of a stage that is not there."""
+    return UserError(f"{path}: no such file; `dvc pull` fetches it, `dvc repro` makes it")
+
+
 def damaged(path: Path, why: str) -> UserError:
     """The error for an output of a stage that cannot be what the stage wrote."""
     return UserError(

@@ -1,4 +1,4 @@
-"""What the machine gives a process, and what its user has set in the environment."""
+"""The cores that a process may use, and the numbers that its environment variables set."""
 
 import math
 import os
@@ -24,8 +24,11 @@ def number_from_environment(name: str, default: float, at_least: float = 0.0) ->
 
 
 def available_cores(system: Path = Path("/")) -> int:
-    """Cores that this process may keep busy: no more than it may run on (a machine that cannot
-    tell counts all of its cores), nor than the CPU quota of its container, rounded up."""
+    """The number of cores that this process may keep busy: those it may run on (all, where the
+    system does not say), but no more than the CPU quota of its container, rounded up.
+
+    `system` is the root of the file system that describes them.
+    """
     if hasattr(os, "sched_getaffinity"):
         allowed = len(os.sched_getaffinity(0))
     else:  # macOS
@@ -53,7 +56,7 @@ def _quotas(system: Path) -> Iterator[float]:
 
 
 def _quota(folder: Path) -> Iterator[float]:
-    """The CPU quota of one control group, if it has any."""
+    """The CPU quota of one control group, in cores, if it has one."""
     with suppress(OSError, ValueError):
         quota, period = map(float, (folder / "cpu.max").read_text().split())  # or "max 100000"
         yield quota / period

@@ -11,9 +11,9 @@ from worldmodels.pipeline.errors import UserError
 
 PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
 
-# The methods of training C: each is a package of worldmodels, a script of stages and a section of
-# params.yaml. A round names one of them; the sections of the others stand by.
-Trainer = Literal["ppo", "evolution"]
+# What trains C: each is a package of worldmodels, a script of stages and a section of params.yaml.
+# A round names one of them, and the sections of the others are not read.
+ControllerTrainer = Literal["ppo", "evolution"]
 
 Seed = Annotated[int, Field(ge=1)]  # pycma takes 0 for "the clock"
 Count = Annotated[int, Field(ge=1)]
@@ -40,7 +40,7 @@ class Section(BaseModel):
 
 
 class Part(Section):
-    """Some of the keys of a section, where other stages read the others."""
+    """A section of which this stage reads some keys, and other stages the rest."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -51,7 +51,7 @@ _ROUND_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-05, as DVC writes it after `-S`, as a number: YAML 1.2, where PyYAML has 1.1."""
+    """Reads 1e-05, which DVC writes after `-S`, as a number: YAML 1.2 does, PyYAML's 1.1 not."""
 
 
 _Loader.add_implicit_resolver(
@@ -60,7 +60,7 @@ _Loader.add_implicit_resolver(
 
 
 def load(section: type[SectionType], round_name: str | None) -> SectionType:
-    """The values of `section` in params.yaml; its field `round` is the entry of the round, if any.
+    """The values of `section` in params.yaml; its field `round` is the entry of `round_name`.
 
     Raises UserError, naming the key, for a missing, unknown, mistyped or impossible value.
     """
@@ -84,7 +84,7 @@ def read_params() -> dict[str, Any]:
     tree = read_yaml(PARAMS)
     tree["rounds"] = tree.get("rounds") or {}
     if not isinstance(tree["rounds"], dict):
-        raise UserError(f"{PARAMS}: rounds is not a mapping from names to rounds")
+        raise UserError(f"{PARAMS}: rounds is not a mapping: give each round a name and its keys")
     for name in tree["rounds"]:
         if not isinstance(name, str) or not _ROUND_NAME.fullmatch(name):
             raise UserError(
@@ -100,7 +100,10 @@ def from_file(section: type[SectionType], values: dict[str, Any], path: Path) ->
         return section(**values)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
-        raise UserError(f"{path}: made by another version of this code ({problems})") from None
+        raise UserError(
+            f"{path}: made by another version of this code ({problems}); make it again with "
+            "`dvc repro`"
+        ) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
-        raise UserError(f"{path}: holds no keys")
+        raise UserError(f"{path}: is not a mapping of keys; `git restore {path}` brings it back")
     return tree
 
 
@@ -124,8 +127,8 @@ def leaves(tree: Any, prefix: str = "") -> list[str]:
 
 
 def fill_in(text: str, key: str, item: Any) -> str:
-    """A text of dvc.yaml with `${key}` and `${item.…}` as DVC fills them in for an entry of
-    foreach, `item` under the name `key`."""
+    """`text` of dvc.yaml with `${key}` and `${item.…}` filled in as DVC does for one entry of a
+    foreach: `item`, under the name `key`."""
     text = text.replace("${key}", key)
     if isinstance(item, dict):
         for name, value in item.items():
@@ -144,7 +147,9 @@ def declared(pipeline: dict[str, Any], rounds: dict[str, Any]) -> set[str]:
 
 def refuse_unknown(tree: dict[str, Any]) -> None:
     """Raise UserError for a key of params.yaml that no stage of dvc.yaml declares."""
-    known = declared(read_yaml(PIPELINE), tree.get("rounds") or {}) | set(get_args(Trainer))
+    known = declared(read_yaml(PIPELINE), tree.get("rounds") or {}) | set(
+        get_args(ControllerTrainer)
+    )
     for leaf in leaves(tree):
         parents = {leaf.rsplit(".", cut)[0] for cut in range(leaf.count(".") + 1)}
         if not parents & known:

@@ -14,7 +14,7 @@ from worldmodels.pipeline.errors import UserError
 
 SETTINGS = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "MKL_CBWR": "COMPATIBLE",  # AVX2 would mean another order on processors not of Intel's
+    "MKL_CBWR": "COMPATIBLE",  # AVX2 would sum in another order on processors other than Intel's
     "ATEN_CPU_CAPABILITY": "avx2",
     "OPENBLAS_CORETYPE": "Haswell",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # what numpy 2.4 has above AVX2
@@ -22,21 +22,21 @@ SETTINGS = {
 
 
 def make_portable(params: dict[str, Any]) -> None:
-    """Start this process again, with the same arguments, under `SETTINGS` unless it runs so.
+    """Restart this process with the same arguments under `SETTINGS`, unless they are in force.
 
-    Raises UserError on other processors than x86-64, and for a bfloat16 in `params`, since few
-    processors compute it, and not alike.
+    Raises UserError on a processor other than x86-64, and for a bfloat16 in `params`: few
+    processors compute it, and those that do differ in its last bits.
     """
     if (kind := platform.machine()) not in ("x86_64", "AMD64"):
         raise UserError(
-            f"params.yaml: machine.portable is true, but works on x86-64, not on {kind}: make it "
-            "false"
+            "params.yaml: machine.portable is true, but it works on x86-64, not on "
+            f"{kind}: set it to false"
         )
     for key, value in _precisions(params):
         if value == "bfloat16":
             raise UserError(
-                f"params.yaml: {key} is bfloat16, which processors do not compute alike: make it "
-                "float32, or machine.portable false"
+                f"params.yaml: {key} is bfloat16, which processors do not compute alike: set it "
+                "to float32, or machine.portable to false"
             )
     if any(os.environ.get(name) != value for name, value in SETTINGS.items()):
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | SETTINGS)

@@ -1,4 +1,4 @@
-"""Where a result came from and what it cost: a row per stage, in a file DVC does not track."""
+"""Provenance and cost of the results: a row per stage, in a file that DVC does not track."""
 
 import os
 import platform
@@ -16,9 +16,10 @@ PACKAGES = ("torch", "numpy", "numba", "gymnasium", "box2d", "cma")
 
 
 def note_run(path: Path, stage: str, round_name: str, seconds: float) -> None:
-    """Write down how long a stage ran, and on what machine and versions.
+    """Record how long a stage ran, on which machine, commit and versions, in place of its old row.
 
-    Core-hours are those of all cores it may use, busy or not.
+    Core-hours count all cores that it might use, busy or not. A file that cannot be read or
+    written is reported, and nothing is raised.
     """
     cores = available_cores()
     run = {

@@ -23,11 +23,15 @@ RESTORE = (
 
 
 class Device(Part):
+    """The keys of `machine` that every stage with a network reads."""
+
     device: str
     portable: bool
 
 
 class Machine(Device):
+    """Those that a stage which trains or encodes reads."""
+
     threads: Count
 
 
@@ -57,7 +61,7 @@ def parse_round(name: str) -> str:
 
 
 def load_params(section: type[SectionType], round_name: str) -> SectionType:
-    """The params of a stage; under `machine.portable` the process first starts itself again."""
+    """The params of a stage; under `machine.portable` the process may restart first."""
     params = load(section, round_name)
     machine = getattr(params, "machine", None)
     if isinstance(machine, Device) and machine.portable:
@@ -67,7 +71,7 @@ def load_params(section: type[SectionType], round_name: str) -> SectionType:
 
 @contextmanager
 def user_errors(title: str) -> Iterator[None]:
-    """End the process with one line, and code 1, for a UserError, Ctrl-C or a termination.
+    """End the process with one line, and code 1, on a UserError, Ctrl-C or SIGTERM.
 
     Under DVC, which deletes the outputs of a stage before it runs it, a second line says what
     brings them back.
@@ -97,24 +101,3 @@ def prepare(device: str, threads: int = 1) -> torch.device:
             f"params.yaml: machine.device is {device!r}, not usable here: {reason}"
         ) from None
     return torch.device(device)
-
-
-def has_bfloat16() -> bool:
-    """True if the CPU's kernels compute bfloat16 themselves."""
-    if not torch.backends.mkldnn.is_available():
-        return False
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def warn_of_slow_precision(precision: str, key: str, device: torch.device) -> None:
-    """Say so, and what to set, if this processor has to emulate the `precision` of `key`.
-
-    It is not changed on its own, since the bits of the result depend on it.
-    """
-    if precision == "bfloat16" and device.type == "cpu" and not has_bfloat16():
-        print(
-            f"params.yaml: {key} is bfloat16, which this processor lacks and emulates, at a tenth "
-            f"of the speed: `dvc exp run -S {key}=float32` is faster here (its bits differ)",
-            file=sys.stderr,
-            flush=True,
-        )

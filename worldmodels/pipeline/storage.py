@@ -19,7 +19,7 @@ import safetensors
 import torch
 from safetensors.torch import save
 
-from worldmodels.pipeline.errors import UserError, damaged
+from worldmodels.pipeline.errors import UserError, damaged, missing
 
 ModelType = TypeVar("ModelType", bound=torch.nn.Module)
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -46,7 +46,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; `dvc pull` or `dvc repro` brings it") from None
+        raise missing(path) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -65,7 +65,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows with the keys of the first as header."""
+    """Write `rows`, one or more, with the keys of the first as header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -74,12 +74,12 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file by column name."""
+    """The rows of a CSV file by column name. Raises UserError if it is missing."""
     return list(csv.DictReader(io.StringIO(read_bytes(path).decode())))
 
 
 def digest(arrays: Iterable[tuple[str, np.ndarray]], extra: str = "") -> str:
-    """SHA-256 over names, types, shapes and bytes of arrays, and over a string."""
+    """SHA-256, in hexadecimal, of the names, types, shapes and bytes of arrays, and of `extra`."""
     total = hashlib.sha256(extra.encode())
     for name, array in arrays:
         total.update(f"{name} {array.dtype} {array.shape}".encode())
@@ -98,7 +98,7 @@ def save_model(path: Path, kind: str, config: Mapping[str, Any], tensors: Mappin
 def load_model(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Config and tensors of a model file. Raises UserError if it is damaged or of another kind."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file; `dvc pull` or `dvc repro` brings it")
+        raise missing(path)
     try:
         with safetensors.safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}

@@ -1,4 +1,4 @@
-"""Who drives while a record is made: the explorer, random networks, an agent with noise.
+"""The policies that drive for a record: the explorer, random networks, an agent with noise.
 
 May import `driving` and what that may.
 """

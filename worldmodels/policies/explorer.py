@@ -1,10 +1,10 @@
 """The policy of the first round: drives blindly, with a temperament drawn for each episode.
 
-It is given neither picture nor track. Each episode draws a temperament (how restless the steering,
-how heavy the gas, how frequent the brake) and then acts by an Ornstein-Uhlenbeck process, whose
-values change smoothly as those of a hand and a foot do. A calm temperament stands or rolls along
-the straights, a heavy foot takes the curves at speed until it leaves the road, a restless hand
-spins. Departs from the paper, whose rollouts are driven by randomly initialised networks.
+It is given neither picture nor track. Each episode draws a temperament (the spread of the
+steering, the means of gas and brake) and then acts by an Ornstein-Uhlenbeck process, whose values
+change smoothly, as a driver's do. With little gas the car stands or rolls along the straights,
+with much it takes bends at speed until it leaves the road, and with a wide spread of the steering
+it spins. Departs from the paper, whose rollouts are driven by randomly initialised networks.
 """
 
 import numpy as np

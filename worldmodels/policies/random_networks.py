@@ -1,4 +1,4 @@
-"""The paper's policy for the first record: another random agent drives every episode.
+"""The paper's policy for the first record: a new random agent drives each episode.
 
 Ha & Schmidhuber's released code draws the weights of V, M and C for each episode from a Cauchy
 distribution, whose scale is itself drawn between 0 and 0.01. Most such agents act nearly the same
@@ -27,7 +27,7 @@ def random_agent(rng: np.random.Generator) -> Agent:
         weights = scale * rng.standard_cauchy(shape)
         return np.clip(weights, -LARGEST_WEIGHT, LARGEST_WEIGHT)
 
-    def drawn(model: nn.Module) -> None:
+    def draw_weights(model: nn.Module) -> None:
         for parameter in model.parameters():
             parameter.data = torch.from_numpy(draw(*parameter.shape)).float()
             parameter.requires_grad_(False)
@@ -37,8 +37,8 @@ def random_agent(rng: np.random.Generator) -> Agent:
         hidden_size=HIDDEN_SIZE, mixtures=MIXTURES, reward_and_end=False, reward_steps=1
     )
     memory = MDNRNN(sizes, LATENT_SIZE)
-    drawn(vae.encoder)
-    drawn(memory.lstm)
+    draw_weights(vae.encoder)
+    draw_weights(memory.lstm)
     config = AgentConfig(
         inputs="z+h",
         latent="mu",

@@ -22,8 +22,8 @@ from worldmodels.runtime.seeds import generator
 class Wandering:
     """A driver whose actions wander, rounded to float16 so that the record is exact.
 
-    `make_process(track)` makes the process that is added to the actions of `driver`, or that
-    drives alone where `driver` is None; where it is None, nothing is added.
+    `make_process(track)` makes the process that is added to the actions of `driver`; without a
+    `driver` the process drives alone, and without `make_process` nothing is added.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class Wandering:
         return clip(actions).astype(np.float16).astype(np.float32)
 
     def remember(self, slots: np.ndarray, actions: np.ndarray) -> None:
-        """Take in the actions [n, A] that were applied."""
+        """Note the actions [n, A] that are applied."""
         if self.driver is not None:
             self.driver.remember(slots, actions)
 
 
 @dataclass(frozen=True)
 class RecordJob(ABC):
-    """Record an episode on each of `tracks`; what drives is said by the subclasses."""
+    """Record an episode on each of `tracks`; subclasses choose what drives."""
 
     tracks: tuple[int, ...]
     limits: Limits
@@ -71,7 +71,7 @@ class RecordJob(ABC):
         return f"recording {len(self.tracks)} tracks, {self.tracks[0]} to {self.tracks[-1]}"
 
     def record(self, driver: Driver, tracks: tuple[int, ...], name: str) -> list[EpisodeResult]:
-        """Drive `tracks` and record them as driven by `name`."""
+        """Record an episode on each of `tracks`, driven by `driver`, which is noted as `name`."""
         env = make_vector_env("drawn", min(ENVS_PER_WORKER, len(tracks)))
         drives = [Drive(0, track) for track in tracks]
         return drive_all(driver, env, drives, self.limits, record_as=name)
@@ -79,7 +79,7 @@ class RecordJob(ABC):
 
 @dataclass(frozen=True)
 class RecordExploration(RecordJob):
-    """The explorer drives, which sees nothing."""
+    """The explorer drives; it sees nothing."""
 
     config: ExplorationConfig
 
@@ -111,7 +111,7 @@ class RecordRandomAgents(RecordJob):
 
 @dataclass(frozen=True)
 class RecordAgent(RecordJob):
-    """An agent drives, whose actions wander by the process `noise`."""
+    """An agent drives; the process `noise` is added to its actions."""
 
     device: str
     agent: Agent

@@ -1,4 +1,4 @@
-"""C by proximal policy optimisation: the algorithm, the practice it learns from, the loop.
+"""C by proximal policy optimisation: the algorithm, the practice that feeds it, the loop.
 
 May import `training` and what that may.
 """

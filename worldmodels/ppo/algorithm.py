@@ -1,10 +1,10 @@
 """Proximal policy optimisation (PPO) of a deterministic controller (Schulman et al. 2017).
 
 A departure from the paper, which searches C with an evolution strategy alone: an episode's return
-says little about 867 numbers, each of its thousand actions says something. C stays what it is; the
-critic and the noise serve while it learns and are thrown away.
+says little about 867 numbers, each of its thousand actions says something. C stays linear and
+deterministic; the critic and the noise serve its training alone and are discarded.
 
-Knows of no environment: it learns from `Rollout`s, whoever collected them.
+Knows no environment: it learns from `Rollout`s, whatever collected them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, Positive, Section, Share
 
-# How a decision ends. TRUNCATED: something comes after, but is out of view.
+# How a decision ends. TRUNCATED: more would follow, but it is not in the rollout.
 GOES_ON, TERMINATED, TRUNCATED = range(3)
 
 FromTo = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
 
 class AlgorithmConfig(Section):
-    """The learning rates go from their first value towards their second."""
+    """The params of the algorithm; learning rates go from their first value to their second."""
 
     gae_lambda: Share
     clip: Positive
@@ -38,12 +38,12 @@ class AlgorithmConfig(Section):
 
 
 class Rollout(NamedTuple):
-    """What was met in D decisions of N environments, each taken with Gaussian noise.
+    """The experience of D decisions in each of N environments, made with Gaussian noise.
 
-    `features` [D, N, K] the actor was given, `raw` [D, N, A] its outputs with the noise, and
-    `critic_inputs` [D, N, L] what the critic is told; `reward` [D, N]; `end` [D, N]: GOES_ON,
-    TERMINATED or TRUNCATED; `counts` [D, N]: False where nothing can be learnt from a decision.
-    `returns` [E] are those of the episodes that ended, noise and all.
+    `features` [D, N, K] of the actor, `raw` [D, N, A], its outputs with the noise, and
+    `critic_inputs` [D, N, L]; `reward` [D, N] in points; `end` [D, N]: GOES_ON, TERMINATED or
+    TRUNCATED; `counts` bool [D, N]: False where a decision teaches nothing. `returns` [E] are
+    those of the E episodes that ended, driven with noise.
     """
 
     features: np.ndarray
@@ -56,8 +56,11 @@ class Rollout(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The decisions that count in an update, [n, ...]; `log_density` [n] is theirs under the actor
-    that took them, `advantage` is scaled to unit variance, `target` is the critic's."""
+    """The n decisions that count in an update, float32 [n, ...] or [n].
+
+    `advantage` has mean 0 and variance 1; `target` is what the critic should give, in units of
+    `value_scale` points; `log_density` is that of `raw` under the actor that made the decisions.
+    """
 
     features: Tensor
     raw: Tensor
@@ -72,12 +75,12 @@ class Batch(NamedTuple):
 
 
 def along(ends: list[float], share: float) -> float:
-    """The value at `share` of the way between two ends, along a geometric series."""
+    """The value at `share`, 0 to 1, of the way from `ends[0]` to `ends[1]`, geometrically."""
     return float(ends[0] ** (1 - share) * ends[1] ** share)
 
 
 class Actor(nn.Module):
-    """C in its search space, linear or with a hidden layer; its outputs are 0 before it learns."""
+    """C in its search space, linear or with a hidden layer; its outputs are 0 before training."""
 
     def __init__(self, inputs: int, hidden_units: int, outputs: int):
         super().__init__()
@@ -120,8 +123,9 @@ def advantages(
 ) -> np.ndarray:
     """Generalised advantage estimates (Schulman et al. 2016, eq. 16) of decisions, all [D, N].
 
-    Nothing more comes after a decision that is TERMINATED; what comes after one that is TRUNCATED
-    is taken to be worth as much as what was to come before it (Pardo et al. 2018).
+    `value` is the critic's, in points. Nothing follows a decision that is TERMINATED; what would
+    follow one that is TRUNCATED is taken to be worth the value before it, since the state after it
+    is unknown (bootstrapping at time limits: Pardo et al. 2018).
     """
     next_value = np.where(end == TRUNCATED, value, np.concatenate([value[1:], value[-1:]]))
     delta = reward + discount * next_value * (end != TERMINATED) - value  # eq. 9
@@ -162,7 +166,7 @@ class Learner:
         return cls(actor, critic, config, seed)
 
     def set_learning_rates(self, share: float) -> None:
-        """Those of Adam at `share` of the way."""
+        """Set Adam's learning rates to their values at `share` of the training."""
         rates = self.config.learning_rate, self.config.critic_learning_rate
         for optimiser, rate in zip(self.optimisers, rates):
             optimiser.param_groups[0]["lr"] = along(rate, share)
@@ -170,8 +174,11 @@ class Learner:
     def judge(
         self, rollouts: Sequence[Rollout], noise: float, discount: float
     ) -> tuple[Batch, float]:
-        """The decisions that count, with their advantages; and the share of the variance of the
-        rewards to come that the critic explained. `discount` is that of a decision."""
+        """The decisions that count, with their advantages, and how much of the variance of the
+        critic's targets its values explain, 1 at best.
+
+        The decisions were made with `noise`; `discount` is per decision.
+        """
         parts, scale = [], self.config.value_scale
         for rollout in rollouts:
             with torch.no_grad():
@@ -205,7 +212,7 @@ class Learner:
             yield batch.rows(rows)
 
     def improve(self, batch: Batch, noise: float) -> None:
-        """One step of the actor up the clipped gain, and of the critic down its error.
+        """One step of the actor up the clipped gain, one of the critic down its squared error.
 
         Raises UserError if either is not finite.
         """
@@ -220,7 +227,7 @@ class Learner:
             optimiser.step()
 
     def weights(self) -> list[Tensor]:
-        """Those of actor and critic."""
+        """The weights of actor and critic."""
         return [*self.actor.parameters(), *self.critic.parameters()]
 
     def refuse_nonfinite(self, values: Sequence[Tensor]) -> None:
@@ -232,6 +239,6 @@ class Learner:
             )
 
     def _log_density(self, features: Tensor, raw: Tensor, noise: float) -> Tensor:
-        """Log density [n], but for a constant, of noisy outputs under the actor as it is now."""
+        """Log density [n], up to a constant, of noisy outputs under the present actor."""
         mean = self.actor(features)
         return -0.5 * ((raw - mean) / noise).square().sum(dim=1)

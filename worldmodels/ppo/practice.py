@@ -3,13 +3,13 @@
 A group of environments continues from segment to segment, so that all parts of a track are
 practised. The reward is the environment's, with prices for what the return punishes late: a car
 that is lost, and a tile that is left behind, without which no lap is complete. Tracks on which a
-car was lost recently are driven more often than others (after Jiang et al. 2021): what C does not
-know shows on one lap in hundreds.
+car was lost recently are driven more often than others (after Jiang et al. 2021): what C cannot do
+yet shows on one lap in hundreds.
 """
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -18,27 +18,21 @@ from worldmodels.agent.agent import Agent
 from worldmodels.agent.driver import AgentDriver
 from worldmodels.control.controller import outputs
 from worldmodels.control.search_space import SearchSpace
-from worldmodels.driving.limits import Limits, idle_steps
+from worldmodels.driving.limits import Limits
 from worldmodels.environment.actions import squash
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.environment.make import make_privileged
-from worldmodels.environment.privileged import Privileged, PrivilegedConfig
-from worldmodels.memory.step import MemoryState
+from worldmodels.environment.privileged import PrivilegedConfig
 from worldmodels.pipeline.params import Count, Section, Share
-from worldmodels.ppo.algorithm import (
-    GOES_ON,
-    TERMINATED,
-    TRUNCATED,
-    FromTo,
-    Rollout,
-    along,
-)
+from worldmodels.ppo.algorithm import FromTo, Rollout, along
+from worldmodels.ppo.segment import Log, PracticeGroup, Rules, by_decision, step_and_log
 
 Shares = Annotated[list[Share], Field(min_length=2, max_length=2)]
 
 
 class PracticeConfig(Section):
-    """Noise, prices and 1 - discount go from their first value towards their second."""
+    """The params of practice; noise, prices and 1 - discount go from their first value to their
+    second."""
 
     envs: Count
     tracks: Count
@@ -52,7 +46,7 @@ class PracticeConfig(Section):
     replay_tracks: Count
 
     def rules_at(self, share: float, limits: Limits) -> "Rules":
-        """The rules of practice at `share` of the way."""
+        """The rules of practice at `share` of the training."""
         return Rules(
             steps=self.steps,
             hold=self.hold,
@@ -66,58 +60,14 @@ class PracticeConfig(Section):
         )
 
 
-class Rules(NamedTuple):
-    """The rules of a segment of `steps` steps; prices in points of return.
-
-    Each `hold` steps, of which `steps` is a multiple, share their noise, whose standard deviation
-    before the action map is `noise`; `discount` is per step. The share `replay_share` of episodes
-    is driven where a car was lost, in one of the latest `replay_tracks` losses of its group.
-    """
-
-    steps: int
-    hold: int
-    noise: float
-    limits: Limits
-    discount: float
-    lost_cost: float
-    missed_cost: float
-    replay_share: float
-    replay_tracks: int
-
-
-@dataclass
-class PracticeGroup:
-    """N environments between two segments, their memories, and of each its episode so far [N]."""
-
-    privileged: Privileged
-    memory: MemoryState
-    steps: np.ndarray
-    idle: np.ndarray  # steps without a new tile
-    returns: np.ndarray
-    tracks: np.ndarray
-    lost_on: deque[int]  # the tracks of the latest losses, one as often as it was lost on
-
-
-class Log:
-    """Arrays [T, N] or [T, N, …] over the T steps of a segment, as `Rollout` has them by decision;
-    `returns` of the episodes that ended in it."""
-
-    def __init__(self, steps: int, envs: int, critic_inputs: int):
-        self.critic_inputs = np.zeros((steps, envs, critic_inputs), dtype=np.float32)
-        self.raw = np.zeros((steps, envs, ACTION_SIZE), dtype=np.float32)
-        self.reward = np.zeros((steps, envs))
-        self.end = np.full((steps, envs), GOES_ON, dtype=np.int8)
-        self.counts = np.ones((steps, envs), dtype=bool)
-        self.returns: list[float] = []
-
-
 @dataclass(frozen=True)
 class PracticeJob:
     """Drive one segment of a group of `envs` environments.
 
-    `agent` has the one controller that practises. The critic is given its features as `space`
-    scales them, and what is `privileged`; the actor the first `actor_inputs` of the features.
-    Episodes begin on `tracks`, as `rng` draws. `group` is None for the first segment.
+    `agent` holds the one controller that practises. The critic is given its features, scaled by
+    `space`, and what is `privileged`; the actor the first `actor_inputs` of the features. Episodes
+    begin on one of `tracks`, drawn by `rng`. `group` is None for the first segment. `title` names
+    the job in messages.
     """
 
     agent: Agent
@@ -136,10 +86,10 @@ class PracticeJob:
         return self.title
 
     def run(self) -> tuple[Rollout, PracticeGroup]:
-        """What was met, and the group where the segment left it."""
+        """The experience of the segment, and the group as it leaves it."""
         rules, rng, envs = self.rules, self.rng, self.envs
         driver = AgentDriver(self.agent, envs, int(rng.integers(1 << 31)), self.device)
-        for slot in range(envs):
+        for slot in range(envs):  # seeds the samples of z; the memories come from the group
             driver.start(slot, 0, slot)
         group = self.group or self._new_group(driver)
         driver.memory = group.memory
@@ -189,91 +139,3 @@ class PracticeJob:
         group.privileged.env.reset(slot, track)
         group.privileged.start(slot)
         group.steps[slot] = group.idle[slot] = group.returns[slot] = 0
-
-
-def step_and_log(
-    group: PracticeGroup, log: Log, step: int, actions: np.ndarray, rules: Rules
-) -> list[int]:
-    """Step all environments and log rewards, prices and ends; returns the slots of those whose
-    episodes are over."""
-    privileged, limits = group.privileged, rules.limits
-    rewards, ended = privileged.env.step(np.arange(len(actions)), actions)
-    group.steps += 1
-    group.returns += rewards
-    group.idle = idle_steps(group.idle, rewards)
-    log.reward[step] = rewards
-
-    # A tile left behind is charged when the next one is touched, near the decision that missed it
-    for slot in np.flatnonzero(rewards > 0).tolist():
-        log.reward[step, slot] -= rules.missed_cost * privileged.newly_missed(slot)
-
-    hopeless = limits.hopeless(group.idle)
-    came_round = np.array(
-        [privileged.has_come_round(slot, idle) for slot, idle in enumerate(group.idle.tolist())]
-    )
-    over = ended | (group.steps >= limits.horizon) | hopeless | came_round
-    for slot in np.flatnonzero(over).tolist():
-        if came_round[slot]:
-            _log_lap(log, group, step, slot, rules)
-        elif hopeless[slot] or (ended[slot] and not privileged.lap_is_complete(slot)):
-            _log_loss(log, group, step, slot, bool(ended[slot]), rules)
-        else:
-            log.end[step, slot] = TRUNCATED
-        total, steps = group.returns[slot], int(group.steps[slot])
-        log.returns.append(float(limits.score(total, steps, bool(ended[slot]))))
-    return np.flatnonzero(over).tolist()
-
-
-def _log_lap(log: Log, group: PracticeGroup, step: int, slot: int, rules: Rules) -> None:
-    """A car came round with tiles missed; nothing is learnt from its steps since its last tile."""
-    last = step - int(group.idle[slot])
-    if last >= 0:
-        missed = group.privileged.missed_at_the_end(slot)
-        log.reward[last, slot] -= rules.missed_cost * missed
-        log.end[last, slot] = TRUNCATED
-    log.end[step, slot] = TRUNCATED
-    log.counts[max(last + 1, 0) : step + 1, slot] = False
-
-
-def _log_loss(
-    log: Log, group: PracticeGroup, step: int, slot: int, off_playfield: bool, rules: Rules
-) -> None:
-    """A car is lost; our price replaces the environment's for leaving the playfield."""
-    if off_playfield:
-        log.reward[step, slot] = 0
-    log.reward[step, slot] -= rules.lost_cost
-    log.end[step, slot] = TERMINATED
-    group.lost_on.append(int(group.tracks[slot]))
-
-
-def by_decision(log: Log, rules: Rules, actor_inputs: int) -> Rollout:
-    """Sum up the steps of each decision; those after an end within it belong to another episode
-    and are left out.
-
-    Features and outputs are means over a decision's steps: exact for a linear actor, and nearly so
-    for one with a hidden layer, since features hardly change within a decision. Critic inputs are
-    those at its start; rewards are summed with the discount.
-    """
-    steps, envs = log.reward.shape
-    shape = steps // rules.hold, rules.hold, envs
-    ends = log.end.reshape(shape)
-    up_to_end = np.cumsum(ends != GOES_ON, axis=1) - (ends != GOES_ON) == 0
-    counted = up_to_end & log.counts.reshape(shape)
-    count = np.maximum(counted.sum(axis=1), 1)[..., None]
-    discounts = rules.discount ** np.arange(rules.hold)
-
-    def mean(array: np.ndarray) -> np.ndarray:
-        split = array.reshape(*shape, -1)
-        return ((split * counted[..., None]).sum(axis=1) / count).astype(np.float32)
-
-    end = (ends * up_to_end).max(axis=1)
-    end[-1] = np.where(end[-1] == GOES_ON, TRUNCATED, end[-1])  # the segment ends, not the episode
-    return Rollout(
-        features=mean(log.critic_inputs[:, :, :actor_inputs]),
-        raw=mean(log.raw),
-        critic_inputs=log.critic_inputs[:: rules.hold],
-        reward=np.einsum("dhn,h->dn", log.reward.reshape(shape) * counted, discounts),
-        end=end,
-        counts=counted.any(axis=1),
-        returns=np.array(log.returns),
-    )

@@ -1,4 +1,4 @@
-"""Train C by PPO: practise for a segment, judge what was done, improve, and again.
+"""Train C by PPO: practise for a segment, judge what was done, improve, repeat.
 
 The result is the mean of the actors after the last updates (Polyak & Juditsky 1992): each of them
 loses cars on some tracks by chance, their mean on hardly any.
@@ -19,7 +19,8 @@ from worldmodels.environment.privileged import PrivilegedConfig
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count
 from worldmodels.ppo.algorithm import AlgorithmConfig, Learner, Rollout
-from worldmodels.ppo.practice import PracticeConfig, PracticeGroup, PracticeJob, Rules
+from worldmodels.ppo.practice import PracticeConfig, PracticeJob
+from worldmodels.ppo.segment import PracticeGroup, Rules
 from worldmodels.runtime.batch import FIXED_BATCH
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.parallel import run_jobs
@@ -37,10 +38,11 @@ class PPOConfig(AlgorithmConfig, PracticeConfig):
     privileged: PrivilegedConfig
 
 
-class Setup(NamedTuple):
-    """What does not change while C is trained.
+class PracticeSetup(NamedTuple):
+    """All that stays the same while C is trained.
 
-    The critic is given features as `space` scales them, the actor the first `actor_inputs`.
+    The critic is given the features scaled by `space`, the actor the first `actor_inputs` of them.
+    `seed` and `name`, of the round, determine every random draw.
     """
 
     config: PPOConfig
@@ -53,8 +55,11 @@ class Setup(NamedTuple):
     device: str
 
     def group_sizes(self) -> list[int]:
-        """The environments of each group: as many groups on every machine, each run by one worker,
-        since results depend on them."""
+        """The number of environments in each group.
+
+        A group is one job. Results depend on the groups, so their number follows from params and
+        not from the machine.
+        """
         envs = np.arange(self.config.envs)
         return [len(part) for part in np.array_split(envs, -(-len(envs) // FIXED_BATCH))]
 
@@ -72,7 +77,8 @@ class Setup(NamedTuple):
         update: int,
         rules: Rules,
     ) -> tuple[list[Rollout], list[PracticeGroup | None]]:
-        """Let all groups drive a segment under C at `point`; returns what they met, and them."""
+        """Let all groups drive a segment with C at `point` [D]; returns their experience, and the
+        groups for the next segment."""
         sizes, config = self.group_sizes(), self.config
         tracks = tracks_for_training(config.tracks, self.seed, ("practice", self.name))
         actor = self.space.leading(self.actor_inputs)
@@ -99,10 +105,11 @@ class Setup(NamedTuple):
 
 @dataclass
 class PPOState:
-    """How far training has come: all that a checkpoint holds.
+    """The state of training: all that a checkpoint holds.
 
-    `actors` [D] are those after the last updates. `rows` has a row per update, whose returns are
-    those of the episodes that ended in it; `seconds` the seconds elapsed after each.
+    `actors` holds the points [D] of the actors after the last updates. `rows` has a row per
+    update, whose returns are those of the episodes that ended in it; `seconds` the seconds elapsed
+    after each.
     """
 
     learner: Learner
@@ -114,11 +121,12 @@ class PPOState:
     seconds: list[dict[str, float]] = field(default_factory=list)
 
     def point(self) -> np.ndarray:
-        """C as a point [D] of its search space: the mean of the actors, at first the actor."""
+        """C as a point [D] of its search space: the mean of the last actors; before the first
+        update, the untrained actor."""
         return np.mean(self.actors or [self.learner.actor.point()], axis=0)
 
     def report(self) -> str:
-        """The last row in words."""
+        """The last row, for the progress bar."""
         row = self.rows[-1]
         scores = {"with noise": row["return_mean"], "validation": row["validation"]}
         parts = [f"{name} {score:.0f}" for name, score in scores.items() if score != ""]
@@ -126,7 +134,7 @@ class PPOState:
 
 
 def train_by_ppo(
-    setup: Setup,
+    setup: PracticeSetup,
     budget: Budget,
     validate: Callable[[np.ndarray], float],
     validate_every: int,
@@ -139,7 +147,7 @@ def train_by_ppo(
     """
     config = setup.config
     _refuse_misfits(config, groups=len(setup.group_sizes()))
-    # Noise and rates follow from how long training is: another budget starts from scratch
+    # Noise and rates depend on the budget: training by another one starts from scratch
     state = checkpoint.resume(lambda state: state.budget == budget) or PPOState(
         learner=setup.new_learner(),
         budget=budget,
@@ -157,7 +165,7 @@ def train_by_ppo(
             # Validate what would be kept if training ended here, without noise
             validation = validate(state.point()) if update % validate_every == 0 else ""
 
-            # Practise: all groups drive a segment under the actor as it is, with noise
+            # Practise: all groups drive a segment with the present actor and noise
             actor = learner.actor.point()
             rollouts, state.groups = setup.practise(actor, state.groups, update, rules)
             state.env_steps += config.steps * config.envs
@@ -174,16 +182,16 @@ def train_by_ppo(
             learner.refuse_nonfinite(learner.weights())
             state.actors.append(learner.actor.point())
 
-            # Note how it went
+            # Record how it went
             returns = np.concatenate([rollout.returns for rollout in rollouts])
             so_far = update, state.env_steps, len(returns)
             state.rows.append(curve_row(*so_far, returns, rules.noise, validation))
             elapsed = round(checkpoint.seconds_before + progress.seconds(), 1)
             state.seconds.append({"iteration": update, "seconds": elapsed})
-            progress.advance(1, f"{state.report()}, value explains {explained:.2f}")
+            progress.advance(1, f"{state.report()}, critic explains {explained:.2f}")
             if checkpoint.due():
                 checkpoint.save(state)
-    state.groups = [None] * len(state.groups)  # large, and not needed any more
+    state.groups = [None] * len(state.groups)  # large, and no longer needed
     checkpoint.save(state)
     return state
 
@@ -193,6 +201,7 @@ def _refuse_misfits(config: PPOConfig, groups: int) -> None:
     if config.steps % config.hold:
         raise UserError(
             f"params.yaml: ppo.steps is {config.steps}, not a multiple of ppo.hold, {config.hold}"
+            ": change one of them"
         )
     if config.tracks < groups:
         raise UserError(

@@ -11,7 +11,7 @@ from worldmodels.records.tables import read_table, write_table
 
 @dataclass(frozen=True)
 class Latents:
-    """Episodes end to end: M's training data, and all it needs.
+    """Episodes end to end: everything that M is trained on.
 
     `mu`, `logvar` float16 [frames, Z]; `actions` float16 [frames, 3]; `rewards` float32 [frames];
     `terminated` bool [frames]; `episode` int32 [frames], counted from 0.
@@ -43,5 +43,5 @@ class Latents:
 
 
 def quantise(values: np.ndarray, resolution: float) -> np.ndarray:
-    """Round to multiples of `resolution`, as float16: finer noise would only fill the file."""
+    """Round to multiples of `resolution`, as float16: finer digits are noise and take up space."""
     return (np.rint(values / resolution) * resolution).astype(np.float16)

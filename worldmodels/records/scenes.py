@@ -1,8 +1,7 @@
 """Records of driving, kept as scenes: not the pictures, but what they are drawn from.
 
-A frame follows from the seed of the track, the pose of the car and the tiles touched so far: about
-20 bytes where the picture has 12,288. `Scenes.draw` returns exactly the frames that the
-environment showed.
+About 20 bytes per frame (see `environment.frames`) take the place of 12,288. `Scenes.draw` returns
+exactly the frames that the environment showed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -115,14 +114,15 @@ class Scenes:
                 palette,
             )
 
-    def batches(self, order: np.ndarray, size: int, artists: int) -> Iterator[np.ndarray]:
-        """Yield pictures in the given order, `size` at a time, drawn by `artists` threads at once.
+    def batches(self, order: np.ndarray, size: int, threads: int) -> Iterator[np.ndarray]:
+        """Yield the pictures uint8 [size, 64, 64, 3] of the frames `order` [n], `size` at a time;
+        the last batch may be smaller.
 
-        They draw between batches, not while the caller computes on one: with more threads than
-        cores, those of a matrix product wait for one another.
+        `threads` threads draw between batches, not while the caller computes on one: with more
+        threads than cores, those of a matrix product wait for one another.
         """
-        parts = [slice(artist, None, artists) for artist in range(artists)]
-        with ThreadPoolExecutor(artists) as pool:
+        parts = [slice(thread, None, threads) for thread in range(threads)]
+        with ThreadPoolExecutor(threads) as pool:
             for start in range(0, len(order), size):
                 frames = order[start : start + size]
                 pictures = np.empty((len(frames), SIZE, SIZE, 3), dtype=np.uint8)
@@ -147,7 +147,8 @@ class Scenes:
 
     @classmethod
     def load(cls, folder: Path) -> "Scenes":
-        """Read what `save` wrote. Raises UserError if a file is missing, damaged or foreign."""
+        """Read what `save` wrote. Raises UserError if a file is missing, damaged or does not
+        belong to the others."""
         steps, episodes, tiles = (
             read_table(folder / f"{name}.parquet") for name in ("steps", "episodes", "tiles")
         )

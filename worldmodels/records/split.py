@@ -9,8 +9,8 @@ from worldmodels.runtime.seeds import generator
 def held_out(lengths: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Choose whole episodes for validation: bool [episodes], about `share` of them, at least one.
 
-    Neighbouring frames are nearly equal, so single frames held out would flatter. Raises UserError
-    if there are too few episodes for both.
+    Neighbouring frames are nearly equal: a loss on single frames held out would be too low. Raises
+    UserError if there are too few episodes for both.
     """
     count = max(round(share * len(lengths)), 1)
     if count >= len(lengths):

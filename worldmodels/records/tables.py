@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worldmodels.pipeline.errors import UserError, damaged
+from worldmodels.pipeline.errors import damaged, missing
 from worldmodels.pipeline.storage import digest, write_bytes
 
 ROWS_PER_GROUP = 1 << 16
@@ -46,7 +46,7 @@ def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
 def read_table(path: Path) -> dict[str, np.ndarray]:
     """Return what `write_table` was given. Raises UserError if the file is missing or damaged."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file; `dvc pull` fetches it, `dvc repro` makes it")
+        raise missing(path)
     try:
         table = pq.read_table(path, use_threads=False)
         flat = {name: table[name].to_numpy() for name in table.column_names}

@@ -1,4 +1,4 @@
-"""Videos of an agent that drives: panels side by side, or a small GIF."""
+"""Videos of an agent that drives: panels side by side as MP4, or a small GIF."""
 
 import io
 import os
@@ -19,8 +19,9 @@ BLUE, GREY, INK = (60, 110, 200), (225, 225, 225), (20, 20, 20)
 
 
 class Shot(NamedTuple):
-    """One moment: `seen` uint8 [96, 96, 3]; `observation`, `reconstruction`, `expected` uint8
-    [64, 64, 3]; `mu` [Z]; `action` [3]; the return so far; the number of the step."""
+    """One moment of a drive: `seen`, Gymnasium's picture, uint8 [96, 96, 3]; `observation`,
+    `reconstruction` and `expected`, M's prediction of it, uint8 [64, 64, 3]; `mu` [Z]; `action`
+    [3]; `score`, the return so far; the number of the step."""
 
     seen: np.ndarray
     observation: np.ndarray
@@ -33,7 +34,7 @@ class Shot(NamedTuple):
 
 
 class Film:
-    """An H.264 file of `size` (width, height) that appears when it is whole: a context manager.
+    """An H.264 file of `size` (width, height) that appears once it is whole; a context manager.
 
     Raises UserError if there is no ffmpeg that works, or the file cannot be written.
     """

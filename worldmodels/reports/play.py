@@ -1,4 +1,4 @@
-"""Let an agent drive one track while somebody looks on."""
+"""Drive one track with an agent, for somebody to see."""
 
 from collections.abc import Callable
 
@@ -21,8 +21,9 @@ def play(
 ) -> tuple[float, int]:
     """Drive `track` to its end, or for `horizon` steps; returns the return and the steps driven.
 
-    `env` gives observations uint8 [64, 64, 3]. Before every step `look` is given the observation,
-    the action [3], the return so far and the number of the step.
+    `env` gives observations uint8 [64, 64, 3]. Before every step `look` is called with the
+    observation, the action [3], the return so far and the number of the step. Raises UserError
+    for an action that is not finite.
     """
     driver = AgentDriver(agent, 1, seed, device)
     observation, _ = env.reset(seed=track)

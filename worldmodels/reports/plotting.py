@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def save_figure(path: Path, size: tuple[float, float], draw: Callable[["Figure"], None]) -> None:
-    """Write what `draw` puts into an empty figure of `size` (width, height in inches) as PNG.
+    """Write, as PNG, the figure of `size` (width, height in inches) that `draw` fills.
 
     Raises UserError if the file cannot be written.
     """

@@ -11,7 +11,8 @@ from worldmodels.pipeline.storage import read_csv, read_json
 def read_columns(path: Path, *names: str) -> dict[str, np.ndarray]:
     """The columns `names` as numbers, NaN where a cell is empty.
 
-    Raises UserError for a damaged file: one without a column, or with a cell that is not a number.
+    Raises UserError for a file that is missing or damaged: without rows, without one of the
+    columns, or with a cell that is not a number.
     """
     try:
         rows = read_csv(path)
@@ -25,7 +26,8 @@ def read_columns(path: Path, *names: str) -> dict[str, np.ndarray]:
 def read_metrics(path: Path, *names: str) -> dict[str, float]:
     """The values `names` of a file of metrics.
 
-    Raises UserError for a damaged file: one without a value, or with one that is not a number.
+    Raises UserError for a file that is missing or damaged: without one of the values, or with one
+    that is not a number.
     """
     metrics = read_json(path)
     try:

@@ -5,8 +5,8 @@ from numpy.random import Generator
 
 
 def summarise(returns: np.ndarray, resamples: int, rng: Generator) -> dict[str, float | int]:
-    """Mean, std (over tracks), sem (of the mean), 95 % bootstrap interval of the mean, IQM (the
-    mean of the middle half), min, max and number of `returns` [n]."""
+    """Mean, standard deviation, standard error of the mean, 95 % bootstrap interval of the mean
+    (from `resamples` resamples), mean of the middle half, min, max and number of `returns` [n]."""
     count = len(returns)
     picks = rng.integers(0, count, (resamples, count))
     low, high = np.percentile(returns[picks].mean(axis=1), [2.5, 97.5])

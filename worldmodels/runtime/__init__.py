@@ -1,4 +1,4 @@
-"""What long computations need: checkpoints, progress, seeds, workers, compiled code.
+"""The needs of long computations: checkpoints, progress, seeds, workers, compiled code.
 
 May import `pipeline`.
 """

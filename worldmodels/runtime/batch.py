@@ -1,8 +1,8 @@
 """The one batch size that networks act with.
 
-A kernel for matrix products may sum in another order for another number of rows, so a row's last
-bits would depend on how many rows stand next to it. A score must not depend on who else is in the
-batch: whoever acts or encodes pads to a multiple of FIXED_BATCH and runs that many rows at a time.
+A kernel for matrix products may sum in another order for another number of rows, so the last bits
+of a row would depend on how many others are in its batch. A score must not: whatever acts or
+encodes pads its rows to a multiple of FIXED_BATCH and computes that many at a time.
 """
 
 FIXED_BATCH = 32

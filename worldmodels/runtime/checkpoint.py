@@ -33,9 +33,9 @@ DIGEST_SIZE = DIGEST().digest_size
 class Checkpoint:
     """The state of one stage in one round, on disk in `folder`; nowhere if that is None.
 
-    A context manager. It holds a lock, and first waits for any other process that works on the
-    same inputs. It deletes the state once the stage is done, unless `keep`: for stages that a
-    later process may continue.
+    A context manager. It holds a lock, and first waits for any other process that is working on
+    the same inputs. It deletes the state once the stage is done, unless `keep` is true, for stages
+    that a longer run may continue.
     """
 
     def __init__(self, folder: Path | None, title: str = "", keep: bool = False):
@@ -93,11 +93,11 @@ class Checkpoint:
             os.close(lock)
 
     def _wait_for(self, lock: int) -> None:
-        """Take the lock once no other process holds it. Raises OSError where locks are refused."""
+        """Lock the file once no other process holds it. Raises OSError where locks are refused."""
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._say("waits for another process that works on the same inputs")
+            self._say("waits for another process, which is working on the same inputs")
             fcntl.flock(lock, fcntl.LOCK_EX)
 
     def _say(self, message: str) -> None:
@@ -124,7 +124,7 @@ class Checkpoint:
                 raise ValueError("its digest does not match what it holds")
             saved = pickle.loads(content[DIGEST_SIZE:])  # our own: its digest is right
         except Exception as error:  # whatever bytes that are not our pickle make it raise
-            self._say(f"{path}: damaged ({error}); started again from scratch")
+            self._say(f"{path}: damaged ({error}); starting from scratch")
             return None
         if not usable(saved["state"]):
             return None
@@ -153,7 +153,8 @@ class Checkpoint:
 def root() -> Path:
     """The folder of all checkpoints: WM_CHECKPOINTS, or `.checkpoints` of the repository.
 
-    DVC runs queued and temporary experiments in folders under `.dvc/tmp/exps`, and deletes them.
+    DVC runs queued and temporary experiments in folders under `.dvc/tmp/exps`, and deletes them:
+    their checkpoints are those of the repository.
     """
     if chosen := os.environ.get("WM_CHECKPOINTS"):
         return Path(chosen).expanduser()
@@ -164,7 +165,8 @@ def root() -> Path:
 def fingerprint(stage: str, round_name: str, apart_from: tuple[str, ...] = ()) -> str:
     """A digest of the command, params and dependencies of a stage of a round in dvc.yaml.
 
-    The versions of the packages go into it too: dvc.yaml leaves those to requirements.txt.
+    It covers the versions of the packages too, which dvc.yaml does not know. `apart_from` as in
+    `Checkpoint.of`; raises ValueError for a param that the stage does not declare.
     """
     tree = read_params()
     described = read_yaml(PIPELINE)["stages"][stage]["do"]

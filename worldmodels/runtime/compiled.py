@@ -29,7 +29,7 @@ _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 def imported(source: bytes) -> Iterator[str]:
-    """Dotted names that a module imports, of modules or of things in them."""
+    """The dotted names that a module imports: modules, and things in them."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -62,8 +62,8 @@ VERSION = hashlib.sha256(b"".join([*_SOURCES.values(), _VERSIONS])).hexdigest()[
 
 
 def cache_folders() -> list[Path]:
-    """Where compiled code may lie, the best place first: NUMBA_CACHE_DIR, XDG_CACHE_HOME or
-    ~/.cache of the user, as far as they are set and absolute; then the repository."""
+    """The folders for compiled code, the best first: in the first of NUMBA_CACHE_DIR,
+    XDG_CACHE_HOME and ~/.cache that is set and absolute; then in the repository."""
     homes = [os.environ.get(name, "") for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")]
     homes.append(os.path.expanduser("~/.cache"))  # still with "~" where there is no home
     users = next((Path(home) for home in homes if os.path.isabs(home)), None)
@@ -76,7 +76,7 @@ class SharedLocator(caching.UserProvidedCacheLocator):
 
     @classmethod
     def from_function(cls, py_func: Callable, py_file: str) -> "SharedLocator | None":
-        """None for code that is not in `VERSION`, or where no folder can be written."""
+        """None for code that `VERSION` does not cover, or where no folder can be written."""
         for folder in cache_folders() if Path(py_file).resolve() in _SOURCES else []:
             locator = cls(py_func, py_file)
             locator._cache_path = str(folder)
@@ -87,7 +87,7 @@ class SharedLocator(caching.UserProvidedCacheLocator):
 
 
 class CheckedFiles(caching.IndexDataCacheFile):
-    """The files of one function: index and data, each a digest and what it is of."""
+    """The files of one function, index and data, each a digest followed by what it covers."""
 
     def _load_index(self) -> dict:
         stamp, overloads = self._read(self._index_path) or (None, {})
@@ -103,7 +103,7 @@ class CheckedFiles(caching.IndexDataCacheFile):
         self._write(self._data_path(name), data)
 
     def _read(self, path: str) -> Any:
-        """What was written there; None if there is nothing whole."""
+        """The value that was written; None if the file is missing or damaged."""
         with suppress(OSError):
             content = Path(path).read_bytes()
             if hashlib.sha256(content[_DIGEST_SIZE:]).digest() == content[:_DIGEST_SIZE]:
@@ -140,7 +140,8 @@ def compiled(function: Callable) -> Any:
     except RuntimeError:  # no locator
         warnings.warn(
             f"compiled code cannot be kept in {' or '.join(map(str, cache_folders()))}: every "
-            "process compiles it again, for a minute",
+            "process will compile it again, for a minute; set NUMBA_CACHE_DIR to a folder that "
+            "can be written",
             stacklevel=2,
         )
     return dispatcher

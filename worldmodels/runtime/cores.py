@@ -1,4 +1,4 @@
-"""How many worker processes to start."""
+"""The number of worker processes to start."""
 
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.machine import available_cores, number_from_environment
@@ -8,7 +8,7 @@ def worker_count(jobs: int | None = None) -> int:
     """One worker per core this process may use, or as many as the environment variable WM_WORKERS
     says; never more than there are `jobs`.
 
-    No result depends on it. Raises UserError if WM_WORKERS is not a whole number from 1 on.
+    No result depends on it. Raises UserError if WM_WORKERS is not a whole number, 1 or more.
     """
     wanted = number_from_environment("WM_WORKERS", available_cores(), at_least=1)
     if wanted != int(wanted):

@@ -1,7 +1,7 @@
 """Run jobs in worker processes; notice workers that die or hang, and run their jobs again.
 
-Whatever drives hands its jobs to `run_jobs`. All that it asks of what is behind it is the
-interface of `concurrent.futures`: an executor that takes a picklable job and returns a future.
+Everything that drives passes its jobs to `run_jobs`, which needs no more than the interface of
+`concurrent.futures`: an executor that takes a picklable job and returns a future.
 """
 
 import ctypes
@@ -27,6 +27,7 @@ Result = TypeVar("Result")
 ResultOut = TypeVar("ResultOut", covariant=True)
 ATTEMPTS = 3
 IDLE_SECONDS = 600  # after which a worker without a job ends
+_most_jobs = 0  # of any call so far
 HANGS_AFTER = 1800.0  # seconds, unless WM_HANGS_AFTER says otherwise
 
 
@@ -67,7 +68,7 @@ def run_jobs(
             trouble = _collect(futures, results, on_done, hangs_after)
         except BrokenProcessPool as error:
             trouble = f"a worker died ({str(error).splitlines()[0]})"
-        except BaseException:  # the results of the others are not wanted any more
+        except BaseException:  # the results of the others are no longer wanted
             pool.shutdown(wait=False, kill_workers=True)
             raise
         if not trouble:
@@ -81,19 +82,25 @@ def run_jobs(
         )
     raise UserError(
         f"{trouble} {ATTEMPTS} times at: {lost}; if memory is short, set WM_WORKERS to a smaller "
-        "number; if the episodes are just long, set WM_HANGS_AFTER to more seconds"
+        "number; if the jobs are merely long, set WM_HANGS_AFTER to more seconds"
     )
 
 
 def _run(job: Job[Result]) -> Result:
-    """What a worker executes: a function of a module, since a protocol's method has no name."""
+    """Run a job in a worker."""
     return job.run()
 
 
 def _workers(jobs: int) -> ProcessPoolExecutor:
-    """The pool of worker processes, which stays for the next call; no more than there are jobs."""
+    """The pool of worker processes, which stays for the next call.
+
+    It starts no more workers than there are jobs, and grows but does not shrink from call to call:
+    a worker takes seconds to start.
+    """
+    global _most_jobs
+    _most_jobs = max(_most_jobs, jobs)
     return get_reusable_executor(
-        max_workers=worker_count(jobs),
+        max_workers=worker_count(_most_jobs),
         timeout=IDLE_SECONDS,
         initializer=_start_worker,
         initargs=(os.getpid(),),

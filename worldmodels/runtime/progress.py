@@ -12,8 +12,8 @@ SECONDS_PER_LINE = 20.0
 class Progress:
     """Counts `total` units of work; a context manager.
 
-    The total is an upper limit: what overshoots it, such as a padded batch, is not shown, and work
-    that finishes early, such as an episode, ends at what it did.
+    The total is an upper limit: what goes beyond it, such as a padded batch, is not shown, and
+    work that finishes early, such as an episode, ends with what was done as its total.
     """
 
     def __init__(self, title: str, total: int, unit: str, before: int = 0):

@@ -1,7 +1,7 @@
 """Random generators and track seeds, all derived from one seed.
 
-Test and validation tracks have seeds of their own ranges; every other track is drawn from 2^30 on,
-so that no training meets a track on which a score is computed.
+The seeds of test tracks and of validation tracks lie in ranges of their own; every other track is
+drawn from 2^30 on, so that no training meets a track on which a score is computed.
 """
 
 from zlib import crc32
@@ -14,7 +14,7 @@ TEST_TRACKS = VALIDATION - TEST
 
 
 def sequence(seed: int, *purpose: str | int) -> np.random.SeedSequence:
-    """The seed sequence for a purpose: independent of others, the same on every machine."""
+    """The seed sequence for a purpose: independent of all others, the same on every machine."""
     words = [crc32(word.encode()) if isinstance(word, str) else word for word in purpose]
     return np.random.SeedSequence([seed, *words])
 

@@ -1,5 +1,5 @@
-"""What every method of training C shares: what C is trained in, the budget, the candidates that
-are driven, and what is written in the end.
+"""The common ground of all methods of training C: the world it is trained in, the budget, the
+candidates that are driven, and the files that are written at the end.
 
 May import `driving` and what that may.
 """

@@ -13,11 +13,12 @@ class Budget(NamedTuple):
     env_steps: int
 
     def is_over(self, iterations: int, env_steps: int) -> bool:
-        """True if either is used up."""
+        """True if iterations or steps are used up."""
         return iterations >= self.iterations or 0 < self.env_steps <= env_steps
 
     def share(self, iterations: int, env_steps: int) -> float:
-        """The share used up when an iteration begins: 0 for the first, 1 for the last."""
+        """The share that is used when an iteration begins, after `iterations` and `env_steps`: 0
+        for the first iteration, 1 for the last."""
         shares = [iterations / max(self.iterations - 1, 1)]
         if self.env_steps:
             shares.append(env_steps / self.env_steps)

@@ -14,7 +14,7 @@ from worldmodels.runtime.cores import worker_count
 from worldmodels.runtime.parallel import run_jobs, split_evenly
 from worldmodels.runtime.seeds import tracks_for_validation
 
-DRIVES_PER_JOB = ENVS_PER_WORKER  # at most: what is lost when the process is stopped
+DRIVES_PER_JOB = ENVS_PER_WORKER  # at most; a stop loses the unfinished jobs
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Candidates:
     ) -> list[EpisodeResult]:
         """Drive `drives`, whose candidates are rows of `points` [C, D]; returns their results.
 
-        `results`, by index of the drive, holds those that are already there and receives the
-        others; `on_done` is called as they come.
+        `results`, by index of the drive, holds those known from an earlier process and receives
+        the others; `on_done` is called after each job.
         """
         agent = self.agent.with_candidates(self.space.unfold(points))
         remaining = [index for index in range(len(drives)) if index not in results]

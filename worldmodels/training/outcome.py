@@ -1,4 +1,4 @@
-"""What comes of training C, and the files it is written to."""
+"""The outcome of training C, and the files it is written to."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from worldmodels.control.search_space import SearchSpace
 from worldmodels.pipeline.storage import write_csv, write_json
 from worldmodels.training.curve import Row
-from worldmodels.training.world import World
+from worldmodels.training.setup import TrainingSetup
 
 
 class Outcome(NamedTuple):
@@ -21,13 +21,16 @@ class Outcome(NamedTuple):
     seconds: list[dict[str, float]]
 
 
-def write(name: str, world: World, outcome: Outcome) -> None:
-    """Validate once more where training ended, which is the result and never the best on the way;
-    write the agent, the curve, the seconds and the metrics of the round."""
+def write_outcome(name: str, setup: TrainingSetup, outcome: Outcome) -> None:
+    """Write the agent, the curve, the seconds and the metrics of the round `name`.
+
+    The agent is the one with which training ended, not the best on the way, whose validation would
+    be too high; it is validated once more here.
+    """
     space, point = outcome.space, outcome.point
-    candidates = world.candidates(space)
-    scores = candidates.validate(point, world.params.controller.validation_tracks)
-    agent = world.agent.with_candidates(space.unfold(point[None]))
+    candidates = setup.candidates(space)
+    scores = candidates.validate(point, setup.params.controller.validation_tracks)
+    agent = setup.agent.with_candidates(space.unfold(point[None]))
     agent.save(Path("models") / name / "agent.safetensors")
     results = Path("results") / name / "train_controller"
     write_csv(results / "curve.csv", outcome.rows)

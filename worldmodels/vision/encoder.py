@@ -1,4 +1,4 @@
-"""V's encoder, ready to act: fixed batches, a chosen precision, packed weights."""
+"""V's encoder for acting and encoding: fixed batches, a chosen precision, packed weights."""
 
 import copy
 
@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worldmodels.pipeline.stage import has_bfloat16
 from worldmodels.pipeline.storage import DTYPES
 from worldmodels.runtime.batch import FIXED_BATCH
+from worldmodels.runtime.precision import has_bfloat16
 from worldmodels.vision.vae import ImageEncoder
 
 

@@ -1,4 +1,4 @@
-"""Draws z from V's (mu, logvar). Apart from V's network, so that M does not depend on its code."""
+"""The draw of z from V's (mu, logvar): apart from V's network, so that M need not depend on it."""
 
 from torch import Tensor
 

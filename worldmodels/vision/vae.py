@@ -13,6 +13,8 @@ KIND = "vae"
 
 
 class VAEConfig(Section):
+    """The sizes that a model file of V carries."""
+
     latent_size: Count
 
 
@@ -158,6 +160,6 @@ def save_vae(path: Path, vae: VAE, weights_dtype: str) -> None:
 
 
 def load_vae(path: Path) -> VAE:
-    """Load V, as float32. Raises UserError if the file is missing or does not hold one."""
+    """Load V, as float32. Raises UserError if the file is missing, damaged or holds no V."""
     config, tensors = load_model(path, KIND)
     return restore(VAE(from_file(VAEConfig, config, path)), tensors, path)

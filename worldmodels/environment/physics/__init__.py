@@ -1,4 +1,4 @@
-"""The motion of the cars and the tiles they touch, as Box2D computes them, for many cars at once.
+"""The motion of many cars at once and the tiles that they touch, as Box2D computes them.
 
 May import `environment.picture` and what that may.
 """

@@ -43,8 +43,8 @@ def _inverse_masses(body: Box2D.b2Body) -> tuple[np.float32, np.float32]:
 
 
 CENTRE_X, CENTRE_Y = F(_CAR.hull.localCenter.x), F(_CAR.hull.localCenter.y)  # of mass, metres
-HULL_MASS, HULL_INERTIA = _inverse_masses(_CAR.hull)  # inverses, as are the next two
-WHEEL_MASS, WHEEL_INERTIA = _inverse_masses(_CAR.wheels[0])
+HULL_INV_MASS, HULL_INV_INERTIA = _inverse_masses(_CAR.hull)  # 1/kg, 1/(kg m2)
+WHEEL_INV_MASS, WHEEL_INV_INERTIA = _inverse_masses(_CAR.wheels[0])
 _JOINT = _CAR.wheels[0].joint
 LOWER, UPPER = F(_JOINT.lowerLimit), F(_JOINT.upperLimit)  # of the joints, radians
 MAX_TORQUE = F(_JOINT.GetMaxMotorTorque())

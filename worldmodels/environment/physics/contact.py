@@ -41,7 +41,8 @@ def apart(tile, tile_count, x, y, reach):
 
 @compiled
 def touching(tile, tile_count, part, part_count, x, y, sin, cos):
-    """True if `tile` [4, 2] and `part` [8, 2], of which so many corners count, touch.
+    """True if the first `tile_count` corners of `tile` [4, 2] and `part_count` of `part` [8, 2]
+    enclose shapes that touch.
 
     float32 metres. The part's corners are in the frame of its body, whose origin is at (x, y) and
     which is turned by the angle of `sin` and `cos`.

@@ -34,7 +34,7 @@ from worldmodels.environment.physics.bodies import (
     SPIN,
     VX,
     VY,
-    WHEEL_MASS,
+    WHEEL_INV_MASS,
     ZERO,
     F,
     X,
@@ -86,8 +86,8 @@ def move(bodies, joints):
 def _push(body):
     """Let the forces on a wheel change its velocity."""
     for i in range(LANES):
-        body[VX * LANES + i] += STEP * (WHEEL_MASS * body[FX * LANES + i])
-        body[VY * LANES + i] += STEP * (WHEEL_MASS * body[FY * LANES + i])
+        body[VX * LANES + i] += STEP * (WHEEL_INV_MASS * body[FX * LANES + i])
+        body[VY * LANES + i] += STEP * (WHEEL_INV_MASS * body[FY * LANES + i])
 
 
 @compiled

@@ -25,8 +25,8 @@ from worldmodels.environment.physics.bodies import (
     CY,
     DET2,
     DET3,
-    HULL_INERTIA,
-    HULL_MASS,
+    HULL_INV_INERTIA,
+    HULL_INV_MASS,
     IX,
     IY,
     IZ,
@@ -42,8 +42,8 @@ from worldmodels.environment.physics.bodies import (
     UPPER,
     VX,
     VY,
-    WHEEL_INERTIA,
-    WHEEL_MASS,
+    WHEEL_INV_INERTIA,
+    WHEEL_INV_MASS,
     XX,
     XY,
     XZ,
@@ -60,7 +60,7 @@ WARM = (ONE / STEP) * STEP  # Box2D's ratio of this time step to the last; 1, ro
 PI = F(3.14159265359)  # as Box2D writes it
 LINEAR_SLOP, ANGULAR_SLOP = F(0.005), F(2) / F(180) * PI  # errors allowed: metres, radians
 MAX_CORRECTION = F(8) / F(180) * PI  # radians per position iteration
-MOTOR_MASS = ONE / (HULL_INERTIA + WHEEL_INERTIA)
+MOTOR_MASS = ONE / (HULL_INV_INERTIA + WHEEL_INV_INERTIA)
 MAX_MOTOR = STEP * MAX_TORQUE  # angular impulse per step
 ARMS = ANCHORS.astype(F) - np.array([CENTRE_X, CENTRE_Y])  # from the hull's centre of mass
 
@@ -75,12 +75,12 @@ def begin(hull, wheel, joint, arm_x, arm_y):
     for i in range(LANES):
         sin, cos = hull[SIN * LANES + i], hull[COS * LANES + i]
         ax, ay = cos * arm_x - sin * arm_y, sin * arm_x + cos * arm_y
-        xx = HULL_MASS + WHEEL_MASS + ay * ay * HULL_INERTIA
-        xy = -ay * ax * HULL_INERTIA
-        xz = -ay * HULL_INERTIA
-        yy = HULL_MASS + WHEEL_MASS + ax * ax * HULL_INERTIA
-        yz = ax * HULL_INERTIA
-        zz = HULL_INERTIA + WHEEL_INERTIA
+        xx = HULL_INV_MASS + WHEEL_INV_MASS + ay * ay * HULL_INV_INERTIA
+        xy = -ay * ax * HULL_INV_INERTIA
+        xz = -ay * HULL_INV_INERTIA
+        yy = HULL_INV_MASS + WHEEL_INV_MASS + ax * ax * HULL_INV_INERTIA
+        yz = ax * HULL_INV_INERTIA
+        zz = HULL_INV_INERTIA + WHEEL_INV_INERTIA
         cross_x, cross_y, cross_z = yy * zz - yz * yz, yz * xz - xy * zz, xy * yz - yy * xz
         joint[AX * LANES + i], joint[AY * LANES + i] = ax, ay
         joint[XX * LANES + i], joint[XY * LANES + i], joint[YY * LANES + i] = xx, xy, yy
@@ -100,12 +100,12 @@ def begin(hull, wheel, joint, arm_x, arm_y):
         motor = joint[MOTOR * LANES + i] * WARM
         joint[IX * LANES + i], joint[IY * LANES + i] = px, py
         joint[IZ * LANES + i], joint[MOTOR * LANES + i] = pz, motor
-        hull[VX * LANES + i] -= HULL_MASS * px
-        hull[VY * LANES + i] -= HULL_MASS * py
-        hull[SPIN * LANES + i] -= HULL_INERTIA * (ax * py - ay * px + motor + pz)
-        wheel[VX * LANES + i] += WHEEL_MASS * px
-        wheel[VY * LANES + i] += WHEEL_MASS * py
-        wheel[SPIN * LANES + i] += WHEEL_INERTIA * (motor + pz)
+        hull[VX * LANES + i] -= HULL_INV_MASS * px
+        hull[VY * LANES + i] -= HULL_INV_MASS * py
+        hull[SPIN * LANES + i] -= HULL_INV_INERTIA * (ax * py - ay * px + motor + pz)
+        wheel[VX * LANES + i] += WHEEL_INV_MASS * px
+        wheel[VY * LANES + i] += WHEEL_INV_MASS * py
+        wheel[SPIN * LANES + i] += WHEEL_INV_INERTIA * (motor + pz)
 
 
 @compiled
@@ -118,8 +118,8 @@ def turn(hull, wheel, joint):
         wanted = wanted if wanted < MAX_MOTOR else MAX_MOTOR
         wanted = wanted if wanted > -MAX_MOTOR else -MAX_MOTOR
         joint[MOTOR * LANES + i] = wanted
-        hull[SPIN * LANES + i] = spin_a - HULL_INERTIA * (wanted - before)
-        wheel[SPIN * LANES + i] = spin_b + WHEEL_INERTIA * (wanted - before)
+        hull[SPIN * LANES + i] = spin_a - HULL_INV_INERTIA * (wanted - before)
+        wheel[SPIN * LANES + i] = spin_b + WHEEL_INV_INERTIA * (wanted - before)
 
 
 @compiled
@@ -134,11 +134,11 @@ def hold(hull, wheel, joint):
         py = det * (joint[XX * LANES + i] * ry - xy * rx)
         joint[IX * LANES + i] += px
         joint[IY * LANES + i] += py
-        hull[VX * LANES + i] -= HULL_MASS * px
-        hull[VY * LANES + i] -= HULL_MASS * py
-        hull[SPIN * LANES + i] = spin - HULL_INERTIA * (ax * py - ay * px)
-        wheel[VX * LANES + i] += WHEEL_MASS * px
-        wheel[VY * LANES + i] += WHEEL_MASS * py
+        hull[VX * LANES + i] -= HULL_INV_MASS * px
+        hull[VY * LANES + i] -= HULL_INV_MASS * py
+        hull[SPIN * LANES + i] = spin - HULL_INV_INERTIA * (ax * py - ay * px)
+        wheel[VX * LANES + i] += WHEEL_INV_MASS * px
+        wheel[VY * LANES + i] += WHEEL_INV_MASS * py
 
 
 @compiled
@@ -186,12 +186,12 @@ def hold_limited(hull, wheel, joint):
         joint[IX * LANES + i] += px
         joint[IY * LANES + i] += py
         joint[IZ * LANES + i] = ZERO if two else held + pz3
-        hull[VX * LANES + i] -= HULL_MASS * px
-        hull[VY * LANES + i] -= HULL_MASS * py
-        hull[SPIN * LANES + i] = spin - HULL_INERTIA * (ax * py - ay * px + pz)
-        wheel[VX * LANES + i] += WHEEL_MASS * px
-        wheel[VY * LANES + i] += WHEEL_MASS * py
-        wheel[SPIN * LANES + i] += WHEEL_INERTIA * pz
+        hull[VX * LANES + i] -= HULL_INV_MASS * px
+        hull[VY * LANES + i] -= HULL_INV_MASS * py
+        hull[SPIN * LANES + i] = spin - HULL_INV_INERTIA * (ax * py - ay * px + pz)
+        wheel[VX * LANES + i] += WHEEL_INV_MASS * px
+        wheel[VY * LANES + i] += WHEEL_INV_MASS * py
+        wheel[SPIN * LANES + i] += WHEEL_INV_INERTIA * pz
 
 
 @compiled
@@ -212,20 +212,20 @@ def close(hull, wheel, joint, arm_x, arm_y, i):
             angular_error = error
             error = min(max(error - ANGULAR_SLOP, ZERO), MAX_CORRECTION)
         impulse = -MOTOR_MASS * error
-        angle_a -= HULL_INERTIA * impulse
-        angle_b += WHEEL_INERTIA * impulse
+        angle_a -= HULL_INV_INERTIA * impulse
+        angle_b += WHEEL_INV_INERTIA * impulse
     sin, cos = math.sin(angle_a), math.cos(angle_a)
     ax, ay = cos * arm_x - sin * arm_y, sin * arm_x + cos * arm_y
     dx, dy = wheel[CX, i] - hull[CX, i] - ax, wheel[CY, i] - hull[CY, i] - ay
-    xx = HULL_MASS + WHEEL_MASS + HULL_INERTIA * ay * ay
-    xy = -HULL_INERTIA * ax * ay
-    yy = HULL_MASS + WHEEL_MASS + HULL_INERTIA * ax * ax
+    xx = HULL_INV_MASS + WHEEL_INV_MASS + HULL_INV_INERTIA * ay * ay
+    xy = -HULL_INV_INERTIA * ax * ay
+    yy = HULL_INV_MASS + WHEEL_INV_MASS + HULL_INV_INERTIA * ax * ax
     det = ONE / (xx * yy - xy * xy)
     px, py = -(det * (yy * dx - xy * dy)), -(det * (xx * dy - xy * dx))
-    hull[CX, i] -= HULL_MASS * px
-    hull[CY, i] -= HULL_MASS * py
-    hull[ANGLE, i] = angle_a - HULL_INERTIA * (ax * py - ay * px)
-    wheel[CX, i] += WHEEL_MASS * px
-    wheel[CY, i] += WHEEL_MASS * py
+    hull[CX, i] -= HULL_INV_MASS * px
+    hull[CY, i] -= HULL_INV_MASS * py
+    hull[ANGLE, i] = angle_a - HULL_INV_INERTIA * (ax * py - ay * px)
+    wheel[CX, i] += WHEEL_INV_MASS * px
+    wheel[CY, i] += WHEEL_INV_MASS * py
     wheel[ANGLE, i] = angle_b
     return math.sqrt(dx * dx + dy * dy) <= LINEAR_SLOP and angular_error <= ANGULAR_SLOP

@@ -34,6 +34,7 @@ from worldmodels.environment.picture.canvas import (
     fill,
 )
 from worldmodels.environment.picture.resize import resize
+from worldmodels.environment.picture.track import RED, WHITE
 from worldmodels.runtime.compiled import compiled
 
 PLAYFIELD, GRASS = car_racing.PLAYFIELD, car_racing.GRASS_DIM
@@ -58,7 +59,7 @@ OUT_OF_VIEW = 20.0  # metres; more than the diagonal of a tile, of which `places
 
 
 class Camera(NamedTuple):
-    """Where the picture is taken from: it moves and turns with the hull."""
+    """The place and direction that the picture is seen from: it moves and turns with the hull."""
 
     x: float  # metres
     y: float
@@ -156,9 +157,9 @@ def _paint_road(canvas, track, touched_at, frame, camera, scratch):
         for i in range(4):
             _corner(scratch, i, camera, corners[p, i, 0], corners[p, i, 1])
         tile = tiles[p]
-        if tile == -1:
+        if tile == WHITE:
             colour = BORDER_WHITE
-        elif tile == -2:
+        elif tile == RED:
             colour = BORDER_RED
         elif touched_at[tile] <= frame:
             colour = ROAD

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from worldmodels.environment.interface import SIZE
 from worldmodels.environment.picture import painter
 from worldmodels.environment.picture.canvas import PALETTE
-from worldmodels.environment.picture.resize import SIZE
 from worldmodels.environment.picture.track import Track
 
 POSE_DTYPE = np.dtype(

@@ -7,10 +7,10 @@ wide as the scale. The same integer arithmetic here gives the same bits. Source:
 
 import numpy as np
 
+from worldmodels.environment.interface import SIZE
 from worldmodels.environment.picture.canvas import CROP_SHAPE, HEIGHT, WIDTH
 from worldmodels.runtime.compiled import compiled
 
-SIZE = 64
 PAIRS = SIZE // 2
 PRECISION_BITS = 32 - 8 - 2
 ROUNDING = 1 << (PRECISION_BITS - 1)

@@ -61,7 +61,7 @@ class Track:
 
     @property
     def start(self) -> tuple[float, float, float]:
-        """Where the car starts: x, y in metres and its angle in radians."""
+        """The start of the car: x, y in metres and its angle in radians."""
         _, angle, x, y = self.line[0]
         return x, y, angle
 

@@ -1,4 +1,4 @@
-"""What C is trained in: an agent whose controller is blank, its M, the record, and the space."""
+"""The setup in which C is trained: an agent without a controller, its M, the record, the space."""
 
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,8 +14,17 @@ from worldmodels.memory.hidden import hidden_states
 from worldmodels.memory.mdnrnn import MDNRNN, load_mdnrnn
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import Count, Natural, Part, Positive, Section, Seed, Trainer
+from worldmodels.pipeline.params import (
+    ControllerTrainer,
+    Count,
+    Natural,
+    Part,
+    Positive,
+    Section,
+    Seed,
+)
 from worldmodels.records.latents import Latents
+from worldmodels.runtime.precision import warn_of_slow_precision
 from worldmodels.runtime.seeds import generator, torch_generator
 from worldmodels.training.budget import Budget
 from worldmodels.training.candidates import Candidates
@@ -40,9 +49,9 @@ class ControllerConfig(Section):
 
 
 class Round(Part):
-    """What a round says of C's training."""
+    """The keys of a round that concern C's training; dvc.yaml reads `trainer`."""
 
-    trainer: Trainer
+    trainer: ControllerTrainer
     iterations: Count
     env_steps: Natural
     trial: Natural
@@ -62,16 +71,16 @@ class TrainingParams(Part):
         return int(rng.integers(1 << 31))
 
     def budget(self) -> Budget:
-        """How long the round trains C."""
+        """The budget of C's training in the round."""
         return Budget(self.round.iterations, self.round.env_steps)
 
     def limits(self) -> Limits:
-        """When an episode ends while C is trained."""
+        """The limits of an episode while C is trained."""
         return Limits(self.controller.horizon, self.controller.patience)
 
 
-class World(NamedTuple):
-    """An agent whose controller is blank, its M, and the latents of the record."""
+class TrainingSetup(NamedTuple):
+    """An agent whose controller is zero, the whole of its M, and the latents of the record."""
 
     agent: Agent
     memory: MDNRNN
@@ -79,11 +88,14 @@ class World(NamedTuple):
     params: TrainingParams
 
     @classmethod
-    def load(cls, name: str, params: TrainingParams) -> "World":
-        """What the earlier stages of a round made. Raises UserError for a damaged file."""
+    def load(cls, name: str, params: TrainingParams) -> "TrainingSetup":
+        """The outputs of the earlier stages of the round `name`, M untrained if params say so.
+
+        Raises UserError for a file that is missing or damaged.
+        """
         config, models = params.controller, Path("models") / name
         device = torch.device(params.machine.device)
-        stage.warn_of_slow_precision(config.precision, "controller.precision", device)
+        warn_of_slow_precision(config.precision, "controller.precision", device)
         vae = load_vae(models / "vae.safetensors")
         memory = load_mdnrnn(models / "mdnrnn.safetensors")
         latents = Latents.load(Path("data") / name / "latents.parquet")
@@ -103,9 +115,9 @@ class World(NamedTuple):
         return cls(Agent.of(agent_config, vae, memory, blank), memory, latents, params)
 
     def make_space(self, components: int, key: str) -> SearchSpace:
-        """The space that params name, with `components` principal components of h.
+        """The space that `controller.space` names, with `components` principal components of h.
 
-        Raises UserError, naming the `key` of params.yaml, if h has fewer.
+        Raises UserError, naming the `key` of params.yaml that set them, if h has fewer.
         """
         config, units = self.params.controller, self.agent.hidden_units
         latent_size, hidden_size = self.latents.mu.shape[1], self.memory.config.hidden_size
@@ -116,7 +128,7 @@ class World(NamedTuple):
             if components > hidden_size:
                 raise UserError(
                     f"params.yaml: {key} is {components}, but M has a hidden state of "
-                    f"{hidden_size}"
+                    f"{hidden_size}: lower it"
                 )
             rng = generator(self.params.seed, "controller", "scaling")
             hidden = hidden_states(self.memory, self.latents, config.scaling_frames, rng)
@@ -124,7 +136,7 @@ class World(NamedTuple):
         return scaled_space(units, mu, hidden, components, config.std_floor)
 
     def candidates(self, space: SearchSpace) -> Candidates:
-        """Points of `space` to be driven."""
+        """The means to drive points of `space`, under the limits of training."""
         params = self.params
         device = params.machine.device
         return Candidates(self.agent, space, params.limits(), params.training_seed(), device)
