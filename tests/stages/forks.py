@@ -6,6 +6,7 @@ what modules read from the environment as they are imported is the server's, and
 the child itself, pickled as they are for workers, which would have to import torch.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -108,6 +109,8 @@ def run(job: dict[str, Any]) -> NoReturn:
 if __name__ == "__main__":
     import stages
 
-    for found in pkgutil.iter_modules(stages.__path__, "stages."):
-        importlib.import_module(found.name)
+    names = [found.name for found in pkgutil.iter_modules(stages.__path__, "stages.")]
+    for name in [*names, "torch._dynamo", "torch._inductor.config"]:  # torch's own, at first use
+        importlib.import_module(name)
+    gc.freeze()  # or every child would copy what it collects
     run(serve())
