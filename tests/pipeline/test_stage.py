@@ -1,5 +1,6 @@
 """Messages of a stage on other people's machines, and what it never does silently."""
 
+import subprocess
 import sys
 
 import pytest
@@ -23,3 +24,17 @@ def test_an_error_under_dvc_says_what_brings_the_deleted_outputs_back(monkeypatc
 def test_a_round_with_spaces_is_one_name(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["sample", "a", "b"])  # as the shell splits DVC's command
     assert parse_round("sample") == "a b"
+
+
+def test_preparing_asks_for_determinism_and_imports_no_compiler(root):
+    script = """
+import sys, torch
+from worldmodels.pipeline.stage import prepare
+prepare("cpu")
+assert torch.are_deterministic_algorithms_enabled()
+assert torch.is_deterministic_algorithms_warn_only_enabled()
+assert "torch._inductor" not in sys.modules
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -92,7 +92,9 @@ def prepare(device: str, threads: int = 1) -> torch.device:
     """
     torch.set_num_threads(threads)
     threadpool_limits(threads)  # of numpy and what is built on it
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # As use_deterministic_algorithms(True, warn_only=True), without importing torch's compiler,
+    # which takes a second of every stage
+    torch.set_deterministic_debug_mode("warn")
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
