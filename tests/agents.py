@@ -1,12 +1,24 @@
-"""Small agents for tests, with weights drawn at random."""
+"""Small agents for tests, with weights drawn at random, and what their critic is told."""
 
 import numpy as np
 import torch
 
 from worldmodels.agent.agent import Agent, AgentConfig
 from worldmodels.control.controller import feature_count, parameter_count
+from worldmodels.environment.privileged import PrivilegedConfig
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.vision.vae import VAE, VAEConfig
+
+PRIVILEGED = PrivilegedConfig(
+    road_ahead=[0, 2, 4, 7, 10, 14, 18, 23, 28, 34],
+    speed_scale=25.0,
+    wheel_speed_scale=100.0,
+    distance_scale=20.0,
+    distance_limit=4.0,
+    reach=60,
+    behind=5,
+    coast=15,
+)
 
 
 def make_agent(

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.agents import make_agent
+from tests.agents import PRIVILEGED, make_agent
 from worldmodels.control.controller import outputs
 from worldmodels.control.search_space import SearchSpace, raw_space
 from worldmodels.driving.limits import Limits
-from worldmodels.environment.privileged import PrivilegedConfig
 from worldmodels.pipeline.errors import UserError
 from worldmodels.ppo import train as train_module
 from worldmodels.ppo.algorithm import (
@@ -50,16 +49,7 @@ CONFIG = PPOConfig(
     replay_share=0.5,
     replay_tracks=4,
     averaged_actors=2,
-    privileged=PrivilegedConfig(
-        road_ahead=[0, 5],
-        speed_scale=25.0,
-        wheel_speed_scale=100.0,
-        distance_scale=20.0,
-        distance_limit=4.0,
-        reach=60,
-        behind=5,
-        coast=15,
-    ),
+    privileged=PRIVILEGED,
 )
 
 

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.agents import make_agent
+from tests.agents import PRIVILEGED, make_agent
 from worldmodels.control.search_space import raw_space
 from worldmodels.driving.limits import Limits
 from worldmodels.environment.actions import squash
 from worldmodels.environment.interface import ACTION_SIZE
-from worldmodels.environment.privileged import Privileged, PrivilegedConfig
+from worldmodels.environment.privileged import Privileged
 from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.ppo.algorithm import GOES_ON, TERMINATED, TRUNCATED
 from worldmodels.ppo.practice import PracticeJob
@@ -29,16 +29,6 @@ STILL = Rules(
     missed_cost=0,
     replay_share=0,
     replay_tracks=3,
-)
-PRIVILEGED = PrivilegedConfig(
-    road_ahead=[0, 2, 4, 7, 10, 14, 18, 23, 28, 34],
-    speed_scale=25.0,
-    wheel_speed_scale=100.0,
-    distance_scale=20.0,
-    distance_limit=4.0,
-    reach=60,
-    behind=5,
-    coast=15,
 )
 AHEAD, COAST = np.array(PRIVILEGED.road_ahead), PRIVILEGED.coast
 

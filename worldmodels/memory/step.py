@@ -31,7 +31,6 @@ class MemoryStep:
     def __init__(self, gates: Tensor, bias: Tensor, batch: int = FIXED_BATCH):
         self.gates, self.bias, self.batch = gates, bias, batch
         self.feature_size = len(bias) // 4
-        self.latent_size = len(gates) - ACTION_SIZE - self.feature_size
 
     @classmethod
     def of(cls, model: MDNRNN) -> "MemoryStep":

@@ -27,8 +27,8 @@ Result = TypeVar("Result")
 ResultOut = TypeVar("ResultOut", covariant=True)
 ATTEMPTS = 3
 IDLE_SECONDS = 600  # after which a worker without a job ends
-_most_jobs = 0  # of any call so far
 HANGS_AFTER = 1800.0  # seconds, unless WM_HANGS_AFTER says otherwise
+_most_jobs = 0  # of any call so far: see `_workers`
 
 
 class Job(Protocol[ResultOut]):

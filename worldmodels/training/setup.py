@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from worldmodels.agent.agent import Agent, AgentConfig
-from worldmodels.control.controller import Inputs, feature_count, parameter_count
+from worldmodels.control.controller import Inputs, parameter_count
 from worldmodels.control.search_space import SearchSpace, raw_space, scaled_space
 from worldmodels.driving.limits import Limits
 from worldmodels.memory.hidden import hidden_states
@@ -120,9 +120,9 @@ class TrainingSetup(NamedTuple):
         Raises UserError, naming the `key` of params.yaml that set them, if h has fewer.
         """
         config, units = self.params.controller, self.agent.hidden_units
-        latent_size, hidden_size = self.latents.mu.shape[1], self.memory.config.hidden_size
+        hidden_size = self.memory.config.hidden_size
         if config.space == "raw":
-            return raw_space(units, feature_count(config.inputs, latent_size, hidden_size))
+            return raw_space(units, self.agent.config.features)
         hidden = None
         if config.inputs == "z+h":
             if components > hidden_size:
