@@ -15,6 +15,7 @@ from worldmodels.ppo.algorithm import (
     TRUNCATED,
     AlgorithmConfig,
     Learner,
+    Recorded,
     Rollout,
     advantages,
     along,
@@ -85,6 +86,15 @@ def test_advantages_are_discounted_sums_of_temporal_differences():
                     break
                 factor *= 0.9 * 0.8
             assert found[start, env] == pytest.approx(total)
+
+
+def test_advantages_take_the_value_after_the_last_decision_where_it_is_known():
+    reward, value = np.ones((2, 2)), np.array([[1.0, 2.0], [3.0, 4.0]])
+    end = np.array([[0, 0], [TRUNCATED, TERMINATED]], dtype=np.int8)
+    found = advantages(reward, value, end, 0.5, 1.0, value_after=np.array([10.0, 20.0]))
+    last = np.array([1 + 0.5 * 10 - 3, 1 - 4])  # nothing follows the second
+    np.testing.assert_allclose(found[1], last)
+    np.testing.assert_allclose(found[0], 1 + 0.5 * value[1] - value[0] + 0.5 * last)
 
 
 def total(features):
@@ -158,6 +168,19 @@ def test_the_critic_learns_the_rewards_to_come():
     rollout = rollout._replace(reward=20.0 * rollout.critic_inputs[:, :, 0])
     explained = [update(learner, rollout) for _ in range(50)]
     assert explained[0] < 0.5 and explained[-1] > 0.95
+
+
+def test_the_critic_learns_recorded_values_too():
+    rng = np.random.default_rng(1)
+    learner = new_learner()
+    learner.set_learning_rates(0.0)
+    batch, _ = learner.judge([rollout_of(learner, total, 0.3, rng)], 0.3, 1.0)
+    known = torch.from_numpy(rng.normal(loc=4.0, size=(64, 4)).astype(np.float32))
+    recorded = Recorded(known, torch.full((64,), 2.0))
+    for _ in range(200):
+        learner.improve(batch, 0.3, recorded)
+    scale = LEARNING["value_scale"]
+    assert np.abs(learner.values(known.numpy()) - 2 * scale).mean() < 0.1 * scale
 
 
 def test_decisions_that_do_not_count_change_nothing():

@@ -43,7 +43,8 @@ class Rollout(NamedTuple):
     `features` [D, N, K] of the actor, `raw` [D, N, A], its outputs with the noise, and
     `critic_inputs` [D, N, L]; `reward` [D, N] in points; `end` [D, N]: GOES_ON, TERMINATED or
     TRUNCATED; `counts` bool [D, N]: False where a decision teaches nothing. `returns` [E] are
-    those of the E episodes that ended, driven with noise.
+    those of the E episodes that ended, driven with noise. `after` [N, L]: the critic's inputs
+    after the last decision, where they are known.
     """
 
     features: np.ndarray
@@ -53,6 +54,15 @@ class Rollout(NamedTuple):
     end: np.ndarray
     counts: np.ndarray
     returns: np.ndarray
+    after: np.ndarray | None = None
+
+
+class Recorded(NamedTuple):
+    """Recorded situations that the critic learns from too: `critic_inputs` float32 [n, L], and
+    `target` [n], their values in units of `value_scale` points."""
+
+    critic_inputs: Tensor
+    target: Tensor
 
 
 class Batch(NamedTuple):
@@ -119,15 +129,23 @@ class Critic(nn.Module):
 
 
 def advantages(
-    reward: np.ndarray, value: np.ndarray, end: np.ndarray, discount: float, gae_lambda: float
+    reward: np.ndarray,
+    value: np.ndarray,
+    end: np.ndarray,
+    discount: float,
+    gae_lambda: float,
+    value_after: np.ndarray | None = None,
 ) -> np.ndarray:
     """Generalised advantage estimates (Schulman et al. 2016, eq. 16) of decisions, all [D, N].
 
     `value` is the critic's, in points. Nothing follows a decision that is TERMINATED; what would
     follow one that is TRUNCATED is taken to be worth the value before it, since the state after it
-    is unknown (bootstrapping at time limits: Pardo et al. 2018).
+    is unknown (bootstrapping at time limits: Pardo et al. 2018). Only of the last decisions it may
+    be known: `value_after` [N].
     """
     next_value = np.where(end == TRUNCATED, value, np.concatenate([value[1:], value[-1:]]))
+    if value_after is not None:
+        next_value[-1] = value_after
     delta = reward + discount * next_value * (end != TERMINATED) - value  # eq. 9
     out, running = np.zeros_like(value), np.zeros(value.shape[1])
     for step in reversed(range(len(value))):
@@ -184,8 +202,9 @@ class Learner:
             with torch.no_grad():
                 value = self.critic(torch.from_numpy(rollout.critic_inputs))
             value = scale * value.double().numpy()
+            after = None if rollout.after is None else self.values(rollout.after)
             advantage = advantages(
-                rollout.reward, value, rollout.end, discount, self.config.gae_lambda
+                rollout.reward, value, rollout.end, discount, self.config.gae_lambda, after
             )
             driven = rollout.features, rollout.raw, rollout.critic_inputs
             arrays = *driven, advantage, value + advantage
@@ -205,14 +224,22 @@ class Learner:
             log_density = self._log_density(tensors["features"], tensors["raw"], noise)
         return Batch(log_density=log_density, **tensors), float(explained)
 
+    @torch.no_grad()
+    def values(self, critic_inputs: np.ndarray) -> np.ndarray:
+        """The critic's values [n] in points, float64, of `critic_inputs` float32 [n, L]."""
+        return (
+            self.config.value_scale * self.critic(torch.from_numpy(critic_inputs)).double().numpy()
+        )
+
     def minibatches(self, batch: Batch) -> Iterator[Batch]:
         """One epoch: all decisions in a new order, `batch_size` at a time."""
         order = torch.from_numpy(self.rng.permutation(len(batch.target)))
         for rows in order.split(self.config.batch_size):
             yield batch.rows(rows)
 
-    def improve(self, batch: Batch, noise: float) -> None:
-        """One step of the actor up the clipped gain, one of the critic down its squared error.
+    def improve(self, batch: Batch, noise: float, recorded: Recorded | None = None) -> None:
+        """One step of the actor up the clipped gain, one of the critic down its squared error, to
+        which that on `recorded` situations is added.
 
         Raises UserError if either is not finite.
         """
@@ -220,6 +247,8 @@ class Learner:
         clipped = ratio.clamp(1 - self.config.clip, 1 + self.config.clip)
         gain = torch.min(ratio * batch.advantage, clipped * batch.advantage).mean()  # eq. 7
         error = (self.critic(batch.critic_inputs) - batch.target).square().mean()
+        if recorded is not None:
+            error = error + (self.critic(recorded.critic_inputs) - recorded.target).square().mean()
         self.refuse_nonfinite([gain + error])
         for optimiser, loss in zip(self.optimisers, (-gain, error)):
             optimiser.zero_grad()

@@ -1,0 +1,127 @@
+"""The M that dreams: its losses, what it learns of a toy world, and its file."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.agents import make_agent
+from tests.dream.toys import LATENTS, make_drive, make_model
+from worldmodels.dream.learning import DreamTrainer, DreamTrainingConfig, new_model
+from worldmodels.dream.model import (
+    DreamModel,
+    DreamPrediction,
+    dream_losses,
+    load_dream_model,
+    save_dream_model,
+)
+from worldmodels.dream.record import Drive, Record
+from worldmodels.pipeline.errors import UserError
+
+CONFIG = DreamTrainingConfig(
+    hidden_size=32,
+    mixtures=2,
+    min_sigma=0.02,
+    first_steps=100,
+    steps=100,
+    batch_size=16,
+    sequence=20,
+    learning_rate=[0.01, 0.01],
+    gradient_norm=1.0,
+    reward_weight=0.3,
+    lost_weight=0.1,
+    lost_delay=4,
+    newest_frames=100,
+    newest_share=0.5,
+)
+
+
+def test_losses_are_those_of_a_gaussian_a_square_and_a_coin():
+    torch.manual_seed(1)
+    shape = (2, 3, 4)
+    means, log_sigmas = torch.randn(*shape, 1), torch.randn(*shape, 1)
+    prediction = DreamPrediction(
+        torch.zeros(*shape, 1), means, log_sigmas, torch.randn(2, 3), torch.randn(2, 3)
+    )
+    next_z, reward, lost = torch.randn(*shape), torch.randn(2, 3), torch.tensor([[0.0, 1, 1]] * 2)
+    is_step = torch.tensor([[1.0, 1, 1], [1, 1, 0]])
+    has_next = torch.tensor([[1.0, 1, 0], [1, 0, 0]])
+    found = dream_losses(prediction, next_z, reward, lost, has_next, is_step)
+    normal = torch.distributions.Normal(means[..., 0], log_sigmas[..., 0].exp())
+    nll = -normal.log_prob(next_z).mean(dim=2)
+    assert found.nll == pytest.approx((nll[has_next > 0]).mean().item(), rel=1e-5)
+    squares = 0.5 * (prediction.reward - reward).square()
+    assert found.reward == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
+    coin = torch.distributions.Bernoulli(logits=prediction.lost_logit)
+    assert found.lost == pytest.approx(-coin.log_prob(lost)[is_step > 0].mean().item(), rel=1e-5)
+
+
+def test_sigma_never_falls_below_its_floor():
+    model = make_model()
+    model.mixture.bias -= 100.0
+    assert (
+        model.predict(torch.randn(5, 12), torch.randn(5, LATENTS)).log_sigmas.exp().min() > 0.0199
+    )
+
+
+def test_another_unit_of_the_latents_changes_nothing():
+    """mu comes in V's units; the model is told, and predicts, latents at unit variance."""
+    model = make_model()
+    mu = torch.randn(4, LATENTS)
+    z = model.normalise(mu)
+    np.testing.assert_allclose(z * model.scale + model.centre, mu, atol=1e-5)
+    with torch.no_grad():
+        wide = DreamModel(model.config, 3 * model.centre, 3 * model.scale)
+    np.testing.assert_allclose(wide.normalise(3 * mu), z, atol=1e-5)
+
+
+def rotating_world(drives: int, by_c: bool) -> list[Drive]:
+    """Latents that turn at a rate which the first action sets; the second pays."""
+    rng, found = np.random.default_rng(2), []
+    for number in range(drives):
+        drive = make_drive(60, by_c=by_c, seed=number)
+        rate = np.where(drive.actions[:, :1] > 0.5, 0.3, -0.1)
+        angle = np.cumsum(rate, axis=0) + rng.uniform(0, 6, (1, 1)) + np.arange(LATENTS)
+        drive.mu[:] = np.sin(angle - rate)
+        drive.rewards[:] = 4 * drive.actions[:, 1]
+        found.append(drive)
+    return found
+
+
+def test_learns_a_toy_world_to_a_stated_error():
+    record = Record([*rotating_world(12, False), make_drive(30, lost=True)], explored=13)
+    torch.manual_seed(1)
+    model = new_model(record, CONFIG, std_floor=0.1)
+    trainer = DreamTrainer(model, CONFIG, np.random.default_rng(1))
+    first = trainer.learn(record, 320, 0.01)
+    last = [trainer.learn(record, 16 * 20 * 200, rate) for rate in (0.01, 0.003, 0.001)][-1]
+    assert last["nll"] < -1.0 < 0.5 < first["nll"]
+    assert last["reward_loss"] < 0.15 * first["reward_loss"]
+    assert last["lost_loss"] < 0.5 * first["lost_loss"]
+
+
+def test_training_repeats_to_the_byte_and_half_of_it_is_new():
+    record = Record([*rotating_world(4, False), *rotating_world(3, True)], explored=4)
+    ends = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        trainer = DreamTrainer(new_model(record, CONFIG, 0.1), CONFIG, np.random.default_rng(1))
+        trainer.learn(record, 3200, 0.01)
+        ends.append(torch.cat([weight.flatten() for weight in trainer.weights]))
+    assert torch.equal(*ends)
+    assert record.newest(100) == [5, 6] and record.newest(1000) == [4, 5, 6]
+
+
+def test_a_file_holds_all_of_it(tmp_path):
+    model, path = make_model(), tmp_path / "dream.safetensors"
+    save_dream_model(path, model)
+    again = load_dream_model(path)
+    z, action = torch.randn(1, 5, LATENTS), torch.rand(1, 5, 3)
+    for one, other in zip(model(z, action), again(z, action)):
+        assert torch.equal(one, other)
+    assert torch.equal(again.centre, model.centre) and torch.equal(again.scale, model.scale)
+
+
+def test_a_file_of_an_m_that_cannot_dream_is_refused(tmp_path):
+    make_agent(1).save(tmp_path / "agent.safetensors")
+    with pytest.raises(UserError, match="holds a model of kind 'agent', not 'dream'"):
+        load_dream_model(tmp_path / "agent.safetensors")

@@ -1,0 +1,165 @@
+"""The record that grows: what is added, what counts as lost, where windows and dreams begin."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.agents import make_agent
+from tests.dream.toys import LATENTS, MEMORY, make_drive, make_memory, make_model, make_record
+from worldmodels.dream.environment import DreamStep
+from worldmodels.dream.moments import Weights, along, draw_moments
+from worldmodels.dream.record import Record, Windows
+from worldmodels.dream.recording import RecordSegmentJob
+from worldmodels.dream.values import values_along
+from worldmodels.driving.limits import Limits
+from worldmodels.environment.rewards import LEFT_PLAYFIELD, STEP_COST
+from worldmodels.pipeline.errors import UserError
+from worldmodels.records.latents import Latents
+from worldmodels.records.scenes import Scenes
+from worldmodels.vision.encoder import BatchEncoder
+
+DELAY = 4
+
+
+def record_segments(count, steps=30, envs=2, agent=None, patience=20):
+    """A record of `count` segments of a small agent, without an explorer's drives."""
+    agent = agent or make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
+    record, group = Record([], explored=0), None
+    for number in range(count):
+        job = RecordSegmentJob(
+            agent=agent,
+            envs=envs,
+            steps=steps,
+            hold=4,
+            noise=0.1,
+            limits=Limits(50, patience),
+            rng=np.random.default_rng(number),
+            tracks=[1, 2, 3],
+            group=group,
+            device="cpu",
+            title="",
+        )
+        segment, group = job.run()
+        record.add(segment, 0)
+    return record
+
+
+def test_drives_go_on_from_segment_to_segment_and_can_be_drawn_again():
+    agent = make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
+    record = record_segments(3, agent=agent)
+    assert record.frames() == 3 * 30 * 2
+    assert max(len(drive) for drive in record.drives) > 30  # longer than a segment
+    over = [drive for drive in record.drives if drive.over]
+    assert over and all(len(drive) <= 50 for drive in over)
+    assert all(drive.lost == (len(drive) < 50) for drive in over)  # else at the horizon
+    scenes = Scenes(record.scenes())
+    assert len(scenes) == record.frames()
+    pictures = scenes.draw(np.arange(32))
+    mu, _ = BatchEncoder(agent.encoder, "float32", "cpu")(pictures)
+    joined = np.concatenate([drive.mu for drive in record.drives])
+    np.testing.assert_allclose(joined[:32], mu.numpy(), atol=1e-5)
+
+
+def test_a_lost_car_counts_as_lost_some_steps_after_its_last_tile():
+    drive = make_drive(40, lost=True)  # its last tile comes at step 27
+    assert drive.lost_from(DELAY) == 31
+    assert drive.lost_from(100) == 40
+    assert make_drive(40).lost_from(DELAY) == 40
+
+
+def test_the_explorers_lost_cars_are_cut_off_and_leaving_the_playfield_is_no_reward():
+    rewards = np.array([3.0, -0.1, -0.1, -0.1, -0.1, 3.0, 3.0, LEFT_PLAYFIELD], np.float32)
+    latents = Latents(
+        mu=np.zeros((8, LATENTS), np.float16),
+        logvar=np.zeros((8, LATENTS), np.float16),
+        actions=np.zeros((8, 3), np.float16),
+        rewards=rewards,
+        terminated=np.arange(8) == 7,
+        episode=np.array([0] * 5 + [1] * 3, np.int32),
+    )
+    idle, left = Record.of_explorer(latents, patience=2).drives
+    assert (len(idle), idle.lost) == (3, True)
+    assert (len(left), left.lost) == (3, True)
+    assert left.rewards[-1] == np.float32(-STEP_COST)
+    with pytest.raises(UserError, match="no car is lost in the record"):
+        Record.of_explorer(
+            Latents(**vars(latents) | {"rewards": np.full(8, 3.0, np.float32)}), patience=5
+        )
+
+
+def test_windows_hold_what_the_drives_do_and_label_the_lost():
+    record = make_record()
+    windows = Windows(record, [2], DELAY)
+    batch = windows.draw(200, 10, np.random.default_rng(1))
+    drive = record.drives[2]
+    for row in range(200):
+        first = batch["mu"][row, 0].numpy()
+        at = int(np.flatnonzero((drive.mu == first).all(axis=1))[0])
+        steps = min(10, len(drive) - at)
+        assert batch["is_step"][row].sum() == steps
+        np.testing.assert_array_equal(batch["reward"][row, :steps], drive.rewards[at : at + steps])
+        expected = np.arange(at, at + steps) >= drive.lost_from(DELAY)
+        np.testing.assert_array_equal(batch["lost"][row, :steps], expected)
+        following = min(10, len(drive) - at - 1)
+        assert batch["has_next"][row].sum() == following
+        np.testing.assert_array_equal(
+            batch["mu"][row, 1 : following + 1], drive.mu[at + 1 : at + 1 + following]
+        )
+    assert batch["lost"].sum() > 0
+
+
+def test_moments_are_the_states_of_both_models_before_each_frame():
+    record, model, memory = make_record(), make_model(), make_memory()
+    found = along(record.drives, memory, DreamStep(model))
+    for drive, start in zip(record.drives, found.starts):
+        z = model.normalise(torch.from_numpy(drive.mu))
+        before = torch.cat([z[:1], z[:-1]])
+        inputs = model.inputs(z, before, torch.from_numpy(drive.actions))
+        hidden, _ = model.lstm(inputs[None])
+        rows = slice(start + 1, start + len(drive))
+        np.testing.assert_allclose(found.moments.hidden[rows], hidden[0, :-1], atol=1e-5)
+        assert (found.moments.hidden[start] == 0).all() and (found.moments.cell[start] == 0).all()
+        state = memory.start(1)
+        for step in range(len(drive)):
+            np.testing.assert_allclose(
+                found.moments.memory[start + step], state.hidden[0], atol=1e-5
+            )
+            mu, action = drive.mu[step : step + 1], drive.actions[step : step + 1]
+            memory.step(state, np.zeros(1, int), torch.from_numpy(mu), torch.from_numpy(action))
+
+
+def test_dreams_begin_where_the_shares_say_and_never_with_a_lost_car():
+    record = make_record()
+    found = along(record.drives, make_memory(), DreamStep(make_model()))
+    weights = Weights(explored=0.2, near_loss=0.3, reach=8, margin=2)
+    rows = draw_moments(found, 1000, weights, DELAY, np.random.default_rng(1))
+    lengths = [len(drive) for drive in record.drives]
+    of = np.repeat(np.arange(4), lengths)[rows]
+    assert (of < 2).sum() == 200
+    lost = record.drives[2]
+    last_tile = lost.lost_from(DELAY) - DELAY
+    near = (of == 2) & (found.step[rows] >= last_tile - 8) & (found.step[rows] < last_tile - 2)
+    assert near.sum() >= 300
+    for index, drive in enumerate(record.drives):
+        assert (found.step[rows][of == index] < drive.lost_from(DELAY)).all()
+    only = along(record.drives[:2], make_memory(), DreamStep(make_model()))
+    assert len(draw_moments(only, 50, weights, DELAY, np.random.default_rng(1))) == 50
+
+
+def test_values_along_are_discounted_sums_with_the_price_of_a_loss():
+    record = make_record()
+    found = along(record.drives, make_memory(), DreamStep(make_model()))
+    value = np.random.default_rng(1).normal(size=len(found.step))
+    targets = values_along(found, value, 0.9, 1.0, 70.0, DELAY)
+    for drive, start in zip(record.drives, found.starts):
+        rewards = drive.rewards.astype(float)
+        after = 0.0 if drive.lost else value[start + len(drive) - 1]
+        if drive.lost:
+            rewards[drive.lost_from(DELAY)] -= 70.0
+        for step in reversed(range(len(drive))):
+            after = rewards[step] + 0.9 * after
+            assert targets[start + step] == pytest.approx(after)
+    nearer = values_along(found, value, 0.9, 0.0, 70.0, DELAY)  # one step, then the critic's
+    drive, start = record.drives[3], found.starts[3]
+    expected = drive.rewards[:-1] + 0.9 * value[start + 1 : start + len(drive)]
+    np.testing.assert_allclose(nearer[start : start + len(drive) - 1], expected)

@@ -1,0 +1,68 @@
+"""A small M that dreams, moments to dream from, and drives to learn from."""
+
+import numpy as np
+import torch
+
+from tests.agents import make_agent
+from worldmodels.dream.environment import Dream, Moments, Rules
+from worldmodels.dream.model import DreamModel, DreamModelConfig
+from worldmodels.dream.record import Drive, Record
+from worldmodels.environment.frames import POSE_DTYPE
+from worldmodels.records.scenes import Episode
+
+LATENTS, MEMORY, HIDDEN = 8, 16, 12
+RULES = Rules(temperature=1.0, sampled=True, horizon=6, lost_cost=50.0, lost_at=0.9)
+
+
+def make_model(seed=1) -> DreamModel:
+    torch.manual_seed(seed)
+    config = DreamModelConfig(hidden_size=HIDDEN, mixtures=3, min_sigma=0.02)
+    model = DreamModel(config, torch.randn(LATENTS), torch.rand(LATENTS) + 0.5)
+    return model.requires_grad_(False)
+
+
+def make_memory():
+    return make_agent(latent_size=LATENTS, hidden_size=MEMORY).memory
+
+
+def make_moments(count=5) -> Moments:
+    draw = torch.Generator().manual_seed(3)
+    widths = (LATENTS, LATENTS, MEMORY, MEMORY, HIDDEN, HIDDEN)
+    return Moments(*(torch.randn(count, width, generator=draw) for width in widths))
+
+
+def make_dream(num_envs=3, rules=RULES, threads=1, model=None) -> Dream:
+    return Dream(model or make_model(), make_memory(), make_moments(), rules, num_envs, threads)
+
+
+def make_drive(steps, lost=False, by_c=False, tile_every=3, seed=0) -> Drive:
+    """A drive with a tile every `tile_every` steps; the last 12 of a lost one have none."""
+    rng = np.random.default_rng(seed)
+    rewards = np.where(np.arange(steps) % tile_every == 0, 3.0, -0.1).astype(np.float32)
+    if lost:
+        rewards[-12:] = -0.1
+    actions = rng.uniform(size=(steps, 3)).astype(np.float32)
+    scene = Episode(
+        track_seed=1,
+        driver="agent",
+        poses=np.zeros(steps, POSE_DTYPE),
+        actions=actions.astype(np.float16),
+        rewards=rewards,
+        terminated=False,
+        touched_at=np.zeros(4, np.uint16),
+    )
+    return Drive(
+        mu=rng.normal(size=(steps, LATENTS)).astype(np.float32),
+        actions=actions,
+        rewards=rewards,
+        over=True,
+        lost=lost,
+        scene=scene if by_c else None,
+    )
+
+
+def make_record() -> Record:
+    """Two drives of the explorer, one of them lost, and two of C, one of them lost."""
+    explored = [make_drive(30, lost=True, seed=1), make_drive(20, seed=2)]
+    driven = [make_drive(40, lost=True, by_c=True, seed=3), make_drive(25, by_c=True, seed=4)]
+    return Record([*explored, *driven], explored=2)

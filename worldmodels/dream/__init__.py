@@ -1,0 +1,12 @@
+"""The dream: M as an environment, the record it learns from, and C's training inside it.
+
+May import `ppo`, and what that may. Importing it registers `WorldModels/Dream-v0` with Gymnasium,
+for `gymnasium.make_vec`; its arguments are those of `environment.Dream`.
+"""
+
+import gymnasium
+
+gymnasium.register(
+    id="WorldModels/Dream-v0",
+    vector_entry_point="worldmodels.dream.environment:Dream",
+)

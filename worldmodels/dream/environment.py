@@ -1,0 +1,261 @@
+"""`Dream`: M as a vector environment, in which C drives without a car, a track or a picture."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector.utils import batch_space
+from torch import Tensor
+
+from worldmodels.dream.model import CHANGE_SCALE, OFFSET_SCALE, DreamModel
+from worldmodels.dream.sampling import draw_next, keys_of
+from worldmodels.environment.actions import HIGHEST, LOWEST
+from worldmodels.environment.interface import ACTION_SIZE
+from worldmodels.memory.step import MemoryStep
+from worldmodels.pipeline.errors import UserError
+
+# Dreams are computed this many at a time, padded with zeros, so that no dream's bits depend on how
+# many others there are; and a chunk's arrays stay in a core's cache.
+CHUNK = 256
+
+
+class Moments(NamedTuple):
+    """n moments of recorded episodes, from which dreams begin, all float32.
+
+    `mu` [n, Z] of the frame and `before` [n, Z] of the frame before it (the first frame of an
+    episode: itself). `memory` and `memory_cell` [n, H]: the state of the M that C listens to;
+    `hidden` and `cell` [n, H']: that of the M that dreams; both before the frame.
+    """
+
+    mu: Tensor
+    before: Tensor
+    memory: Tensor
+    memory_cell: Tensor
+    hidden: Tensor
+    cell: Tensor
+
+    def rows(self, rows: np.ndarray) -> "Moments":
+        """Some of the moments."""
+        return Moments(*(column[torch.from_numpy(rows)] for column in self))
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How is dreamt.
+
+    `temperature` of the draws (paper: tau), above 0; `sampled`: latents are drawn, else the means
+    of their mixtures; `horizon`: steps after which a dream is truncated; `lost_cost`: points that
+    a loss costs; `lost_at`: the probability of a loss at which the dream ends with it.
+    """
+
+    temperature: float
+    sampled: bool
+    horizon: int
+    lost_cost: float
+    lost_at: float
+
+
+class DreamStep:
+    """One step of many dreams under M, from its weights as they are when this is made."""
+
+    def __init__(self, model: DreamModel):
+        lstm = dict(model.lstm.named_parameters())
+        with torch.no_grad():
+            weights = lstm["weight_ih_l0"], lstm["weight_hh_l0"]
+            self.gates = torch.cat(weights, dim=1).T.contiguous()
+            self.bias = lstm["bias_ih_l0"] + lstm["bias_hh_l0"]
+            heads = model.mixture, model.outcome
+            self.heads = torch.cat([head.weight for head in heads]).T.contiguous()
+            self.heads_bias = torch.cat([head.bias for head in heads])
+        self.centre, self.scale = model.centre, model.scale
+        self.log_floor = float(np.log(model.config.min_sigma))
+
+    def remember(
+        self, mu: Tensor, before: Tensor, action: Tensor, hidden: Tensor, cell: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The state (hidden, cell) [CHUNK, H] after a frame `mu` [CHUNK, Z] and an action."""
+        z, change = (mu - self.centre) / self.scale, (mu - before) / self.scale
+        inputs = torch.cat([z, CHANGE_SCALE * change, action, hidden], dim=1)
+        write, forget, candidate, output = torch.addmm(self.bias, inputs, self.gates).chunk(4, 1)
+        cell = forget.sigmoid_() * cell + write.sigmoid_() * candidate.tanh_()
+        return output.sigmoid_() * cell.tanh(), cell
+
+    def outcome(self, hidden: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """From hidden [CHUNK, H]: the mixtures' raw outputs [CHUNK, 3 Z K], the reward [CHUNK],
+        the probability of a loss [CHUNK]."""
+        outputs = torch.addmm(self.heads_bias, hidden, self.heads)
+        reward, lost = outputs[:, -2], outputs[:, -1].sigmoid()
+        return outputs[:, :-2].contiguous().numpy(), reward.numpy(), lost.numpy()
+
+    def lost(self, hidden: Tensor) -> Tensor:
+        """The probability [n] of a loss, from hidden [n, H]."""
+        return (hidden @ self.heads[:, -1] + self.heads_bias[-1]).sigmoid()
+
+    def next_mu(
+        self, raw: np.ndarray, mu: Tensor, keys: np.ndarray, steps: np.ndarray, rules: Rules
+    ) -> Tensor:
+        """The latents [n, Z] of the next frame; see `draw_next`."""
+        z = ((mu - self.centre) / self.scale).numpy()
+        drawn = np.empty_like(z)
+        draw_next(
+            raw,
+            z,
+            keys,
+            steps,
+            rules.temperature,
+            rules.sampled,
+            OFFSET_SCALE,
+            self.log_floor,
+            drawn,
+        )
+        return torch.from_numpy(drawn) * self.scale + self.centre
+
+
+class Dream(gymnasium.vector.VectorEnv):
+    """`num_envs` dreams, each from a recorded moment.
+
+    Observation float32 [n, Z + H]: [z, h] as C is given them, z the latents of the dreamt frame,
+    h the state of the M that C listens to, before the frame is added to it. Action float32 [n, A],
+    as the track takes it. The reward is what M expects of the step, in points, less `lost_cost`
+    times the rise in the probability of a loss: over a dream that comes to its cost times the
+    probability at its end. `terminated` where that probability reaches `lost_at`, `truncated`
+    after `horizon` steps; `infos["lost"]` [n] has the probability.
+
+    `reset(seed=s)` gives dream i the seed s + i, from which its noise and its moment follow,
+    whatever `num_envs`; `options={"moments": rows}` [n] chooses the moments. A dream that is over
+    begins another one at its next step, whose action is ignored (`AutoresetMode.NEXT_STEP`).
+    Raises UserError for moments of other sizes than the models', and for impossible rules.
+    """
+
+    metadata = {  # noqa: RUF012 (Gymnasium's name and type)
+        "render_modes": [],
+        "autoreset_mode": gymnasium.vector.AutoresetMode.NEXT_STEP,
+    }
+
+    def __init__(
+        self,
+        model: DreamModel,
+        memory: MemoryStep,
+        moments: Moments,
+        rules: Rules,
+        num_envs: int,
+        threads: int = 1,
+    ):
+        refuse_misfits(model, memory, moments, rules)
+        self.model, self.rules, self.moments, self.num_envs = model, rules, moments, num_envs
+        self.memory = MemoryStep(memory.gates, memory.bias, batch=CHUNK)
+        self.dreams, self.threads = DreamStep(model), threads
+        low = np.full(moments.mu.shape[1] + memory.feature_size, -np.inf, dtype=np.float32)
+        self.single_observation_space = gymnasium.spaces.Box(low, -low)
+        self.single_action_space = gymnasium.spaces.Box(
+            LOWEST.astype(np.float32), HIGHEST.astype(np.float32)
+        )
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        rows = -(-num_envs // CHUNK) * CHUNK
+        self.state = self.memory.start(rows)
+        Z, H = moments.mu.shape[1], model.config.hidden_size
+        self.mu, self.before = torch.zeros(rows, Z), torch.zeros(rows, Z)
+        self.hidden, self.cell = torch.zeros(rows, H), torch.zeros(rows, H)
+        self.keys = np.zeros(rows, dtype=np.uint64)
+        self.steps = np.zeros(rows, dtype=np.int64)
+        self.lost = np.zeros(rows, dtype=np.float32)
+        self.over = np.zeros(num_envs, dtype=bool)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin all dreams; see the class."""
+        super().reset(seed=seed)
+        if seed is None:
+            seed = int(self.np_random.integers(1 << 62))
+        n = self.num_envs
+        self.keys[:n] = keys_of(np.arange(n, dtype=np.uint64) + np.uint64(seed))
+        rows = (options or {}).get("moments")
+        self._begin(np.arange(n), rows)
+        return self._observations(), {"lost": self.lost[:n].copy()}
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Take a step in every dream; see the class. Raises ValueError for an action that is not
+        finite."""
+        if not np.isfinite(actions).all():
+            raise ValueError(f"an action is not finite: {actions}")
+        n, begun = self.num_envs, self.over.copy()
+        rewards = np.zeros(len(self.keys), dtype=np.float32)
+        applied = np.zeros((len(self.keys), ACTION_SIZE), dtype=np.float32)
+        applied[:n] = actions
+        chunks = [slice(at, at + CHUNK) for at in range(0, len(self.keys), CHUNK)]
+        if self.threads > 1 and len(chunks) > 1:
+            with ThreadPoolExecutor(self.threads) as pool:
+                list(pool.map(lambda chunk: self._step(chunk, applied, rewards), chunks))
+        else:
+            for chunk in chunks:
+                self._step(chunk, applied, rewards)
+        self.steps += 1
+        if begun.any():
+            ended = np.flatnonzero(begun)
+            self.keys[ended] = keys_of(self.keys[ended])
+            self._begin(ended, None)
+            rewards[ended] = 0
+        terminated = (self.lost[:n] >= self.rules.lost_at) & ~begun
+        truncated = (self.steps[:n] >= self.rules.horizon) & ~terminated & ~begun
+        self.over = terminated | truncated
+        infos = {"lost": self.lost[:n].copy()}
+        return self._observations(), rewards[:n], terminated, truncated, infos
+
+    @torch.inference_mode()
+    def _step(self, chunk: slice, actions: np.ndarray, rewards: np.ndarray) -> None:
+        """Step the dreams of a chunk, and note their rewards."""
+        rules, action = self.rules, torch.from_numpy(actions[chunk])
+        mu, before = self.mu[chunk], self.before[chunk]
+        self.memory.step(self.state, np.arange(chunk.start, chunk.stop), mu, action)
+        hidden, cell = self.dreams.remember(
+            mu, before, action, self.hidden[chunk], self.cell[chunk]
+        )
+        raw, reward, lost = self.dreams.outcome(hidden)
+        following = self.dreams.next_mu(raw, mu, self.keys[chunk], self.steps[chunk], rules)
+        # A dream that ends with a loss pays for all of it
+        counted = np.where(lost >= rules.lost_at, 1.0, lost)
+        rewards[chunk] = reward - rules.lost_cost * (counted - self.lost[chunk])
+        self.before[chunk], self.mu[chunk] = mu.clone(), following
+        self.hidden[chunk], self.cell[chunk], self.lost[chunk] = hidden, cell, lost
+
+    @torch.inference_mode()
+    def _begin(self, dreams: np.ndarray, rows: np.ndarray | None) -> None:
+        """Begin dreams at the moments `rows`, or at those that their keys draw."""
+        if rows is None:
+            rows = (self.keys[dreams] % np.uint64(len(self.moments.mu))).astype(np.int64)
+        start = self.moments.rows(np.asarray(rows))
+        self.mu[dreams], self.before[dreams] = start.mu, start.before
+        self.state.hidden[dreams], self.state.cell[dreams] = start.memory, start.memory_cell
+        self.hidden[dreams], self.cell[dreams] = start.hidden, start.cell
+        self.lost[dreams] = self.dreams.lost(start.hidden).numpy()
+        self.steps[dreams], self.over[dreams] = 0, False
+
+    def _observations(self) -> np.ndarray:
+        n = self.num_envs
+        features = self.memory.features(self.state, np.arange(n))
+        return torch.cat([self.mu[:n], features], dim=1).numpy()
+
+
+def refuse_misfits(model: DreamModel, memory: MemoryStep, moments: Moments, rules: Rules) -> None:
+    """Raise UserError for moments of other sizes than the models', and for impossible rules."""
+    latents, units = moments.mu.shape[1], moments.hidden.shape[1]
+    if latents != model.latent_size or units != model.config.hidden_size:
+        raise UserError(
+            f"the moments to dream from have {latents} latents and {units} hidden units, the M "
+            f"that dreams {model.latent_size} and {model.config.hidden_size}: they are of "
+            "different runs"
+        )
+    if not memory.fits(latents, moments.memory.shape[1]):
+        raise UserError("the M that C listens to does not fit the moments: different runs")
+    if rules.temperature <= 0:
+        raise UserError(
+            f"a dream's temperature is {rules.temperature:g}: set it above 0, or set `sampled` to "
+            "false for the means of the mixtures"
+        )

@@ -1,0 +1,103 @@
+"""Train the M that dreams, a little at a time, on a record that grows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from worldmodels.dream.model import DreamModel, DreamModelConfig, dream_losses
+from worldmodels.dream.record import Record, Windows
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import Count, NonNegative, Positive, Share
+
+
+class DreamTrainingConfig(DreamModelConfig):
+    """The section `dream.model` of params.yaml."""
+
+    first_steps: Count
+    steps: Count
+    batch_size: Count
+    sequence: Count
+    learning_rate: list[Positive]
+    gradient_norm: Positive
+    reward_weight: NonNegative
+    lost_weight: NonNegative
+    lost_delay: Count
+    newest_frames: Count
+    newest_share: Share
+
+    def network(self) -> DreamModelConfig:
+        """The part that the model file carries."""
+        return DreamModelConfig(**self.model_dump(include=set(DreamModelConfig.model_fields)))
+
+
+def new_model(record: Record, config: DreamTrainingConfig, std_floor: float) -> DreamModel:
+    """An untrained M, scaled by the explorer's latents.
+
+    A latent that V does not use keeps the scale `std_floor`: at unit variance its noise would be
+    most of what there is to predict.
+    """
+    mu = np.concatenate([drive.mu for drive in record.drives[: record.explored]])
+    centre, scale = mu.mean(axis=0), np.maximum(mu.std(axis=0), std_floor)
+    tensors = (torch.from_numpy(part.astype(np.float32)) for part in (centre, scale))
+    return DreamModel(config.network(), *tensors)
+
+
+@dataclass
+class DreamTrainer:
+    """A model, the Adam that trains it, and the generator that draws its windows."""
+
+    model: DreamModel
+    config: DreamTrainingConfig
+    rng: np.random.Generator
+
+    def __post_init__(self) -> None:
+        self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        self.optimiser = torch.optim.Adam(self.weights, fused=True)
+
+    def learn(self, record: Record, steps: int, learning_rate: float) -> dict[str, float]:
+        """Train on `steps` steps of windows, repeats counted; returns the mean losses.
+
+        The share `newest_share` of the windows comes from the `newest_frames` last frames that C
+        drove, the rest from all drives. Raises UserError if a loss is not finite.
+        """
+        config = self.config
+        everything = Windows(record, list(range(len(record.drives))), config.lost_delay)
+        newest = record.newest(config.newest_frames)
+        recent = Windows(record, newest, config.lost_delay) if newest else everything
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        new = round(config.batch_size * config.newest_share)
+        batches = max(steps // (config.batch_size * config.sequence), 1)
+        totals = np.zeros(3)
+        for batch in range(batches):
+            parts = [
+                windows.draw(count, config.sequence, self.rng)
+                for windows, count in ((recent, new), (everything, config.batch_size - new))
+                if count
+            ]
+            joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            z = self.model.normalise(joined["mu"])
+            prediction = self.model(z[:, :-1], joined["action"])
+            losses = dream_losses(
+                prediction,
+                z[:, 1:],
+                joined["reward"],
+                joined["lost"],
+                joined["has_next"],
+                joined["is_step"],
+            )
+            loss = losses.nll + config.reward_weight * losses.reward
+            loss = loss + config.lost_weight * losses.lost
+            if not torch.isfinite(loss):
+                raise UserError(
+                    f"the loss of the M that dreams is not finite after {batch} of {batches} "
+                    "batches: lower dream.model.learning_rate in params.yaml"
+                )
+            self.optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.weights, config.gradient_norm)
+            self.optimiser.step()
+            totals += [part.item() for part in losses]
+        return dict(zip(("nll", "reward_loss", "lost_loss"), (totals / batches).tolist()))

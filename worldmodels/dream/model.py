@@ -1,0 +1,157 @@
+"""The M that dreams: an MDN-RNN that predicts the next latents, the reward, and a loss of the car.
+
+Departs from the M that C listens to (`memory.mdnrnn`), after the paper's appendix A.2, in what a
+dream needs and features do not. It sees and predicts the mean mu of V's posterior, at unit
+variance, since C acts on mu and a sample adds V's noise to every step. It is told how fast mu
+changes, and its mixtures lie around the present mu: the next frame differs little from this one,
+and what an LSTM of this size passes on whole it blurs. Both together halve the error of a step.
+The reward is that of the step alone: a mean of the next ones is a value, true only for the policy
+that was recorded.
+"""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from worldmodels.environment.interface import ACTION_SIZE
+from worldmodels.pipeline.params import Count, Positive, Section, from_file
+from worldmodels.pipeline.storage import load_model, restore, save_model
+
+KIND = "dream"
+
+CHANGE_SCALE = 5.0  # of the inputs that tell how mu changes, which are small at unit variance
+OFFSET_SCALE = 0.2  # of the outputs that place the mixtures around the present mu
+
+
+class DreamModelConfig(Section):
+    """`min_sigma`: the smallest standard deviation of a mixture's components, at unit variance of
+    the latent. Latents that V does not use are constant, and their density would have no bound."""
+
+    hidden_size: Count
+    mixtures: Count
+    min_sigma: Positive
+
+
+class SavedConfig(DreamModelConfig):
+    """The config in a model file: as trained, and the size of V's latents."""
+
+    latent_size: Count
+
+
+class DreamPrediction(NamedTuple):
+    """The prediction of the next step.
+
+    `log_weights`, `means`, `log_sigmas` [..., Z, K]: a mixture of K Gaussians for each latent at
+    unit variance. `reward` [...] in points; `lost_logit` [...]: of the car being lost after the
+    step.
+    """
+
+    log_weights: Tensor
+    means: Tensor
+    log_sigmas: Tensor
+    reward: Tensor
+    lost_logit: Tensor
+
+
+class DreamModel(nn.Module):
+    """Predicts the next latents, reward and loss from latents [..., Z], their change and action.
+
+    `centre` and `scale` [Z] bring mu to unit variance; all methods take and give such latents.
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, config: DreamModelConfig, centre: Tensor, scale: Tensor):
+        super().__init__()
+        self.config, self.latent_size = config, len(centre)
+        self.register_buffer("centre", centre)
+        self.register_buffer("scale", scale)
+        inputs = 2 * self.latent_size + ACTION_SIZE
+        self.lstm = nn.LSTM(inputs, config.hidden_size, batch_first=True)
+        second_bias = self.lstm.get_parameter("bias_hh_l0")
+        nn.init.zeros_(second_bias).requires_grad_(False)
+        self.mixture = nn.Linear(config.hidden_size, 3 * self.latent_size * config.mixtures)
+        self.outcome = nn.Linear(config.hidden_size, 2)
+
+    def normalise(self, mu: Tensor) -> Tensor:
+        """The latents [..., Z] at unit variance."""
+        return (mu - self.centre) / self.scale
+
+    def inputs(self, z: Tensor, before: Tensor, action: Tensor) -> Tensor:
+        """The LSTM's inputs [..., 2 Z + A]: latents `z`, those `before` them, and the action."""
+        return torch.cat([z, CHANGE_SCALE * (z - before), action], dim=-1)
+
+    def forward(self, z: Tensor, action: Tensor) -> DreamPrediction:
+        """Predict along sequences z [B, T, Z], action [B, T, A], from a state of zeros; nothing is
+        known to change at their first step."""
+        before = torch.cat([z[:, :1], z[:, :-1]], dim=1)
+        hidden, _ = self.lstm(self.inputs(z, before, action))
+        return self.predict(hidden, z)
+
+    def predict(self, hidden: Tensor, z: Tensor) -> DreamPrediction:
+        """Predict from the hidden states [..., H] *after* the latents z [..., Z] went in."""
+        shape = (3, self.latent_size, self.config.mixtures)
+        logits, offsets, raw = self.mixture(hidden).unflatten(-1, shape).unbind(dim=-3)
+        floor = math.log(self.config.min_sigma)
+        reward, lost_logit = self.outcome(hidden).unbind(dim=-1)
+        return DreamPrediction(
+            log_weights=logits.log_softmax(dim=-1),
+            means=z[..., None] + OFFSET_SCALE * offsets,
+            log_sigmas=floor + F.softplus(raw - floor),
+            reward=reward,
+            lost_logit=lost_logit,
+        )
+
+
+class DreamLosses(NamedTuple):
+    """Scalars, each a mean over the steps that count: `nll` in nats per latent at unit variance,
+    `reward` half a squared error in points, `lost` a cross-entropy in nats."""
+
+    nll: Tensor
+    reward: Tensor
+    lost: Tensor
+
+
+def dream_losses(
+    prediction: DreamPrediction,
+    next_z: Tensor,
+    reward: Tensor,
+    lost: Tensor,
+    has_next: Tensor,
+    is_step: Tensor,
+) -> DreamLosses:
+    """The losses over a padded batch; all but `next_z` [B, T, Z] are [B, T].
+
+    `lost` is 1 where the car is lost after the step. `is_step` is 1 at recorded steps and 0 in the
+    padding, `has_next` 1 where the next frame was recorded too.
+    """
+    standard = (next_z[..., None] - prediction.means) * (-prediction.log_sigmas).exp()
+    log_density = -0.5 * standard.square() - prediction.log_sigmas - 0.5 * math.log(2 * math.pi)
+    nll = -torch.logsumexp(prediction.log_weights + log_density, dim=-1).mean(dim=-1)
+    squared = 0.5 * (prediction.reward - reward).square()
+    entropy = F.binary_cross_entropy_with_logits(prediction.lost_logit, lost, reduction="none")
+    steps = is_step.sum()
+    return DreamLosses(
+        nll=(nll * has_next).sum() / has_next.sum(),
+        reward=(squared * is_step).sum() / steps,
+        lost=(entropy * is_step).sum() / steps,
+    )
+
+
+def save_dream_model(path: Path, model: DreamModel) -> None:
+    """Save the model in float32."""
+    config = model.config.model_dump() | {"latent_size": model.latent_size}
+    save_model(path, KIND, config, model.state_dict())
+
+
+def load_dream_model(path: Path) -> DreamModel:
+    """Load the model. Raises UserError if the file is missing, damaged or cannot dream."""
+    config, tensors = load_model(path, KIND)
+    checked = from_file(SavedConfig, config, path)
+    blank = torch.zeros(checked.latent_size)
+    return restore(DreamModel(checked, blank, blank.clone()), tensors, path)

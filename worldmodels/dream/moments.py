@@ -1,0 +1,107 @@
+"""The moments of a record: what both Ms know at every step of its drives, where dreams begin."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from worldmodels.dream.environment import DreamStep, Moments
+from worldmodels.dream.record import Drive
+from worldmodels.memory.step import MemoryStep
+
+
+@dataclass(frozen=True)
+class Along:
+    """All moments [n] of some drives, one drive after the other.
+
+    `drives` are the drives, `starts` [drives] the index of each one's first moment; `step` [n]
+    counts the moments of a drive from 0.
+    """
+
+    moments: Moments
+    drives: list[Drive]
+    starts: np.ndarray
+    step: np.ndarray
+
+
+@torch.inference_mode()
+def along(drives: list[Drive], memory: MemoryStep, dreams: DreamStep) -> Along:
+    """The moments of `drives`: all drives step by step, the longest first, so that those under way
+    are always the first rows."""
+    lengths = np.array([len(drive) for drive in drives])
+    starts = np.cumsum(lengths) - lengths
+    total, Z = int(lengths.sum()), drives[0].mu.shape[1]
+    H, units = memory.feature_size, dreams.gates.shape[1] // 4
+    mu = torch.from_numpy(np.concatenate([drive.mu for drive in drives]))
+    actions = torch.from_numpy(np.concatenate([drive.actions for drive in drives]))
+    moments = Moments(
+        mu=mu,
+        before=torch.empty(total, Z),
+        memory=torch.empty(total, H),
+        memory_cell=torch.empty(total, H),
+        hidden=torch.empty(total, units),
+        cell=torch.empty(total, units),
+    )
+    order = np.argsort(-lengths, kind="stable")
+    state = memory.start(len(drives))
+    hidden, cell = torch.zeros(len(drives), units), torch.zeros(len(drives), units)
+    before = mu[torch.from_numpy(starts[order])]
+    for step in range(int(lengths.max())):
+        under_way = int((lengths > step).sum())
+        slots = np.arange(under_way)
+        rows = torch.from_numpy(starts[order[:under_way]] + step)
+        now, action = mu[rows], actions[rows]
+        moments.before[rows] = before[:under_way]
+        moments.memory[rows] = state.hidden[:under_way]
+        moments.memory_cell[rows] = state.cell[:under_way]
+        moments.hidden[rows], moments.cell[rows] = hidden[:under_way], cell[:under_way]
+        memory.step(state, slots, now, action)
+        hidden, cell = dreams.remember(
+            now, before[:under_way], action, hidden[:under_way], cell[:under_way]
+        )
+        before = now
+    step_of = np.arange(total) - np.repeat(starts, lengths)
+    return Along(moments, drives, starts, step_of)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How the moments that dreams begin with are drawn.
+
+    `explored`: the share from the explorer's drives. `near_loss`: the share from the `reach` steps
+    before the last tile of a lost car, without the `margin` steps before it, when nothing helps.
+    """
+
+    explored: float
+    near_loss: float
+    reach: int
+    margin: int
+
+
+def draw_moments(
+    along: Along, count: int, weights: Weights, delay: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Rows [count] of `along` where dreams begin: before a car is lost, where shares say.
+
+    A share that the record cannot fill goes to the others.
+    """
+    by_c = np.array([drive.scene is not None for drive in along.drives])
+    until = np.array([drive.lost_from(delay) for drive in along.drives])
+    lost = np.array([drive.lost for drive in along.drives])
+    lengths = np.array([len(drive) for drive in along.drives])
+    of = np.repeat(np.arange(len(lengths)), lengths)
+    useful = along.step < until[of]
+    last_tile = until[of] - delay
+    near = useful & lost[of] & by_c[of]
+    near &= (along.step >= last_tile - weights.reach) & (along.step < last_tile - weights.margin)
+    kinds = [
+        (np.flatnonzero(useful & ~by_c[of]), weights.explored),
+        (np.flatnonzero(near), weights.near_loss),
+        (np.flatnonzero(useful & by_c[of]), 1 - weights.explored - weights.near_loss),
+    ]
+    kinds = [(rows, share) for rows, share in kinds if len(rows) and share > 0]
+    total = sum(share for _, share in kinds)
+    counts = [round(count * share / total) for _, share in kinds[1:]]
+    counts = [count - sum(counts), *counts]
+    drawn = [rng.choice(rows, n) for (rows, _), n in zip(kinds, counts)]
+    return np.concatenate(drawn)

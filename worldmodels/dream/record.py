@@ -1,0 +1,207 @@
+"""The record that M learns from: the explorer's episodes first, then what C drives."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodels.dream.recording import Segment
+from worldmodels.environment.rewards import STEP_COST
+from worldmodels.pipeline.errors import UserError
+from worldmodels.records.latents import Latents
+from worldmodels.records.scenes import Episode
+
+# A window may start up to this share of its length before the episode; it is then moved to the
+# first step. Uniform starts would put few windows there, and every drive begins there.
+BEFORE_THE_START = 0.3
+
+
+@dataclass
+class Drive:
+    """An episode as M learns from it, of T frames so far.
+
+    `mu` [T, Z], `actions` [T, A], `rewards` [T], float32. `over`: nothing more will follow;
+    `lost`: it ended with a car that was lost. `scene` draws it again; the explorer's are in the
+    round's record.
+    """
+
+    mu: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    over: bool
+    lost: bool
+    scene: Episode | None
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    def lost_from(self, delay: int) -> int:
+        """The first step after which the car counts as lost: `delay` steps after the last tile, if
+        it is lost at all, else the length."""
+        if not self.lost:
+            return len(self)
+        tiles = np.flatnonzero(self.rewards > 0)
+        return min((int(tiles[-1]) if len(tiles) else 0) + delay, len(self))
+
+
+@dataclass
+class Record:
+    """All drives, the explorer's first; `by_c` counts those of C, which come after them.
+
+    `slots` has, for each recorded environment, the drive that is under way in it, if any.
+    """
+
+    drives: list[Drive]
+    explored: int
+    slots: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of_explorer(cls, latents: Latents, patience: int) -> "Record":
+        """The explorer's episodes, those of lost cars cut `patience` steps after the last tile.
+
+        Raises UserError if no car was lost in them, from which M could learn what that is.
+        """
+        drives = []
+        starts = np.cumsum(latents.lengths) - latents.lengths
+        for start, length in zip(starts, latents.lengths):
+            rows = slice(start, start + length)
+            rewards = latents.rewards[rows]
+            terminated = bool(latents.terminated[start + length - 1])
+            tiles = np.flatnonzero(rewards > 0)
+            idle = int(length - 1 - (tiles[-1] if len(tiles) else -1))
+            lost = idle >= patience or (terminated and rewards[-1] < 0)
+            end = int(length - max(idle - patience, 0)) if lost else int(length)
+            rows = slice(start, start + end)
+            drives.append(
+                Drive(
+                    mu=latents.mu[rows].astype(np.float32),
+                    actions=latents.actions[rows].astype(np.float32),
+                    rewards=as_driven(latents.rewards[rows]),
+                    over=True,
+                    lost=lost,
+                    scene=None,
+                )
+            )
+        if not any(drive.lost for drive in drives):
+            raise UserError(
+                "no car is lost in the record, so that M could not learn what a loss is: record "
+                "more frames, or raise sample.horizon"
+            )
+        return cls(drives, explored=len(drives))
+
+    def add(self, segment: Segment, first_slot: int) -> None:
+        """Add a segment, whose environments are the slots from `first_slot` on."""
+        steps, envs = segment.rewards.shape
+        begun = [0] * envs
+        for end in segment.ends:
+            part = slice(begun[end.slot], end.step + 1)
+            begun[end.slot] = end.step + 1
+            drive = self._extend(first_slot + end.slot, segment, end.slot, part, end.track)
+            drive.over, drive.lost = True, end.hopeless
+            assert drive.scene is not None
+            drive.scene = replace(
+                drive.scene, terminated=end.terminated, touched_at=end.touched_at
+            )
+            del self.slots[first_slot + end.slot]
+        for slot, start in enumerate(begun):
+            if start < steps:
+                part, track = slice(start, steps), int(segment.tracks[slot])
+                drive = self._extend(first_slot + slot, segment, slot, part, track)
+                assert drive.scene is not None
+                drive.scene = replace(drive.scene, touched_at=segment.touched_at[slot])
+
+    def _extend(self, slot: int, segment: Segment, column: int, part: slice, track: int) -> Drive:
+        """Add steps of a segment to the drive under way in a slot, or to a new one."""
+        mu, taken = segment.mu[part, column], segment.actions[part, column]
+        rewards, poses = segment.rewards[part, column], segment.poses[part, column]
+        more = Drive(
+            mu=mu.copy(),
+            actions=taken.astype(np.float32),
+            rewards=as_driven(rewards),
+            over=False,
+            lost=False,
+            scene=Episode(track, "agent", poses.copy(), taken, rewards, False, np.zeros(0)),
+        )
+        if slot not in self.slots:
+            self.slots[slot] = len(self.drives)
+            self.drives.append(more)
+            return more
+        drive = self.drives[self.slots[slot]]
+        assert drive.scene is not None and more.scene is not None
+        for name in ("mu", "actions", "rewards"):
+            joined = np.concatenate([getattr(drive, name), getattr(more, name)])
+            setattr(drive, name, joined)
+        scenes = drive.scene, more.scene
+        drive.scene = replace(
+            drive.scene,
+            poses=np.concatenate([scene.poses for scene in scenes]),
+            actions=np.concatenate([scene.actions for scene in scenes]),
+            rewards=np.concatenate([scene.rewards for scene in scenes]),
+        )
+        return drive
+
+    def scenes(self) -> list[Episode]:
+        """The episodes that C drove, to be drawn again."""
+        return [drive.scene for drive in self.drives if drive.scene is not None]
+
+    def newest(self, frames: int) -> list[int]:
+        """The drives of C that make up its last `frames` frames, or all of them."""
+        chosen, count = [], 0
+        for index in reversed(range(self.explored, len(self.drives))):
+            if count >= frames:
+                break
+            chosen.append(index)
+            count += len(self.drives[index])
+        return chosen[::-1]
+
+    def frames(self) -> int:
+        """The number of frames."""
+        return sum(len(drive) for drive in self.drives)
+
+
+def as_driven(rewards: np.ndarray) -> np.ndarray:
+    """Rewards float32 without the one for leaving the playfield, which `lost_cost` stands for."""
+    return np.where(rewards < -1, -STEP_COST, rewards).astype(np.float32)
+
+
+class Windows:
+    """Cuts windows for M out of some drives of a record, whose loss counts after `delay` steps."""
+
+    def __init__(self, record: Record, chosen: list[int], delay: int):
+        drives = [record.drives[index] for index in chosen]
+        drives = [drive for drive in drives if len(drive) > 1]
+        if not drives:
+            raise UserError("no episode of two steps or more to learn from: raise rounds.*.frames")
+        self.lengths = np.array([len(drive) for drive in drives])
+        self.starts = np.cumsum(self.lengths) - self.lengths
+        self.mu = np.concatenate([drive.mu for drive in drives])
+        self.actions = np.concatenate([drive.actions for drive in drives])
+        self.rewards = np.concatenate([drive.rewards for drive in drives])
+        lost = [np.arange(len(drive)) >= drive.lost_from(delay) for drive in drives]
+        self.lost = np.concatenate(lost)
+
+    def draw(self, count: int, length: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Cut `count` windows of `length` steps, from drives chosen in proportion to their length.
+
+        All float32, zero where a drive is over: `mu` [B, T + 1, Z], `action` [B, T, A]; `reward`,
+        `lost`, `is_step` (1 at steps of the drive) and `has_next` (1 where the next frame belongs
+        to it too) [B, T].
+        """
+        drives = rng.choice(len(self.lengths), count, p=self.lengths / self.lengths.sum())
+        spare = np.maximum(self.lengths[drives] - length, 0)
+        offsets = np.maximum(rng.integers(-int(BEFORE_THE_START * length), spare + 1), 0)
+        remaining, starts = self.lengths[drives] - offsets, self.starts[drives] + offsets
+        steps = np.arange(length + 1)
+        inside = steps < remaining[:, None]
+        rows = np.where(inside, starts[:, None] + steps, starts[:, None])
+        now, is_step = rows[:, :-1], inside[:, :-1]
+        columns = {
+            "mu": self.mu[rows] * inside[..., None],
+            "action": self.actions[now] * is_step[..., None],
+            "reward": self.rewards[now] * is_step,
+            "lost": self.lost[now] & is_step,
+            "has_next": inside[:, 1:],
+            "is_step": is_step,
+        }
+        return {name: torch.from_numpy(np.asarray(c, np.float32)) for name, c in columns.items()}

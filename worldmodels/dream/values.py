@@ -1,0 +1,40 @@
+"""The worth of recorded drives: targets for the critic from real rewards."""
+
+import numpy as np
+
+from worldmodels.dream.moments import Along
+
+
+def values_along(
+    along: Along,
+    value: np.ndarray,
+    discount: float,
+    gae_lambda: float,
+    lost_cost: float,
+    delay: int,
+) -> np.ndarray:
+    """The lambda-returns [n] in points of all moments (Sutton & Barto 2018, eq. 12.2).
+
+    `value` [n] is the critic's, in points; `discount` and `gae_lambda` are per step. A loss costs
+    `lost_cost` at the step from which the car counts as lost, and nothing follows the end of its
+    drive; what follows another drive's last moment is taken to be worth the value of that moment.
+    """
+    lengths = np.array([len(drive) for drive in along.drives])
+    rewards = np.concatenate([drive.rewards for drive in along.drives]).astype(np.float64)
+    for start, drive in zip(along.starts, along.drives):
+        if drive.lost:
+            rewards[start + min(drive.lost_from(delay), len(drive) - 1)] -= lost_cost
+    order = np.argsort(-lengths, kind="stable")
+    last = along.starts[order] + lengths[order] - 1
+    lost = np.array([along.drives[index].lost for index in order])
+    ahead = np.where(lost, 0.0, value[last])  # the return that follows, and its value
+    following = ahead.copy()
+    targets = np.empty(len(value))
+    for back in range(int(lengths.max())):
+        n = int((lengths > back).sum())
+        rows = last[:n] - back
+        mixed = (1 - gae_lambda) * following[:n] + gae_lambda * ahead[:n]
+        ahead[:n] = rewards[rows] + discount * mixed
+        following[:n] = value[rows]
+        targets[rows] = ahead[:n]
+    return targets
