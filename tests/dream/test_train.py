@@ -51,8 +51,8 @@ WEIGHTS = Weights(explored=0.5, near_loss=0.0, reach=8, margin=2)
 
 
 def new_method():
-    space = raw_space(0, FEATURES)
-    return DreamPPO(PPO, space, Learner.new((FEATURES, 0, 3), FEATURES, PPO, 1))
+    space, told = raw_space(0, FEATURES), FEATURES + CONFIG.hidden_size
+    return DreamPPO(PPO, space, Learner.new((FEATURES, 0, 3), told, PPO, 1))
 
 
 def lesson_of(record, model, seed=1):
@@ -103,7 +103,9 @@ def test_a_rollout_is_what_was_dreamt(toy):
     assert (rollout.end[-1] == TRUNCATED).all() and rollout.counts.all()
     # The first decision begins at the recorded moments
     starts = torch.cat([dream.moments.mu, dream.moments.memory], dim=1).numpy()
-    np.testing.assert_allclose(rollout.critic_inputs[0], Scaling.of(method.space)(starts))
+    scaled = Scaling.of(method.space)(starts)
+    expected = np.concatenate([scaled, dream.moments.hidden.numpy()], axis=1)
+    np.testing.assert_allclose(rollout.critic_inputs[0], expected)
     # An actor of zeros: what it gave is the noise
     assert rollout.raw.std() == pytest.approx(0.5, rel=0.15)
 

@@ -54,17 +54,18 @@ def roll_out(
     """Dream for the horizon of `dream`, with noise that is held for `hold` steps: one decision.
 
     `discount` is per step. The actor is given the first of the features scaled by `space`, the
-    critic all.
+    critic all, and the state of the M that dreams: without the latter C learnt half as much.
     """
     n, decisions = dream.num_envs, dream.rules.horizon // hold
     inputs = next(learner.actor.parameters()).shape[1]
     scale = Scaling.of(space)
     features = np.zeros((decisions, n, inputs), np.float32)
     raws = np.zeros((decisions, n, ACTION_SIZE), np.float32)
-    critic_inputs = np.zeros((decisions, n, len(space.basis)), np.float32)
+    width = len(space.basis) + dream.model.config.hidden_size
+    critic_inputs = np.zeros((decisions, n, width), np.float32)
     reward, end = np.zeros((decisions, n)), np.full((decisions, n), GOES_ON, np.int8)
     counts = np.ones((decisions, n), dtype=bool)
-    observations, _ = dream.reset(
+    observations, infos = dream.reset(
         seed=int(rng.integers(1 << 62)), options={"moments": np.arange(n) % len(dream.moments.mu)}
     )
     begins = np.zeros(n, dtype=bool)  # a dream that begins with this step, whose action is ignored
@@ -72,15 +73,16 @@ def roll_out(
         held = (noise * rng.standard_normal((n, ACTION_SIZE))).astype(np.float32)
         under_way, steps = ~begins, np.zeros((n, 1), np.float32)
         counts[decision] = under_way
-        critic_inputs[decision] = scale(observations)
+        scaled = scale(observations)
+        critic_inputs[decision] = np.concatenate([scaled, infos["hidden"]], axis=1)
         for step in range(hold):
-            scaled = critic_inputs[decision] if step == 0 else scale(observations)
+            scaled = scale(observations) if step else scaled
             with torch.no_grad():
                 raw = learner.actor(torch.from_numpy(scaled[:, :inputs])).numpy() + held
             features[decision] += scaled[:, :inputs] * under_way[:, None]
             raws[decision] += raw * under_way[:, None]
             steps += under_way[:, None]
-            observations, rewards, terminated, truncated, _ = dream.step(squash(raw))
+            observations, rewards, terminated, truncated, infos = dream.step(squash(raw))
             reward[decision] += discount**step * rewards * under_way
             end[decision][under_way & terminated] = TERMINATED
             end[decision][under_way & truncated] = TRUNCATED
@@ -97,7 +99,7 @@ def roll_out(
         end=end,
         counts=counts,
         returns=np.zeros(0),
-        after=scale(observations),
+        after=np.concatenate([scale(observations), infos["hidden"]], axis=1),
     )
 
 
@@ -163,7 +165,8 @@ class DreamPPO:
     def _recorded(self, lesson: Lesson) -> Recorded:
         moments, config = lesson.along.moments, self.config
         features = torch.cat([moments.mu, moments.memory], dim=1).numpy()
-        inputs = Scaling.of(self.space)(features)
+        scaled = Scaling.of(self.space)(features)
+        inputs = np.concatenate([scaled, moments.hidden.numpy()], axis=1)
         targets = values_along(
             lesson.along,
             self.learner.values(inputs),
@@ -172,8 +175,8 @@ class DreamPPO:
             lesson.rules.lost_cost,
             lesson.lost_delay,
         )
-        scaled = torch.from_numpy((targets / config.value_scale).astype(np.float32))
-        return Recorded(torch.from_numpy(inputs), scaled)
+        in_units = torch.from_numpy((targets / config.value_scale).astype(np.float32))
+        return Recorded(torch.from_numpy(inputs), in_units)
 
     def _some(self, recorded: Recorded, rng: np.random.Generator) -> Recorded | None:
         count = round(self.config.batch_size * self.config.recorded_share)

@@ -122,7 +122,8 @@ class Dream(gymnasium.vector.VectorEnv):
     as the track takes it. The reward is what M expects of the step, in points, less `lost_cost`
     times the rise in the probability of a loss: over a dream that comes to its cost times the
     probability at its end. `terminated` where that probability reaches `lost_at`, `truncated`
-    after `horizon` steps; `infos["lost"]` [n] has the probability.
+    after `horizon` steps. `infos` tells what C is not given: `lost` [n], the probability, and
+    `hidden` [n, H'], the state of the M that dreams.
 
     `reset(seed=s)` gives dream i the seed s + i, from which its noise and its moment follow,
     whatever `num_envs`; `options={"moments": rows}` [n] chooses the moments. A dream that is over
@@ -176,7 +177,7 @@ class Dream(gymnasium.vector.VectorEnv):
         self.keys[:n] = keys_of(np.arange(n, dtype=np.uint64) + np.uint64(seed))
         rows = (options or {}).get("moments")
         self._begin(np.arange(n), rows)
-        return self._observations(), {"lost": self.lost[:n].copy()}
+        return self._observations(), self._infos()
 
     def step(
         self, actions: np.ndarray
@@ -205,8 +206,7 @@ class Dream(gymnasium.vector.VectorEnv):
         terminated = (self.lost[:n] >= self.rules.lost_at) & ~begun
         truncated = (self.steps[:n] >= self.rules.horizon) & ~terminated & ~begun
         self.over = terminated | truncated
-        infos = {"lost": self.lost[:n].copy()}
-        return self._observations(), rewards[:n], terminated, truncated, infos
+        return self._observations(), rewards[:n], terminated, truncated, self._infos()
 
     @torch.inference_mode()
     def _step(self, chunk: slice, actions: np.ndarray, rewards: np.ndarray) -> None:
@@ -236,6 +236,10 @@ class Dream(gymnasium.vector.VectorEnv):
         self.hidden[dreams], self.cell[dreams] = start.hidden, start.cell
         self.lost[dreams] = self.dreams.lost(start.hidden).numpy()
         self.steps[dreams], self.over[dreams] = 0, False
+
+    def _infos(self) -> dict[str, np.ndarray]:
+        n = self.num_envs
+        return {"lost": self.lost[:n].copy(), "hidden": self.hidden[:n].numpy().copy()}
 
     def _observations(self) -> np.ndarray:
         n = self.num_envs
