@@ -7,7 +7,7 @@ import torch
 from tests.agents import make_agent
 from tests.dream.toys import LATENTS, MEMORY, make_drive, make_memory, make_model, make_record
 from worldmodels.dream.environment import DreamStep
-from worldmodels.dream.moments import Weights, along, draw_moments
+from worldmodels.dream.moments import Weights, draw_moments, follow
 from worldmodels.dream.record import Record, Windows
 from worldmodels.dream.recording import RecordSegmentJob
 from worldmodels.dream.values import values_along
@@ -110,7 +110,7 @@ def test_windows_hold_what_the_drives_do_and_label_the_lost():
 
 def test_moments_are_the_states_of_both_models_before_each_frame():
     record, model, memory = make_record(), make_model(), make_memory()
-    found = along(record.drives, memory, DreamStep(model))
+    found = follow(record.drives, memory, DreamStep(model))
     for drive, start in zip(record.drives, found.starts):
         z = model.normalise(torch.from_numpy(drive.mu))
         before = torch.cat([z[:1], z[:-1]])
@@ -130,7 +130,7 @@ def test_moments_are_the_states_of_both_models_before_each_frame():
 
 def test_dreams_begin_where_the_shares_say_and_never_with_a_lost_car():
     record = make_record()
-    found = along(record.drives, make_memory(), DreamStep(make_model()))
+    found = follow(record.drives, make_memory(), DreamStep(make_model()))
     weights = Weights(explored=0.2, near_loss=0.3, reach=8, margin=2)
     rows = draw_moments(found, 1000, weights, DELAY, np.random.default_rng(1))
     lengths = [len(drive) for drive in record.drives]
@@ -142,13 +142,13 @@ def test_dreams_begin_where_the_shares_say_and_never_with_a_lost_car():
     assert near.sum() >= 300
     for index, drive in enumerate(record.drives):
         assert (found.step[rows][of == index] < drive.lost_from(DELAY)).all()
-    only = along(record.drives[:2], make_memory(), DreamStep(make_model()))
+    only = follow(record.drives[:2], make_memory(), DreamStep(make_model()))
     assert len(draw_moments(only, 50, weights, DELAY, np.random.default_rng(1))) == 50
 
 
 def test_values_along_are_discounted_sums_with_the_price_of_a_loss():
     record = make_record()
-    found = along(record.drives, make_memory(), DreamStep(make_model()))
+    found = follow(record.drives, make_memory(), DreamStep(make_model()))
     value = np.random.default_rng(1).normal(size=len(found.step))
     targets = values_along(found, value, 0.9, 1.0, 70.0, DELAY)
     for drive, start in zip(record.drives, found.starts):

@@ -14,7 +14,7 @@ from worldmodels.dream.by_ppo import DreamPPO, DreamPPOConfig, Scaling, roll_out
 from worldmodels.dream.environment import DreamStep
 from worldmodels.dream.learning import DreamTrainer, new_model
 from worldmodels.dream.lesson import Lesson
-from worldmodels.dream.moments import Weights, along
+from worldmodels.dream.moments import Weights, follow
 from worldmodels.dream.record import Record
 from worldmodels.dream.train import (
     DreamConfig,
@@ -39,7 +39,6 @@ PPO = DreamPPOConfig(
     critic_learning_rate=[0.01, 0.01],
     critic_units=8,
     value_scale=10.0,
-    hidden_components=4,
     dreams=24,
     updates=4,
     hold=2,
@@ -60,7 +59,7 @@ def lesson_of(record, model, seed=1):
     return Lesson(
         model=model,
         memory=memory,
-        along=along(record.drives, memory, DreamStep(model)),
+        along=follow(record.drives, memory, DreamStep(model)),
         rules=RULES,
         weights=WEIGHTS,
         share=0.0,

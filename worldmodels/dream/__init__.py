@@ -6,7 +6,8 @@ for `gymnasium.make_vec`; its arguments are those of `environment.Dream`.
 
 import gymnasium
 
-gymnasium.register(
-    id="WorldModels/Dream-v0",
-    vector_entry_point="worldmodels.dream.environment:Dream",
-)
+if "WorldModels/Dream-v0" not in gymnasium.registry:
+    gymnasium.register(
+        id="WorldModels/Dream-v0",
+        vector_entry_point="worldmodels.dream.environment:Dream",
+    )

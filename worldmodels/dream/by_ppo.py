@@ -33,7 +33,6 @@ from worldmodels.ppo.algorithm import (
 class DreamPPOConfig(AlgorithmConfig):
     """The section `dream.ppo` of params.yaml."""
 
-    hidden_components: Count
     dreams: Count
     updates: Count
     hold: Count
@@ -54,7 +53,7 @@ def roll_out(
     """Dream for the horizon of `dream`, with noise that is held for `hold` steps: one decision.
 
     `discount` is per step. The actor is given the first of the features scaled by `space`, the
-    critic all, and the state of the M that dreams: without the latter C learnt half as much.
+    critic all, and the state of the M that dreams.
     """
     n, decisions = dream.num_envs, dream.rules.horizon // hold
     inputs = next(learner.actor.parameters()).shape[1]

@@ -44,7 +44,7 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True)
 class Rules:
-    """How is dreamt.
+    """The rules of a dream.
 
     `temperature` of the draws (paper: tau), above 0; `sampled`: latents are drawn, else the means
     of their mixtures; `horizon`: steps after which a dream is truncated; `lost_cost`: points that
@@ -148,7 +148,8 @@ class Dream(gymnasium.vector.VectorEnv):
         refuse_misfits(model, memory, moments, rules)
         self.model, self.rules, self.moments, self.num_envs = model, rules, moments, num_envs
         self.memory = MemoryStep(memory.gates, memory.bias, batch=CHUNK)
-        self.dreams, self.threads = DreamStep(model), threads
+        self.dreams = DreamStep(model)
+        self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         low = np.full(moments.mu.shape[1] + memory.feature_size, -np.inf, dtype=np.float32)
         self.single_observation_space = gymnasium.spaces.Box(low, -low)
         self.single_action_space = gymnasium.spaces.Box(
@@ -191,12 +192,8 @@ class Dream(gymnasium.vector.VectorEnv):
         applied = np.zeros((len(self.keys), ACTION_SIZE), dtype=np.float32)
         applied[:n] = actions
         chunks = [slice(at, at + CHUNK) for at in range(0, len(self.keys), CHUNK)]
-        if self.threads > 1 and len(chunks) > 1:
-            with ThreadPoolExecutor(self.threads) as pool:
-                list(pool.map(lambda chunk: self._step(chunk, applied, rewards), chunks))
-        else:
-            for chunk in chunks:
-                self._step(chunk, applied, rewards)
+        run = map if self.pool is None else self.pool.map
+        list(run(lambda chunk: self._step(chunk, applied, rewards), chunks))
         self.steps += 1
         if begun.any():
             ended = np.flatnonzero(begun)
@@ -207,6 +204,11 @@ class Dream(gymnasium.vector.VectorEnv):
         truncated = (self.steps[:n] >= self.rules.horizon) & ~terminated & ~begun
         self.over = terminated | truncated
         return self._observations(), rewards[:n], terminated, truncated, self._infos()
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the threads."""
+        if self.pool is not None:
+            self.pool.shutdown()
 
     @torch.inference_mode()
     def _step(self, chunk: slice, actions: np.ndarray, rewards: np.ndarray) -> None:

@@ -32,7 +32,7 @@ class Lesson:
     threads: int
 
     def dream(self, num_envs: int, moments: int | None = None) -> Dream:
-        """Dreams from `moments` moments, drawn anew; None: as many as there are dreams."""
+        """Dreams from `moments` moments drawn at random; None: as many as there are dreams."""
         count = num_envs if moments is None else moments
         rows = draw_moments(self.along, count, self.weights, self.lost_delay, self.rng)
         start = self.along.moments.rows(rows)

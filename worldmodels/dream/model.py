@@ -4,7 +4,7 @@ Departs from the M that C listens to (`memory.mdnrnn`), after the paper's append
 dream needs and features do not. It sees and predicts the mean mu of V's posterior, at unit
 variance, since C acts on mu and a sample adds V's noise to every step. It is told how fast mu
 changes, and its mixtures lie around the present mu: the next frame differs little from this one,
-and what an LSTM of this size passes on whole it blurs. Both together halve the error of a step.
+and what an LSTM of this size passes on whole it blurs.
 The reward is that of the step alone: a mean of the next ones is a value, true only for the policy
 that was recorded.
 """

@@ -25,7 +25,7 @@ class Along:
 
 
 @torch.inference_mode()
-def along(drives: list[Drive], memory: MemoryStep, dreams: DreamStep) -> Along:
+def follow(drives: list[Drive], memory: MemoryStep, dreams: DreamStep) -> Along:
     """The moments of `drives`: all drives step by step, the longest first, so that those under way
     are always the first rows."""
     lengths = np.array([len(drive) for drive in drives])

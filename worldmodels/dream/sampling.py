@@ -1,8 +1,8 @@
 """The next latents of a dream, drawn from M's mixtures, with noise that depends on nothing else.
 
 Each dream has a key, and its noise at a step follows from key, step and latent alone (a counter
-in place of a generator's state: Salmon et al. 2011): the same dream, to the byte, whatever others
-are dreamt beside it.
+in place of a generator's state: Salmon et al. 2011): the same dream, to the byte, whatever other
+dreams there are.
 """
 
 import numpy as np

@@ -17,7 +17,7 @@ from worldmodels.control.search_space import SearchSpace
 from worldmodels.dream.environment import DreamStep, Rules
 from worldmodels.dream.learning import DreamTrainer, DreamTrainingConfig
 from worldmodels.dream.lesson import DreamMethod, Lesson
-from worldmodels.dream.moments import Weights, along
+from worldmodels.dream.moments import Weights, follow
 from worldmodels.dream.record import Record
 from worldmodels.dream.recording import RecordingGroup, RecordSegmentJob, Segment
 from worldmodels.driving.limits import Limits
@@ -196,7 +196,7 @@ def train_in_dream(
                 segments, state.groups = setup.record_segment(
                     point, noise, iteration, state.groups
                 )
-                row = driven(segments)
+                row = curve_columns(segments)
                 first_slot = 0
                 for segment in segments:
                     record.add(segment, first_slot)
@@ -216,7 +216,7 @@ def train_in_dream(
             lesson = Lesson(
                 model=trainer.model,
                 memory=setup.agent.memory,
-                along=along(drives, setup.agent.memory, DreamStep(trainer.model)),
+                along=follow(drives, setup.agent.memory, DreamStep(trainer.model)),
                 rules=rules,
                 weights=config.starts.weights(),
                 share=share,
@@ -225,13 +225,15 @@ def train_in_dream(
                 rng=rng,
                 threads=setup.threads,
             )
-            learnt = method.learn(lesson)
+            lesson_columns = method.learn(lesson)
 
             # Record how it went
             so_far = {"iteration": iteration, "env_steps": state.env_steps}
             rest = {"exploration_std": method.noise(share), "lost_cost": rules.lost_cost}
             empty = {"real_reward": "", "real_losses": "", "return_mean": ""}
-            columns = so_far | empty | row | learnt | losses | rest | {"validation": validation}
+            columns = (
+                so_far | empty | row | lesson_columns | losses | rest | {"validation": validation}
+            )
             state.rows.append(columns)
             elapsed = round(checkpoint.seconds_before + progress.seconds(), 1)
             state.seconds.append({"iteration": iteration, "seconds": elapsed})
@@ -243,9 +245,9 @@ def train_in_dream(
     return state
 
 
-def driven(segments: list[Segment]) -> Row:
-    """What the curve shows of recorded segments: points per step, losses per 1,000 steps, and the
-    mean return of the episodes that ended, if any."""
+def curve_columns(segments: list[Segment]) -> Row:
+    """The columns of the curve on recorded segments: points per step, losses per 1,000 steps, and
+    the mean return of the episodes that ended, if any."""
     steps = sum(segment.rewards.size for segment in segments)
     rewards = sum(float(segment.rewards.sum()) for segment in segments)
     ends = [end for segment in segments for end in segment.ends]
