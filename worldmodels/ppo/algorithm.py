@@ -199,9 +199,7 @@ class Learner:
         """
         parts, scale = [], self.config.value_scale
         for rollout in rollouts:
-            with torch.no_grad():
-                value = self.critic(torch.from_numpy(rollout.critic_inputs))
-            value = scale * value.double().numpy()
+            value = self.values(rollout.critic_inputs)
             after = None if rollout.after is None else self.values(rollout.after)
             advantage = advantages(
                 rollout.reward, value, rollout.end, discount, self.config.gae_lambda, after
@@ -226,10 +224,9 @@ class Learner:
 
     @torch.no_grad()
     def values(self, critic_inputs: np.ndarray) -> np.ndarray:
-        """The critic's values [n] in points, float64, of `critic_inputs` float32 [n, L]."""
-        return (
-            self.config.value_scale * self.critic(torch.from_numpy(critic_inputs)).double().numpy()
-        )
+        """The critic's values [...] in points, float64, of `critic_inputs` float32 [..., L]."""
+        value = self.critic(torch.from_numpy(critic_inputs))
+        return self.config.value_scale * value.double().numpy()
 
     def minibatches(self, batch: Batch) -> Iterator[Batch]:
         """One epoch: all decisions in a new order, `batch_size` at a time."""
