@@ -1,6 +1,7 @@
 # The few verbs a person types; the README gives the commands to use without make.
 PYTHON ?= python3
 SEED ?= 7
+OF_ROUND = $(if $(ROUND),--round "$(ROUND)")
 WITH := PATH="$(CURDIR)/.venv/bin:$$PATH" DVC_NO_ANALYTICS=1
 
 # An environment works if its Python is one of those supported, with pip, and if its scripts start
@@ -10,7 +11,7 @@ WORKS := $(shell .venv/bin/python -c 'import sys, pip; sys.exit(not $(SUPPORTED)
 	case "$$(head -n 2 .venv/bin/pip)" in \
 		(*[\"\ !]"$$PWD/.venv/bin/"* | *[\"\ !]"$$(cd .venv && pwd -P)/bin/"*) echo yes ;; esac)
 
-.PHONY: all check test test-remotes quick verify faults benchmark variants drive watch clean \
+.PHONY: all check test test-remotes quick verify faults benchmark variants drive watch dream clean \
 	remote new-environment
 
 all: remote  ## pull the trained models, bring the pipeline up to date, show the results
@@ -31,7 +32,7 @@ test: .venv/ready  ## lint, types, all tests
 test-remotes: .venv/remotes  ## push to and pull from S3, SFTP, WebDAV and HTTP on loopback
 	$(WITH) python -m pytest -q tests/remotes
 
-quick: .venv/ready  ## every stage of two rounds at tiny sizes, in a temporary folder
+quick: .venv/ready  ## every stage of every round at tiny sizes, in a temporary folder
 	$(WITH) python -m commands.quick
 
 verify: .venv/ready  ## the tiny pipeline twice: compare all outputs, also with the published ones
@@ -47,13 +48,17 @@ variants: remote  ## run the variants of variants.yaml that have no result yet: 
 	$(WITH) python -m commands.variants
 	$(WITH) dvc repro compare
 
-drive: remote  ## the trained agent drives the track SEED=...: a score and a video
+drive: remote  ## the agent of ROUND=... drives the track SEED=...: a score and a video
 	@ls models/*/agent.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
-	@$(WITH) python -m commands.drive --seed "$(SEED)"
+	@$(WITH) python -m commands.drive --seed "$(SEED)" $(OF_ROUND)
 
 watch: remote  ## the same in a window
 	@ls models/*/agent.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
-	@$(WITH) python -m commands.drive --seed "$(SEED)" --watch
+	@$(WITH) python -m commands.drive --seed "$(SEED)" $(OF_ROUND) --watch
+
+dream: remote  ## M's dream beside the real drive on the track SEED=...: a video
+	@ls data/*/practice/dream.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
+	@$(WITH) python -m commands.dream --seed "$(SEED)" $(OF_ROUND)
 
 clean:  ## remove the virtual environment
 	rm -rf .venv

@@ -61,9 +61,9 @@ def encoding(agent: Agent, rounds: int) -> dict[str, float]:
     return rates(works, rounds)
 
 
-def training_vae(scenes: Scenes, round_name: str, rounds: int) -> dict[str, float]:
+def training_vae(scenes: Scenes, world: str, rounds: int) -> dict[str, float]:
     """Return frames per second of V's training on all cores, drawing the frames included."""
-    params = load(train_vae.Params, round_name)
+    params = load(train_vae.Params, world)
     steps, size = 6, params.vae.batch_size
     torch.set_num_threads(params.machine.threads)
     order = generator(1, "benchmark").integers(0, len(scenes), steps * size)
@@ -89,9 +89,9 @@ def training_vae(scenes: Scenes, round_name: str, rounds: int) -> dict[str, floa
     return rates(works, rounds)
 
 
-def training_mdnrnn(latents: Latents, round_name: str, rounds: int) -> float:
+def training_mdnrnn(latents: Latents, world: str, rounds: int) -> float:
     """Return recorded steps per second of M's training on all cores."""
-    params = load(train_mdnrnn.Params, round_name)
+    params = load(train_mdnrnn.Params, world)
     config = params.mdnrnn
     torch.set_num_threads(params.machine.threads)
     latents = with_rewards_ahead(latents, config.reward_steps)
@@ -111,13 +111,13 @@ def training_mdnrnn(latents: Latents, round_name: str, rounds: int) -> float:
     return rates({"mdnrnn": work}, rounds)["mdnrnn"]
 
 
-def load_round(name: str) -> tuple[Agent, Scenes, Latents]:
-    """Load the agent of a trained round, its scenes and its latents.
+def load_round(name: str, world: str) -> tuple[Agent, Scenes, Latents]:
+    """Load the agent of a trained round, and the scenes and latents of its world.
 
     Raises UserError if a file is missing or damaged.
     """
     return (
         Agent.load(Path("models") / name / "agent.safetensors"),
-        Scenes.load(Path("data") / name / "scenes"),
-        Latents.load(Path("data") / name / "latents.parquet"),
+        Scenes.load(Path("data") / world / "scenes"),
+        Latents.load(Path("data") / world / "latents.parquet"),
     )

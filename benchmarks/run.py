@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import agents, environments, memory, networks
+from benchmarks import agents, dream, environments, memory, networks
 from commands.verify import machine
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import read_params
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 RESULT, CHART = Path("results/benchmark.json"), Path("results/benchmark.png")
 
 
-def measure(round_name: str) -> dict[str, Any]:
+def measure(round_name: str, dreamer: str | None) -> dict[str, Any]:
     """Return everything that is written, in one dictionary.
 
-    Raises UserError if the round has not been trained.
+    Raises UserError if the round that learnt on the real track, or the one that learnt in the
+    dream, has not been trained.
     """
-    agent, scenes, latents = networks.load_round(round_name)
+    world = read_params()["rounds"][round_name]["world"]
+    agent, scenes, latents = networks.load_round(round_name, world)
     torch.set_num_threads(1)
     found: dict[str, Any] = {
         "machine": machine() | {"cores": worker_count()},
@@ -40,9 +42,11 @@ def measure(round_name: str) -> dict[str, Any]:
         "megabytes_per_environment": memory.measured(),
         "scenes_drawn_per_s_per_core": environments.drawing(scenes, 5),
         "encoded_frames_per_s_per_core": networks.encoding(agent, 5),
-        "vae_training_frames_per_s": networks.training_vae(scenes, round_name, 3),
-        "mdnrnn_training_steps_per_s": networks.training_mdnrnn(latents, round_name, 3),
+        "vae_training_frames_per_s": networks.training_vae(scenes, world, 3),
+        "mdnrnn_training_steps_per_s": networks.training_mdnrnn(latents, world, 3),
     }
+    if dreamer is not None:
+        found["dream_steps_per_s"] = dream.speeds(dreamer, 3, worker_count())
     speed = {
         str(dtype).removeprefix("torch."): networks.matrix_speed(dtype)
         for dtype in (torch.float32, torch.bfloat16)
@@ -61,6 +65,14 @@ def measure(round_name: str) -> dict[str, Any]:
         "share_of_V": spent["V"] / sum(spent.values()),
     }
     return rounded(found)
+
+
+def last_of_each_place() -> tuple[str, str | None]:
+    """The last round that learns on the real track, and the last that learns in the dream, if
+    any."""
+    rounds = read_params()["rounds"].items()
+    last = {entry["learned_in"]: name for name, entry in rounds}
+    return last["real"], last.get("dream")
 
 
 def rounded(value: Any) -> Any:
@@ -102,7 +114,7 @@ def plot(figure: "Figure", found: dict[str, Any]) -> None:
 def main() -> None:
     started = time.monotonic()
     try:
-        found = measure(list(read_params()["rounds"])[-1])
+        found = measure(*last_of_each_place())
     except UserError as error:
         sys.exit(f"benchmark: {error}")
     write_json(RESULT, found)

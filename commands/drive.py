@@ -35,6 +35,15 @@ def best_agent() -> Path:
     return Path("models") / max(means, key=means.__getitem__) / "agent.safetensors"
 
 
+def agent_of(name: str) -> Path:
+    """The path of the agent of a round. Raises UserError for a round that there is not."""
+    from worldmodels.pipeline.params import read_params
+
+    if name not in (rounds := read_params()["rounds"]):
+        raise UserError(f"--round {name!r}: no such round; there are {list(rounds)}")
+    return Path("models") / name / "agent.safetensors"
+
+
 def require_display() -> None:
     """Raise UserError where no window can be shown."""
     import pygame
@@ -88,7 +97,8 @@ def parse_track(text: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m commands.drive")
     parser.add_argument("--seed", default="1", help="of the track, 0 or more")
-    parser.add_argument("--agent", type=Path, help="an agent file; default: best on validation")
+    parser.add_argument("--round", help="whose agent drives; default: the best on validation")
+    parser.add_argument("--agent", type=Path, help="an agent file, of any round or none")
     parser.add_argument("--watch", action="store_true", help="show a window, write no video")
     options = parser.parse_args()
     track = parse_track(options.seed)
@@ -100,7 +110,7 @@ def main() -> None:
     from worldmodels.agent.agent import Agent
     from worldmodels.reports.film import Film
 
-    path = options.agent or best_agent()
+    path = options.agent or (agent_of(options.round) if options.round else best_agent())
     agent = Agent.load(path)
     video = Path("drives") / f"track-{track}.mp4"
     with nullcontext() if options.watch else Film(video, FPS, (VIDEO_W, VIDEO_H)) as film:

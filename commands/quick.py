@@ -1,4 +1,4 @@
-"""Run every stage of two rounds at tiny sizes, from scratch, in a temporary folder."""
+"""Run every stage of every world and round at tiny sizes, from scratch, in a temporary folder."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import yaml
 
-from worldmodels.pipeline.params import read_yaml
+from worldmodels.pipeline.params import ENTRIES, read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "tiny.yaml"
@@ -34,7 +34,8 @@ def merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
 
 def make_copy(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
     """Copy the code to `folder`, with its own DVC and without git. The params are those of
-    tests/tiny.yaml with `changes`; only its rounds and their stages are kept."""
+    tests/tiny.yaml with `changes`; only its worlds and rounds and their stages are kept. It may
+    add some of its own, which are then whole."""
     for name in CODE:
         source = ROOT / name
         if source.is_dir():
@@ -42,7 +43,10 @@ def make_copy(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
         else:
             shutil.copy(source, folder / name)
     params, tiny = read_yaml(ROOT / "params.yaml"), read_yaml(TINY)
-    params["rounds"] = {name: params["rounds"][name] for name in tiny["rounds"]}
+    for every in ENTRIES:
+        params[every] = {
+            name: params[every].get(name, entry) for name, entry in tiny[every].items()
+        }
     for change in (tiny, changes):
         merge(params, change)
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
@@ -86,7 +90,7 @@ def main() -> None:
         run(folder)
     except subprocess.CalledProcessError as error:
         sys.exit(f"quick: {' '.join(error.cmd)} failed with code {error.returncode} in {folder}")
-    print(f"\nEvery stage of two rounds ran in {time.monotonic() - started:.0f} s, in {folder}")
+    print(f"\nEvery stage of every round ran in {time.monotonic() - started:.0f} s, in {folder}")
     print(f"metrics: {folder}/results/*/*/metrics.json (the table above)")
     print(f"plots:   {folder}/dvc_plots/index.html (its plotting library comes from the network)")
     print(f"figures: {folder}/results/*/figures/*.png")

@@ -92,10 +92,15 @@ def report(
     recorded = records().get(kind(portable))
     if recorded is None:
         return not differing
-    elsewhere, machine_then = compare(first, recorded["outputs"]), recorded["machine"]
-    print(f"{len(first) - len(elsewhere)} of {len(first)} are the same as on {machine_then}")
+    outputs_then, machine_then = recorded["outputs"], recorded["machine"]
+    known = {path: md5 for path, md5 in first.items() if path in outputs_then}
+    elsewhere, new = compare(known, outputs_then), len(first) - len(known)
+    same = len(outputs_then) - len(elsewhere)
+    print(f"{same} of {len(outputs_then)} are the same as on {machine_then}")
     for path in elsewhere:
         print(f"  not the same: {path}")
+    if new:
+        print(f"{new} outputs are new since then: --record adds them to {RECORD}")
     return not differing and not (elsewhere if portable else EVERYWHERE in elsewhere)
 
 

@@ -1,6 +1,6 @@
 """Encode every recorded frame with V.
 
-data/ROUND/scenes, models/ROUND/vae.safetensors -> data/ROUND/latents.parquet
+data/WORLD/scenes, models/WORLD/vae.safetensors -> data/WORLD/latents.parquet
 Half a minute for 150,000 frames on two cores.
 Source: WorldModelsExperiments carracing/series.py, which stores (mu, logvar) as well.
 """
@@ -29,9 +29,14 @@ class EncodeConfig(Section):
     resolution: Positive
 
 
+class World(Part):
+    """This stage reads no key of its world."""
+
+
 class Params(Part):
     machine: stage.Machine
     encode: EncodeConfig
+    world: World
 
 
 @torch.inference_mode()

@@ -5,58 +5,32 @@ Seconds.
 Paper: figure 5 (learning curve).
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from worldmodels.pipeline import stage
-from worldmodels.pipeline.params import Part
+from worldmodels.pipeline.params import Part, Place
 from worldmodels.reports import paper
-from worldmodels.reports.plotting import save_figure
-from worldmodels.reports.results import read_columns, read_metrics
+from worldmodels.reports.plotting import save_figure, save_plot
+from worldmodels.reports.results import Columns, read_columns, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-Columns = dict[str, np.ndarray]
-SIZE = (6, 3.6)  # inches
+
+HONEST_AFTER = (16, 32, 64)  # steps, of which the curve of a dream tells
+DREAM_SIZE = (9, 6.4)  # inches
+
+
+class Round(Part):
+    learned_in: Place
 
 
 class Params(Part):
-    """This stage reads no param."""
-
-
-def plot_speeds(axes: "Axes", speeds: Columns) -> None:
-    """Plot the distribution of the speed in the recorded frames, by where the car is."""
-    total = sum(speeds[name].sum() for name in ("on_road", "on_edge", "on_grass"))
-    bottom = np.zeros(len(speeds["on_road"]))
-    for name, colour in (("on_road", "0.4"), ("on_edge", "tab:red"), ("on_grass", "tab:green")):
-        share = speeds[name] / total
-        label = name.replace("_", " the ")
-        axes.bar(speeds["speed_m_per_s"] + 2.5, share, 5, bottom, color=colour, label=label)
-        bottom += share
-    axes.set(xlabel="speed (m/s)", ylabel="share of the frames", title="Recorded frames")
-    axes.legend()
-
-
-def plot_vae(axes: "Axes", curve: Columns) -> None:
-    """Plot squared error and KL of V on held-out episodes, from 0 up to the largest."""
-    axes.plot(curve["frames"], curve["val_squared_error"], label="squared error per image")
-    axes.plot(curve["frames"], curve["val_kl"], label="KL per image (nats)")
-    axes.set(xlabel="frames", ylabel="on held-out episodes", title="V")
-    axes.set_ylim(bottom=0)
-    axes.legend()
-
-
-def plot_mdnrnn(axes: "Axes", curve: Columns, metrics: dict[str, float]) -> None:
-    """Plot the negative log-likelihood of M, compared with its baselines."""
-    axes.plot(curve["steps"], curve["val_nll"], label="M")
-    axes.axhline(metrics["baseline_same_nll"], ls="--", color="0.4", label="z does not change")
-    axes.axhline(metrics["baseline_gaussian_nll"], ls=":", color="0.4", label="one Gaussian")
-    axes.set(xlabel="steps", ylabel="NLL per latent (nats)", title="M, held-out episodes")
-    axes.legend()
+    round: Round
 
 
 def plot_controller(axes: "Axes", curve: Columns) -> None:
@@ -79,6 +53,30 @@ def plot_controller(axes: "Axes", curve: Columns) -> None:
     axes.legend(loc="lower right")
 
 
+def plot_dream(figure: "Figure", curve: Columns) -> None:
+    """Plot C's returns on the real track as it learns in the dream, and how honest the dream is:
+    points per step and losses, dreamt and real, and what M expects of drives it does not know."""
+    (top_left, top_right), (bottom_left, bottom_right) = figure.subplots(2, 2)
+    steps = curve["env_steps"] / 1000
+    seen = ~np.isnan(curve["validation"])
+    top_left.plot(steps[seen], curve["validation"][seen], "o-", ms=3, label="validation tracks")
+    top_left.axhline(paper.MEAN, ls="--", color="0.4", label=f"paper: {paper.MEAN}")
+    top_left.set(ylabel="return", title="C on the real track")
+    top_right.plot(steps, curve["dreamt_reward"], label="C in the dream, costs included")
+    top_right.plot(steps, curve["real_reward"], label="C and explorer, recorded")
+    top_right.set(ylabel="points per step", title="Rewards")
+    for after, colour in zip(HONEST_AFTER, ("tab:blue", "tab:orange", "tab:green")):
+        for axes, kind in ((bottom_left, "reward"), (bottom_right, "lost")):
+            axes.plot(steps, curve[f"taken_{kind}_{after}"], "--", color=colour)
+            label = f"{after} steps on"
+            axes.plot(steps, curve[f"dreamt_{kind}_{after}"], color=colour, label=label)
+    bottom_left.set(ylabel="points per step", title="Expected by M, and what came (dashed)")
+    bottom_right.set(ylabel="share of cars lost", title="The same for losses")
+    for axes in (top_left, top_right, bottom_left, bottom_right):
+        axes.set_xlabel("thousand real steps recorded")
+        axes.legend(fontsize=7)
+
+
 def plot_returns(axes: "Axes", returns: np.ndarray, metrics: dict[str, float]) -> None:
     """Plot a histogram of the returns on the test tracks, with our mean and the paper's."""
     axes.hist(returns, bins=list(range(min(0, int(returns.min() // 25) * 25), 1001, 25)))
@@ -89,35 +87,22 @@ def plot_returns(axes: "Axes", returns: np.ndarray, metrics: dict[str, float]) -
     axes.legend(loc="upper left")
 
 
-def save(path: Path, plot: Callable[..., None], *data: Any) -> None:
-    """Write a figure with one pair of axes, on which `plot` draws `data`."""
-    save_figure(path, SIZE, lambda figure: plot(figure.subplots(), *data))
-
-
 def main(name: str, params: Params) -> None:
     results = Path("results") / name
     figures = results / "figures"
-    speeds = read_columns(
-        results / "sample/speeds.csv", "speed_m_per_s", "on_road", "on_edge", "on_grass"
-    )
-    vae = read_columns(results / "train_vae/curve.csv", "frames", "val_squared_error", "val_kl")
-    mdnrnn = read_columns(results / "train_mdnrnn/curve.csv", "steps", "val_nll")
-    controller = read_columns(
-        results / "train_controller/curve.csv",
-        "env_steps",
-        "return_mean",
-        "return_std",
-        "validation",
-    )
-    names = ("baseline_same_nll", "baseline_gaussian_nll")
-    baselines = read_metrics(results / "train_mdnrnn/metrics.json", *names)
+    curve, columns = results / "train_controller/curve.csv", ["env_steps", "validation"]
     scores = read_metrics(results / "evaluate/metrics.json", "mean")
     returns = read_columns(results / "evaluate/returns.csv", "return")["return"]
-    save(figures / "record.png", plot_speeds, speeds)
-    save(figures / "vae.png", plot_vae, vae)
-    save(figures / "mdnrnn.png", plot_mdnrnn, mdnrnn, baselines)
-    save(figures / "controller.png", plot_controller, controller)
-    save(figures / "returns.png", plot_returns, returns, scores)
+    if params.round.learned_in == "dream":
+        columns += ["real_reward", "dreamt_reward"]
+        kinds = ("taken_reward", "dreamt_reward", "taken_lost", "dreamt_lost")
+        columns += [f"{kind}_{after}" for kind in kinds for after in HONEST_AFTER]
+        learnt = read_columns(curve, *columns)
+        save_figure(figures / "controller.png", DREAM_SIZE, lambda f: plot_dream(f, learnt))
+    else:
+        learnt = read_columns(curve, *columns, "return_mean", "return_std")
+        save_plot(figures / "controller.png", plot_controller, learnt)
+    save_plot(figures / "returns.png", plot_returns, returns, scores)
 
 
 if __name__ == "__main__":

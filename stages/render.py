@@ -1,7 +1,8 @@
 """Film two test episodes: the observation, V's reconstruction, M's prediction, C's actions.
 
-models/ROUND, results/ROUND/evaluate -> results/ROUND/render: episode.mp4 and still.png of the
-track with the median return with our picture, lap.gif of that with the highest in Gymnasium's own.
+models/{WORLD,ROUND}, results/ROUND/evaluate -> results/ROUND/render: episode.mp4 and still.png of
+the track with the median return with our picture, lap.gif of that with the highest in Gymnasium's
+own.
 A third of a minute on one core.
 Source: the figures of worldmodels.github.io.
 """
@@ -36,11 +37,16 @@ class EvaluateConfig(Part):
     horizon: Count
 
 
+class Round(Part):
+    world: str
+
+
 class Params(Part):
     seed: Seed
     machine: stage.Device
     evaluate: EvaluateConfig
     render: RenderConfig
+    round: Round
 
 
 class Onlooker:
@@ -121,9 +127,9 @@ def by_return(path: Path) -> list[int]:
 
 def main(name: str, params: Params) -> None:
     stage.prepare(params.machine.device)
-    models, results = Path("models") / name, Path("results") / name
-    agent = Agent.load(models / "agent.safetensors")
-    vae, memory = load_vae(models / "vae.safetensors"), load_mdnrnn(models / "mdnrnn.safetensors")
+    world, results = Path("models") / params.round.world, Path("results") / name
+    agent = Agent.load(Path("models") / name / "agent.safetensors")
+    vae, memory = load_vae(world / "vae.safetensors"), load_mdnrnn(world / "mdnrnn.safetensors")
     drawn, official = (
         by_return(results / "evaluate" / file) for file in ("drawn_returns.csv", "returns.csv")
     )

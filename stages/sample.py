@@ -1,8 +1,8 @@
 """Drive CarRacing and record the scenes.
 
-policy of the round -> data/ROUND/scenes, results/ROUND/sample
+policy of the world -> data/WORLD/scenes, results/WORLD/sample
 A quarter of a minute for 150,000 frames on two cores.
-Paper: section 4.2 step 1, figure 3; the rounds: section 5, "iterative training procedure".
+Paper: section 4.2 step 1, figure 3; a second world: section 5, "iterative training procedure".
 """
 
 from collections.abc import Callable
@@ -61,7 +61,7 @@ class Noise(Section):
     brake_std: Positive
 
 
-class Round(Part):
+class World(Part):
     policy: str
     frames: Count
     exploration_share: Share
@@ -73,7 +73,7 @@ class Params(Part):
     sample: SampleConfig
     exploration: ExplorationConfig
     noise: Noise
-    round: Round
+    world: World
 
 
 @dataclass
@@ -85,15 +85,15 @@ class Recording:
 
 
 def record(name: str, params: Params, checkpoint: Checkpoint) -> list[Episode]:
-    """Record exactly the frames that the round asks for: the explorer's, then the policy's.
+    """Record exactly the frames that the world asks for: the explorer's, then the policy's.
 
     Raises UserError if policy and exploration_share do not fit together.
     """
-    policy, share = params.round.policy, params.round.exploration_share
+    policy, share = params.world.policy, params.world.exploration_share
     refuse_misfits(name, policy, share)
     agent = None if policy in (EXPLORER, RANDOM) else Agent.load(Path(policy))
     limits = Limits(params.sample.horizon, params.sample.patience)
-    explored = round(params.round.frames * share)
+    explored = round(params.world.frames * share)
     recording = checkpoint.resume() or {"explore": Recording(), "drive": Recording()}
 
     def save_if_due() -> None:
@@ -111,7 +111,7 @@ def record(name: str, params: Params, checkpoint: Checkpoint) -> list[Episode]:
 
     wanted = {"explore": (explored, explore)}
     if policy != EXPLORER:
-        wanted["drive"] = (params.round.frames - explored, drive)
+        wanted["drive"] = (params.world.frames - explored, drive)
     for purpose, (frames, make_job) in wanted.items():
         tracks = partial(tracks_for_training, seed=params.seed, purpose=(purpose, name))
         collect(recording[purpose], frames, limits.horizon, make_job, tracks, save_if_due)
@@ -119,9 +119,9 @@ def record(name: str, params: Params, checkpoint: Checkpoint) -> list[Episode]:
 
 
 def refuse_misfits(name: str, policy: str, exploration_share: float) -> None:
-    """Raise UserError if the policy of the round `name` is the explorer and does not drive all
+    """Raise UserError if the policy of the world `name` is the explorer and does not drive all
     frames, or if it is another one and drives none."""
-    key = f"params.yaml: rounds.{name}.exploration_share is {exploration_share:g}"
+    key = f"params.yaml: worlds.{name}.exploration_share is {exploration_share:g}"
     if policy == EXPLORER and exploration_share != 1:
         raise UserError(f"{key}, but its policy is the explorer: set it to 1.0")
     if policy != EXPLORER and exploration_share == 1:

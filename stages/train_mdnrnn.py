@@ -1,6 +1,6 @@
 """Train M, the MDN-RNN, to predict the next latents, the reward and the end.
 
-data/ROUND/latents.parquet -> models/ROUND/mdnrnn.safetensors, results/ROUND/train_mdnrnn
+data/WORLD/latents.parquet -> models/WORLD/mdnrnn.safetensors, results/WORLD/train_mdnrnn
 A minute for 3 million steps on two cores.
 Paper: appendix A.2; a fresh z in every batch: WorldModelsExperiments carracing/rnn_train.py.
 """
@@ -43,7 +43,7 @@ class TrainingConfig(MDNRNNConfig):
         return MDNRNNConfig(**self.model_dump(include=set(MDNRNNConfig.model_fields)))
 
 
-class Round(Part):
+class World(Part):
     mdnrnn_steps: Count
 
 
@@ -52,7 +52,7 @@ class Params(Part):
     validation_share: Share
     machine: stage.Machine
     mdnrnn: TrainingConfig
-    round: Round
+    world: World
 
 
 def train(
@@ -70,7 +70,7 @@ def train(
     """
     config = params.mdnrnn
     size = config.batch_size * config.sequence
-    batches = max(params.round.mdnrnn_steps // size, 1)
+    batches = max(params.world.mdnrnn_steps // size, 1)
     trainer = Trainer(model, config.learning_rate, batches)
     rng = generator(params.seed, "mdnrnn", "windows")
     noise = torch_generator(params.seed, "mdnrnn", "noise")

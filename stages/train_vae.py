@@ -1,6 +1,6 @@
 """Train V, the convolutional VAE.
 
-data/ROUND/scenes -> models/ROUND/vae.safetensors, results/ROUND/train_vae
+data/WORLD/scenes -> models/WORLD/vae.safetensors, results/WORLD/train_vae
 Two to four minutes for 128,000 to 256,000 frames on two cores.
 Paper: appendix A.1; loss and KL tolerance: WorldModelsExperiments carracing/vae/vae.py.
 """
@@ -50,7 +50,7 @@ class TrainingConfig(VAEConfig):
     in_use_above: Positive
 
 
-class Round(Part):
+class World(Part):
     vae_frames: Count
 
 
@@ -59,7 +59,7 @@ class Params(Part):
     validation_share: Share
     machine: stage.Machine
     vae: TrainingConfig
-    round: Round
+    world: World
 
 
 def train(
@@ -77,7 +77,7 @@ def train(
     Raises UserError if the loss is not finite.
     """
     config, size = params.vae, params.vae.batch_size
-    steps = max(params.round.vae_frames // size, 1)
+    steps = max(params.world.vae_frames // size, 1)
     trainer = Trainer(vae, config.learning_rate, steps)
     noise = torch_generator(params.seed, "vae", "noise")
     order = shuffled(training, steps * size, generator(params.seed, "vae", "order"))

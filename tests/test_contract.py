@@ -3,17 +3,22 @@
 import ast
 import importlib
 import re
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple, get_args
 
 import pytest
 
 from worldmodels.pipeline.params import (
+    ENTRIES,
     PARAMS,
     PIPELINE,
+    SECTIONS,
     ControllerTrainer,
+    Place,
     Section,
     declared,
+    entries,
     fill_in,
     leaves,
     read_yaml,
@@ -27,16 +32,21 @@ STAGES = {name: stage.get("do", stage) for name, stage in FOR_EACH.items()}
 
 class Script(NamedTuple):
     """A script of stages/, and the stage of dvc.yaml that runs it; one stage has a script for each
-    method of training C."""
+    trainer of C and place where it learns."""
 
     name: str
     stage: str
     trainer: str
+    place: str
 
     def filled(self, listed: list) -> list[str]:
-        """Entries of the stage with `${item.trainer}` filled in; those of a mapping by its key."""
+        """Entries of the stage for this trainer and place; those of a mapping by its key."""
         names = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in listed]
-        return [name.replace("${item.trainer}", self.trainer) for name in names]
+        return [self.fill(name) for name in names]
+
+    def fill(self, text: str) -> str:
+        """`text` of dvc.yaml for this trainer and place."""
+        return fill_in(text, "${key}", {"trainer": self.trainer, "learned_in": self.place})
 
     @property
     def path(self) -> Path:
@@ -50,10 +60,10 @@ class Script(NamedTuple):
 def scripts() -> list[Script]:
     found = set()
     for stage, described in STAGES.items():
-        for trainer in get_args(ControllerTrainer):
-            command = described["cmd"].replace("${item.trainer}", trainer)
+        for pair in product(get_args(ControllerTrainer), get_args(Place)):
+            command = Script("", stage, *pair).fill(described["cmd"])
             name = re.fullmatch(r"python -m stages\.(\w+)( \$\{key\})?", command).group(1)
-            found.add(Script(name, stage, trainer if "trainer" in described["cmd"] else ""))
+            found.add(Script(name, stage, *(pair if "item" in described["cmd"] else ("", ""))))
     return sorted(found)
 
 
@@ -105,7 +115,9 @@ def fields(section: type[Section], prefix: str = "") -> set[str]:
     """Dotted names of the values that a params class asks for."""
     names = set()
     for key, field in section.model_fields.items():
-        path = f"{prefix}.{key}".strip(".").replace("round.", "rounds.${key}.", 1)
+        path = f"{prefix}.{key}".strip(".")
+        for every, one in ENTRIES.items():
+            path = re.sub(rf"^{one}\.", every + ".${key}.", path)
         inner = field.annotation
         nested = isinstance(inner, type) and issubclass(inner, Section)
         names |= fields(inner, f"{prefix}.{key}".strip(".")) if nested else {path}
@@ -114,7 +126,7 @@ def fields(section: type[Section], prefix: str = "") -> set[str]:
 
 def expand(name: str) -> set[str]:
     """A declared param as the names of all values under it."""
-    if name.startswith("rounds.${key}."):
+    if "${key}" in name:
         return {name}
     tree = TREE
     for part in name.split("."):
@@ -128,7 +140,14 @@ def test_code_that_a_stage_imports_is_what_it_depends_on(script):
     code = [dep for dep in deps if dep.startswith(("worldmodels/", "stages/"))]
     assert len(code) == len(set(code))
     listed = [code_in(ROOT / dep) if (ROOT / dep).is_dir() else {dep} for dep in code]
-    assert set().union(*listed) == modules(script)
+    # Of the place where C learns, a stage lists all, the other trainer's loop included, and of
+    # the rest what the trainer needs in either place
+    alike = [other for other in SCRIPTS if other[1:3] == script[1:3]]
+    places = set().union(*(code_in(ROOT / "worldmodels" / place) for place in get_args(Place)))
+    needed = set().union(*map(modules, alike)) if script.place else modules(script)
+    own = {f"stages/{script.name}.py"}
+    assert set().union(*listed) - places - own == {m for m in needed - places if m[:6] != "stages"}
+    assert modules(script) <= set().union(*listed)
     assert sum(map(len, listed)) == len(set().union(*listed)), "declared twice"
 
 
@@ -136,8 +155,6 @@ def test_code_that_a_stage_imports_is_what_it_depends_on(script):
 def test_params_that_a_stage_reads_are_what_it_declares(script):
     listed = [expand(param) for param in script.filled(STAGES[script.stage].get("params", []))]
     read = fields(script.params)
-    if script.trainer:
-        listed.append({"rounds.${key}.trainer"} - set().union(*listed))  # read by dvc.yaml
     assert set().union(*listed) == read
     assert sum(map(len, listed)) == len(set().union(*listed)), "declared twice"
 
@@ -145,7 +162,8 @@ def test_params_that_a_stage_reads_are_what_it_declares(script):
 @each_script
 def test_every_value_a_stage_asks_for_is_used(script):
     source = "\n".join((ROOT / module).read_text() for module in modules(script))
-    for field in fields(script.params) - {"rounds.${key}.trainer"}:
+    by_dvc = {"rounds.${key}.trainer", "rounds.${key}.learned_in"}
+    for field in fields(script.params) - by_dvc:
         key = field.rpartition(".")[2]
         assert re.search(rf"\.{key}\b", source), f"{script.name} never uses {field}"
 
@@ -153,12 +171,13 @@ def test_every_value_a_stage_asks_for_is_used(script):
 @each_script
 def test_a_stage_runs_the_script_of_its_name_for_every_round(script):
     described, command = STAGES[script.stage], f"python -m stages.{script.name}"
-    expected = f"{script.stage}_by_{script.trainer}" if script.trainer else script.stage
-    assert script.name == expected and described["desc"]
+    both = f"{script.stage}_by_{script.trainer}_in_{script.place}"
+    assert script.name == (both if script.trainer else script.stage) and described["desc"]
     if script.stage != "compare":
-        assert FOR_EACH[script.stage]["foreach"] == "${rounds}"
+        one = ENTRIES[FOR_EACH[script.stage]["foreach"].strip("${}")]
+        assert one in script.params.model_fields
         command += " ${key}"
-    assert described["cmd"].replace("${item.trainer}", script.trainer) == command
+    assert script.fill(described["cmd"]) == command
 
 
 def test_every_script_is_run_by_a_stage():
@@ -166,28 +185,30 @@ def test_every_script_is_run_by_a_stage():
     assert found == {script.name for script in SCRIPTS}
 
 
+@pytest.mark.parametrize("place", get_args(Place))
 @pytest.mark.parametrize("trainer", get_args(ControllerTrainer))
-def test_a_method_of_training_c_is_a_package_a_script_and_a_section(trainer):
+def test_a_trainer_and_a_place_have_a_package_each_and_together_a_script(trainer, place):
     assert (ROOT / "worldmodels" / trainer).is_dir()
-    assert (ROOT / "stages" / f"train_controller_by_{trainer}.py").is_file()
-    assert isinstance(TREE[trainer], dict)
+    assert (ROOT / "worldmodels" / place / f"by_{trainer}.py").is_file()
+    assert (ROOT / "stages" / f"train_controller_by_{trainer}_in_{place}.py").is_file()
+    assert isinstance(TREE[place][trainer], dict)
 
 
 def test_an_edit_of_one_method_leaves_the_other_and_v_alone():
     deps = {script.name: modules(script) for script in SCRIPTS}
-    by = {
-        trainer: deps[f"train_controller_by_{trainer}"] for trainer in get_args(ControllerTrainer)
-    }
-    assert not any(path.startswith("worldmodels/ppo") for path in by["evolution"])
-    assert not any(path.startswith("worldmodels/evolution") for path in by["ppo"])
+    others = {"ppo": "evolution", "evolution": "ppo", "real": "dream", "dream": "real"}
+    for trainer, place in product(get_args(ControllerTrainer), get_args(Place)):
+        for path in deps[f"train_controller_by_{trainer}_in_{place}"]:
+            assert not path.startswith(f"worldmodels/{others[trainer]}/"), path
+            assert not path.startswith(f"worldmodels/{others[place]}/"), path
     assert not any("physics" in path or "memory" in path for path in deps["train_vae"])
     assert not any("vae" in path for path in deps["train_mdnrnn"])
-    for name in ("figures", "compare"):
+    for name in ("figures", "world_figures", "compare"):
         assert not any("checkpoint" in path for path in deps[name])
 
 
 def test_no_key_of_params_is_unread():
-    known = declared(read_yaml(ROOT / PIPELINE), TREE["rounds"]) | set(get_args(ControllerTrainer))
+    known = declared(read_yaml(ROOT / PIPELINE), TREE) | SECTIONS
     for leaf in leaves(TREE):
         assert any(leaf == name or leaf.startswith(f"{name}.") for name in known), leaf
 
@@ -195,10 +216,11 @@ def test_no_key_of_params_is_unread():
 def test_plots_and_artifacts_are_outputs_of_the_rounds_there_are():
     pipeline = read_yaml(ROOT / PIPELINE)
     outputs = set()
-    for stage in STAGES.values():
-        for out in [*stage.get("outs", []), *stage.get("metrics", [])]:
+    for stage in FOR_EACH.values():
+        described, items = stage.get("do", stage), entries(stage, TREE).items()
+        for out in [*described.get("outs", []), *described.get("metrics", [])]:
             path = next(iter(out)) if isinstance(out, dict) else out
-            outputs |= {fill_in(path, name, item) for name, item in TREE["rounds"].items()}
+            outputs |= {fill_in(path, name, item) for name, item in items}
     shown = {artifact["path"] for artifact in pipeline["artifacts"].values()}
     for plot in pipeline["plots"]:
         (key, value), *_ = plot.items() if isinstance(plot, dict) else [(plot, None)]
@@ -225,6 +247,7 @@ PACKAGES = [  # each may import those before it
     "training",
     "evolution",
     "ppo",
+    "real",
     "dream",
     "reports",
 ]
@@ -249,9 +272,10 @@ def test_packages_import_only_those_before_them():
         for name in imported(path):
             if (other := package_of(name)) and other not in ("evolution", "ppo"):
                 assert PACKAGES.index(other) <= PACKAGES.index(own), f"{module} imports {name}"
-            elif other:  # the dream is where either method may learn, each in a module of its own
-                may = other == own or module == f"worldmodels.dream.by_{other}"
-                assert may, f"{module} imports {name}, of a method of training C"
+            elif other:  # a trainer knows no place, and of a place one module knows it
+                by = [f"worldmodels.{place}.by_{other}" for place in get_args(Place)]
+                practice = own == "real" and other == "ppo"  # which feeds PPO alone
+                assert other == own or module in by or practice, f"{module} imports {name}"
 
 
 def test_the_method_knows_its_environment_only_through_the_seam():
@@ -284,6 +308,6 @@ def test_modules_import_no_stage_and_stages_no_stage():
 
 def test_no_training_stage_imports_what_draws_figures():
     for script in SCRIPTS:
-        if script.name not in ("figures", "compare"):
+        if script.name not in ("figures", "world_figures", "compare"):
             files = closure(script.path, set())
             assert not any("matplotlib" in module for file in files for module in imported(file))

@@ -102,7 +102,7 @@ def test_in_a_moved_or_copied_folder_the_environment_is_built_again(folder, plac
     assert build(other, good).stdout.count("building") == 0
 
 
-@pytest.mark.parametrize("target", ["all", "variants", "drive", "watch"])
+@pytest.mark.parametrize("target", ["all", "variants", "drive", "watch", "dream"])
 def test_targets_that_use_dvc_set_its_remote_first(folder, target):
     assert build(folder, python(folder, "3, 11, 7")).returncode == 0
     said = make(folder, target, "-n").stdout

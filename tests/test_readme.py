@@ -38,8 +38,8 @@ def targets() -> set[str]:
 
 
 def is_placeholder(name: str) -> bool:
-    """True for NAME or ROUND in a path, which stands for a name of the reader's own."""
-    return re.search(r"NAME|ROUND", name) is not None
+    """True for NAME, ROUND, WORLD or PLACE in a path: a name of the reader's own."""
+    return re.search(r"NAME|ROUND|WORLD|PLACE", name) is not None
 
 
 def test_pages_show_the_numbers_of_the_results():

@@ -89,6 +89,6 @@ def test_settings_are_read_as_dvc_reads_them_and_leave_the_recipe_alone():
 
 def test_scores_depend_on_params_of_training_and_not_of_reports(root):
     found = params_behind("evaluate@second", read_yaml(root / PIPELINE), read_yaml(root / PARAMS))
-    assert {"seed", "vae", "mdnrnn", "controller", "evaluate", "rounds.first.frames"} <= set(found)
+    assert {"seed", "vae", "mdnrnn", "controller", "evaluate", "worlds.first.frames"} <= set(found)
     assert not any(name.startswith("render") for name in found)
     assert "rounds.first.test_tracks" not in found  # the second round needs no score of the first

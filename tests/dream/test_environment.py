@@ -95,6 +95,34 @@ def test_options_choose_the_moments():
     np.testing.assert_array_equal(observations, expected)
 
 
+def test_options_choose_the_seeds():
+    dream = make_dream(num_envs=4)
+    observations, _ = dream.reset(options={"seeds": [3, 9, 3, 9], "moments": [0, 1, 0, 1]})
+    for _ in range(3):
+        observations, *_ = dream.step(np.tile([[0.1, 0.5, 0.0]], (4, 1)))
+    assert np.array_equal(observations[0], observations[2])
+    assert not np.array_equal(observations[0], observations[1])
+
+
+def test_c_is_shown_the_errors_that_m_makes_and_m_dreams_on_without_them():
+    errors = torch.randn(5, LATENTS)
+    clear, blurred = (
+        make_dream(2, replace(RULES, sampled=False, sight_noise=noise), errors=errors)
+        for noise in (0.0, 0.5)
+    )
+    seen = [dream_for(dream, 3) for dream in (clear, blurred)]
+    np.testing.assert_array_equal(seen[0][0][0], seen[1][0][0])  # the recorded frame itself
+    first = seen[1][1][0][:, :LATENTS] - seen[0][1][0][:, :LATENTS]
+    for shown in first:
+        assert any(np.allclose(shown, 0.5 * error, atol=1e-5) for error in errors.numpy())
+    for step in range(1, 4):  # the same dream: rewards, losses
+        for one, other in zip(seen[0][step][1:], seen[1][step][1:]):
+            np.testing.assert_array_equal(one, other)
+    # What C's M remembers is what C was shown
+    memory = seen[1][2][0][:, LATENTS:] - seen[0][2][0][:, LATENTS:]
+    assert np.abs(memory).max() > 1e-4
+
+
 def test_a_dream_is_truncated_at_its_horizon_and_begins_again_at_the_next_step():
     model = make_model()
     model.outcome.bias[1] = -50.0  # nothing is ever lost

@@ -6,7 +6,7 @@ import torch
 
 from tests.agents import make_agent
 from tests.dream.toys import LATENTS, make_drive, make_model
-from worldmodels.dream.learning import DreamTrainer, DreamTrainingConfig, new_model
+from worldmodels.dream.learning import DreamTrainingConfig, ModelTrainer, new_model
 from worldmodels.dream.model import (
     DreamModel,
     DreamPrediction,
@@ -25,10 +25,12 @@ CONFIG = DreamTrainingConfig(
     steps=100,
     batch_size=16,
     sequence=20,
-    learning_rate=[0.01, 0.01],
+    learning_rate=[0.01, 0.002],
     gradient_norm=1.0,
     reward_weight=0.3,
     lost_weight=0.1,
+    ahead_weight=0.1,
+    ahead_steps=4,
     lost_delay=4,
     newest_frames=100,
     newest_share=0.5,
@@ -39,18 +41,19 @@ def test_losses_are_those_of_a_gaussian_a_square_and_a_coin():
     torch.manual_seed(1)
     shape = (2, 3, 4)
     means, log_sigmas = torch.randn(*shape, 1), torch.randn(*shape, 1)
-    prediction = DreamPrediction(
-        torch.zeros(*shape, 1), means, log_sigmas, torch.randn(2, 3), torch.randn(2, 3)
-    )
+    prediction = DreamPrediction(torch.zeros(*shape, 1), means, log_sigmas, *torch.randn(3, 2, 3))
     next_z, reward, lost = torch.randn(*shape), torch.randn(2, 3), torch.tensor([[0.0, 1, 1]] * 2)
     is_step = torch.tensor([[1.0, 1, 1], [1, 1, 0]])
     has_next = torch.tensor([[1.0, 1, 0], [1, 0, 0]])
-    found = dream_losses(prediction, next_z, reward, lost, has_next, is_step)
+    ahead = torch.randn(2, 3)
+    found = dream_losses(prediction, next_z, reward, lost, ahead, has_next, is_step)
     normal = torch.distributions.Normal(means[..., 0], log_sigmas[..., 0].exp())
     nll = -normal.log_prob(next_z).mean(dim=2)
     assert found.nll == pytest.approx((nll[has_next > 0]).mean().item(), rel=1e-5)
     squares = 0.5 * (prediction.reward - reward).square()
     assert found.reward == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
+    squares = 0.5 * (prediction.ahead - ahead).square()
+    assert found.ahead == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
     coin = torch.distributions.Bernoulli(logits=prediction.lost_logit)
     assert found.lost == pytest.approx(-coin.log_prob(lost)[is_step > 0].mean().item(), rel=1e-5)
 
@@ -74,11 +77,11 @@ def test_another_unit_of_the_latents_changes_nothing():
     np.testing.assert_allclose(wide.normalise(3 * mu), z, atol=1e-5)
 
 
-def rotating_world(drives: int, by_c: bool) -> list[Drive]:
+def rotating_world(drives: int, by_c: bool, steps: int = 60) -> list[Drive]:
     """Latents that turn at a rate which the first action sets; the second pays."""
     rng, found = np.random.default_rng(2), []
     for number in range(drives):
-        drive = make_drive(60, by_c=by_c, seed=number)
+        drive = make_drive(steps, by_c=by_c, seed=number)
         rate = np.where(drive.actions[:, :1] > 0.5, 0.3, -0.1)
         angle = np.cumsum(rate, axis=0) + rng.uniform(0, 6, (1, 1)) + np.arange(LATENTS)
         drive.mu[:] = np.sin(angle - rate)
@@ -91,9 +94,9 @@ def test_learns_a_toy_world_to_a_stated_error():
     record = Record([*rotating_world(12, False), make_drive(30, lost=True)], explored=13)
     torch.manual_seed(1)
     model = new_model(record, CONFIG, std_floor=0.1)
-    trainer = DreamTrainer(model, CONFIG, np.random.default_rng(1))
-    first = trainer.learn(record, 320, 0.01)
-    last = [trainer.learn(record, 16 * 20 * 200, rate) for rate in (0.01, 0.003, 0.001)][-1]
+    trainer = ModelTrainer(model, CONFIG, np.random.default_rng(1))
+    first = trainer.learn(record, 320)
+    last = [trainer.learn(record, 16 * 20 * 200) for _ in range(3)][-1]
     assert last["nll"] < -1.0 < 0.5 < first["nll"]
     assert last["reward_loss"] < 0.15 * first["reward_loss"]
     assert last["lost_loss"] < 0.5 * first["lost_loss"]
@@ -104,8 +107,8 @@ def test_training_repeats_to_the_byte_and_half_of_it_is_new():
     ends = []
     for _ in range(2):
         torch.manual_seed(1)
-        trainer = DreamTrainer(new_model(record, CONFIG, 0.1), CONFIG, np.random.default_rng(1))
-        trainer.learn(record, 3200, 0.01)
+        trainer = ModelTrainer(new_model(record, CONFIG, 0.1), CONFIG, np.random.default_rng(1))
+        trainer.learn(record, 3200)
         ends.append(torch.cat([weight.flatten() for weight in trainer.weights]))
     assert torch.equal(*ends)
     assert record.newest(100) == [5, 6] and record.newest(1000) == [4, 5, 6]

@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from tests.agents import make_agent
-from tests.dream.toys import LATENTS, MEMORY, make_drive, make_memory, make_model, make_record
+from tests.dream.toys import (
+    LATENTS,
+    MEMORY,
+    TAKEOVERS,
+    make_drive,
+    make_memory,
+    make_model,
+    make_record,
+)
 from worldmodels.dream.environment import DreamStep
 from worldmodels.dream.moments import Weights, draw_moments, follow
 from worldmodels.dream.record import Record, Windows
@@ -35,6 +43,7 @@ def record_segments(count, steps=30, envs=2, agent=None, patience=20):
             limits=Limits(50, patience),
             rng=np.random.default_rng(number),
             tracks=[1, 2, 3],
+            takeovers=TAKEOVERS,
             group=group,
             device="cpu",
             title="",
@@ -89,7 +98,7 @@ def test_the_explorers_lost_cars_are_cut_off_and_leaving_the_playfield_is_no_rew
 
 def test_windows_hold_what_the_drives_do_and_label_the_lost():
     record = make_record()
-    windows = Windows(record, [2], DELAY)
+    windows = Windows(record, [2], DELAY, 3)
     batch = windows.draw(200, 10, np.random.default_rng(1))
     drive = record.drives[2]
     for row in range(200):
@@ -98,6 +107,8 @@ def test_windows_hold_what_the_drives_do_and_label_the_lost():
         steps = min(10, len(drive) - at)
         assert batch["is_step"][row].sum() == steps
         np.testing.assert_array_equal(batch["reward"][row, :steps], drive.rewards[at : at + steps])
+        ahead = [drive.rewards[now : now + 3].mean() for now in range(at, at + steps)]
+        np.testing.assert_allclose(batch["ahead"][row, :steps], ahead, rtol=1e-5, atol=1e-6)
         expected = np.arange(at, at + steps) >= drive.lost_from(DELAY)
         np.testing.assert_array_equal(batch["lost"][row, :steps], expected)
         following = min(10, len(drive) - at - 1)

@@ -8,26 +8,38 @@ import torch
 
 from tests.agents import make_agent
 from tests.dream.test_model import CONFIG, rotating_world
-from tests.dream.toys import LATENTS, MEMORY, RULES, make_drive, make_memory, make_record
+from tests.dream.toys import LATENTS, MEMORY, TAKEOVERS, make_drive, make_memory, make_record
 from worldmodels.control.search_space import raw_space
-from worldmodels.dream.by_ppo import DreamPPO, DreamPPOConfig, Scaling, roll_out
+from worldmodels.dream.by_evolution import (
+    DreamEvolution,
+    DreamEvolutionConfig,
+    Valuer,
+    refuse_deep,
+)
+from worldmodels.dream.by_ppo import DreamPPO, DreamPPOConfig, roll_out
 from worldmodels.dream.environment import DreamStep
-from worldmodels.dream.learning import DreamTrainer, new_model
-from worldmodels.dream.lesson import Lesson
-from worldmodels.dream.moments import Weights, follow
+from worldmodels.dream.honesty import honesty, names
+from worldmodels.dream.learning import ModelTrainer, new_model
+from worldmodels.dream.lesson import Lesson, RulesConfig, StartsConfig
+from worldmodels.dream.model import load_dream_model
+from worldmodels.dream.moments import Weights, errors_of, follow
 from worldmodels.dream.record import Record
+from worldmodels.dream.recording import Takeovers
+from worldmodels.dream.scaling import Scaling
 from worldmodels.dream.train import (
-    DreamConfig,
     DreamSetup,
     DreamState,
+    PracticeConfig,
     RecordingConfig,
-    StartsConfig,
     train_in_dream,
 )
-from worldmodels.driving.limits import Limits
+from worldmodels.evolution.strategies import CMAES, SimpleESConfig
+from worldmodels.pipeline.errors import UserError
 from worldmodels.ppo.algorithm import TRUNCATED, Learner
+from worldmodels.records.scenes import Scenes
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.training.budget import Budget
+from worldmodels.training.critic import Critic
 
 FEATURES = LATENTS + MEMORY
 PPO = DreamPPOConfig(
@@ -39,33 +51,77 @@ PPO = DreamPPOConfig(
     critic_learning_rate=[0.01, 0.01],
     critic_units=8,
     value_scale=10.0,
+    output_cost=0.0,
+    hidden_components=4,
     dreams=24,
+    first_updates=4,
     updates=4,
     hold=2,
-    noise=[0.5, 0.2],
+    noise=[0.5, 0.3],
     averaged_actors=2,
+    averaged_lessons=2,
     recorded_share=0.5,
 )
+EVOLUTION = DreamEvolutionConfig(
+    strategy="cma-es",
+    hidden_components=4,
+    population=8,
+    sigma=0.3,
+    simple_es=SimpleESConfig(elite_share=0.25, sigma_decay=0.99),
+    dreams=8,
+    first_generations=3,
+    generations=3,
+    averaged_lessons=2,
+    output_cost=0.1,
+    return_lambda=0.9,
+    critic_steps=20,
+    critic_batch_size=32,
+    critic_learning_rate=0.01,
+    critic_units=8,
+    value_scale=10.0,
+)
 WEIGHTS = Weights(explored=0.5, near_loss=0.0, reach=8, margin=2)
+RULES_CONFIG = RulesConfig(
+    temperature=1.0,
+    sampled=True,
+    sight_noise=0.5,
+    horizon=6,
+    lost_at=0.9,
+    lost_cost=[5.0, 50.0],
+    discount=[0.9, 0.99],
+)
 
 
-def new_method():
+def by_ppo(config=PPO):
     space, told = raw_space(0, FEATURES), FEATURES + CONFIG.hidden_size
-    return DreamPPO(PPO, space, Learner.new((FEATURES, 0, 3), told, PPO, 1))
+    return DreamPPO(config, space, Learner.new((FEATURES, 0, 3), told, config, 1))
 
 
-def lesson_of(record, model, seed=1):
-    memory = make_memory()
+def by_evolution(config=EVOLUTION):
+    space = raw_space(0, FEATURES)
+    rng = np.random.default_rng(1)
+    strategy = CMAES(np.zeros(space.dimensions), config.sigma, config.population, rng)
+    torch.manual_seed(1)
+    critic = Critic(FEATURES + CONFIG.hidden_size, config.critic_units)
+    return DreamEvolution(config, space, space, strategy, Valuer(critic, config))
+
+
+TRAINERS = pytest.mark.parametrize("new_trainer", [by_ppo, by_evolution])
+
+
+def lesson_of(record, model, seed=1, first=False, config=RULES_CONFIG):
+    memory, dreams, rng = make_memory(), DreamStep(model), np.random.default_rng(seed)
+    along = follow(record.drives, memory, dreams)
     return Lesson(
         model=model,
         memory=memory,
-        along=follow(record.drives, memory, DreamStep(model)),
-        rules=RULES,
+        along=along,
+        errors=errors_of(along, dreams, rng, 50),
+        config=config,
         weights=WEIGHTS,
-        share=0.0,
-        discount=0.9,
+        first=first,
         lost_delay=4,
-        rng=np.random.default_rng(seed),
+        rng=rng,
         threads=1,
     )
 
@@ -76,28 +132,29 @@ def toy():
     record = Record([*rotating_world(12, False), make_drive(30, lost=True)], explored=13)
     torch.manual_seed(1)
     model = new_model(record, CONFIG, std_floor=0.1)
-    trainer = DreamTrainer(model, CONFIG, np.random.default_rng(1))
-    for rate in (0.01, 0.003):
-        trainer.learn(record, 16 * 20 * 150, rate)
+    ModelTrainer(model, CONFIG, np.random.default_rng(1)).learn(record, 16 * 20 * 300)
     return record, model
 
 
-def test_ppo_learns_in_a_dream_what_pays_in_the_world(toy):
+@TRAINERS
+def test_c_learns_in_a_dream_what_pays_in_the_world(toy, new_trainer):
     record, model = toy
-    method = new_method()
-    rewards = [method.learn(lesson_of(record, model, seed))["dreamt_reward"] for seed in range(12)]
-    assert rewards[-1] > rewards[0] + 0.5  # points per step, of at most 4
-    shift = method.point()[-3:]
-    assert shift[1] > 0.3  # the gas
+    trainer = new_trainer()
+    trainer.config = trainer.config.model_copy(update={"updates": 12, "averaged_lessons": 1})
+    rewards = [
+        trainer.learn(lesson_of(record, model, seed))["dreamt_reward"] for seed in range(12)
+    ]
+    assert rewards[-1] > rewards[0] + 0.25  # points per step, of at most 4
+    assert trainer.point()[-3:][1] > 0.2  # the gas
 
 
 def test_a_rollout_is_what_was_dreamt(toy):
     record, model = toy
-    lesson, method = lesson_of(record, model), new_method()
-    dream = lesson.dream(PPO.dreams)
+    lesson, method = lesson_of(record, model), by_ppo()
+    dream = lesson.dream(PPO.dreams, 1.0)
     rng = np.random.default_rng(5)
     rollout = roll_out(dream, method.learner, method.space, 0.5, PPO.hold, 0.9, rng)
-    decisions = RULES.horizon // PPO.hold
+    decisions = RULES_CONFIG.horizon // PPO.hold
     assert rollout.features.shape == (decisions, PPO.dreams, FEATURES)
     assert (rollout.end[-1] == TRUNCATED).all() and rollout.counts.all()
     # The first decision begins at the recorded moments
@@ -113,37 +170,37 @@ def config_of(**changes):
     values = {
         "model": CONFIG.model_copy(update={"first_steps": 640, "steps": 320}),
         "record": RecordingConfig(
-            envs=2, steps=24, hold=2, noise_floor=0.05, patience=8, tracks=4
+            horizon=50,
+            patience=8,
+            envs=2,
+            steps=24,
+            tracks=4,
+            hold=2,
+            noise=0.3,
+            takeovers=TAKEOVERS,
         ),
         "starts": StartsConfig(
             explored=0.5, near_loss=0.2, reach=8, margin=2, newest_frames=60, explored_drives=3
         ),
-        "temperature": 1.0,
-        "sampled": False,
-        "horizon": 4,
-        "lost_at": 0.9,
-        "lost_cost": [5.0, 50.0],
-        "lost_cost_until": 0.5,
-        "discount": [0.9, 0.99],
+        "rules": RULES_CONFIG,
     }
-    return DreamConfig(**values | changes)
+    return PracticeConfig(**values | changes)
 
 
-def train(checkpoint, iterations=3, config=None):
+def train(checkpoint, iterations=3, config=None, new_trainer=by_ppo):
     """A training by the loop, from a small agent and the toys' record."""
     config = config or config_of()
     agent = make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
     space = raw_space(0, FEATURES)
-    setup = DreamSetup(config, Limits(50, 20), agent, space, 1, "toy", "cpu", 1)
+    setup = DreamSetup(config, agent, space, 1, "toy", "cpu", 1)
 
     def new_state():
         record = make_record()
         record = Record(record.drives[:2], explored=2)
         torch.manual_seed(1)
         model = new_model(record, config.model, 0.1)
-        trainer = DreamTrainer(model, config.model, np.random.default_rng(1))
-        groups = [None] * len(setup.group_sizes())
-        return DreamState(new_method(), trainer, record, Budget(iterations, 0), groups)
+        trainer = ModelTrainer(model, config.model, np.random.default_rng(1))
+        return DreamState(new_trainer(), trainer, record, [None])
 
     validated = []
 
@@ -185,25 +242,116 @@ class ResumingCheckpoint(Checkpoint):
         return self.state if usable(self.state) else None
 
 
-def test_the_loop_records_between_lessons_and_counts_every_real_step():
-    state, validated = train(Checkpoint(None))
+@TRAINERS
+def test_the_loop_records_between_lessons_and_counts_every_real_step(new_trainer, tmp_path):
+    state, validated = train(Checkpoint(None), new_trainer=new_trainer)
     assert state.env_steps == 2 * 24 * 2  # none before the first lesson
     assert sum(drive.scene is not None for drive in state.record.drives) >= 2
     assert [row["validation"] for row in state.rows] == [1.0, "", 1.0]
     assert (validated[0] == 0).all() and not np.array_equal(*validated)
     assert state.rows[0]["real_reward"] == "" and state.rows[1]["real_losses"] >= 0
-    assert [row["lost_cost"] for row in state.rows] == pytest.approx([5.0, 50.0, 50.0])
+    assert set(names()) < set(state.rows[0]) and list(state.rows[0]) == list(state.rows[2])
+    state.save_practice(tmp_path)
+    kept = load_dream_model(tmp_path / "dream.safetensors").state_dict()
+    for name, tensor in state.model.model.state_dict().items():
+        torch.testing.assert_close(kept[name], tensor)
+    assert len(Scenes.load(tmp_path / "scenes")) == 2 * 24 * 2
 
 
-def test_a_stopped_training_ends_with_the_same_bytes():
-    whole, _ = train(Checkpoint(None))
+@TRAINERS
+def test_a_stopped_training_ends_with_the_same_bytes(new_trainer):
+    whole, _ = train(Checkpoint(None), new_trainer=new_trainer)
     stopping = StoppingCheckpoint()
     with pytest.raises(Stop):
-        train(stopping)
-    resumed, _ = train(ResumingCheckpoint(stopping.kept))
+        train(stopping, new_trainer=new_trainer)
+    resumed, _ = train(ResumingCheckpoint(copy.deepcopy(stopping.kept)), new_trainer=new_trainer)
     assert resumed.rows == whole.rows
-    np.testing.assert_array_equal(resumed.method.point(), whole.method.point())
-    other = copy.deepcopy(stopping.kept)
-    other.budget = Budget(9, 0)
-    scratch, _ = train(ResumingCheckpoint(other))  # by another budget: from scratch
-    assert len(scratch.rows) == 3 and scratch.rows == whole.rows
+    np.testing.assert_array_equal(resumed.controller.point(), whole.controller.point())
+
+
+def test_a_longer_training_goes_on_from_a_shorter_one_and_a_shorter_one_does_not():
+    whole, _ = train(Checkpoint(None))
+    short, _ = train(Checkpoint(None), iterations=2)
+    longer, _ = train(ResumingCheckpoint(short))
+    assert longer.rows == whole.rows
+    again, _ = train(ResumingCheckpoint(longer), iterations=1)
+    assert again.rows == whole.rows[:1]
+
+
+def test_prices_rise_in_the_first_lesson_and_stay(toy):
+    first, later = (lesson_of(*toy, first=first) for first in (True, False))
+    costs = [first.rules(share).lost_cost for share in (0.0, 0.25, 0.5, 1.0)]
+    assert costs == pytest.approx([5.0, 250**0.5, 50.0, 50.0])
+    assert later.rules(0.0).lost_cost == pytest.approx(50.0)
+    assert [first.discount(share) for share in (0.0, 1.0)] == pytest.approx([0.9, 0.99])
+    assert later.discount(0.0) == pytest.approx(0.99)
+
+
+def test_a_cost_of_the_outputs_keeps_them_small(toy):
+    record, model = toy
+    sizes = []
+    for cost in (0.0, 30.0):
+        trainer = by_ppo(PPO.model_copy(update={"output_cost": cost}))
+        for seed in range(4):
+            trainer.learn(lesson_of(record, model, seed))
+        sizes.append(np.abs(trainer.point()).mean())
+    assert sizes[1] < sizes[0] / 2
+
+
+def test_all_candidates_dream_the_same_dreams(toy):
+    trainer, lesson = by_evolution(), lesson_of(*toy)
+    point = trainer.strategy.ask()[0]
+    fitness, _ = trainer.fitness(np.stack([point, point, -point]), lesson, 1.0)
+    assert fitness[0] == pytest.approx(fitness[1]) and fitness[0] != fitness[2]
+
+
+def test_an_evolution_strategy_in_the_dream_refuses_a_hidden_layer():
+    with pytest.raises(UserError, match=r"controller\.inputs"):
+        refuse_deep(raw_space(4, FEATURES))
+
+
+def test_a_critic_that_is_not_finite_is_reported(toy):
+    trainer = by_evolution()
+    inputs = np.full((4, FEATURES + CONFIG.hidden_size), np.nan, np.float32)
+    with pytest.raises(UserError, match="critic_learning_rate"):
+        trainer.valuer.learn(inputs, np.ones(4), np.random.default_rng(1))
+
+
+def test_errors_are_what_the_means_miss(toy):
+    record, model = toy
+    memory, dreams, rng = make_memory(), DreamStep(model), np.random.default_rng(1)
+    along = follow(record.drives[:12], memory, dreams)
+    errors = errors_of(along, dreams, rng, 500)
+    assert errors.shape == (500, LATENTS)
+    # A world that M has learnt: its errors are small beside the latents themselves
+    assert errors.square().mean() < 0.1 * along.moments.mu.var()
+
+
+def test_a_learnt_world_is_dreamt_honestly_and_an_untrained_m_is_not(toy):
+    record, model = toy
+    found = []
+    for candidate in (model, new_model(record, CONFIG, 0.1)):
+        dreams = DreamStep(candidate)
+        # Long drives: 64 steps are compared
+        drives = rotating_world(4, False, steps=90)
+        along = follow(drives, make_memory(), dreams)
+        found.append(honesty(along, dreams, 4, np.random.default_rng(1), 200))
+    honest, untrained = found
+    error = abs(honest["dreamt_reward_16"] - honest["taken_reward_16"])
+    assert error < 0.2 and honest["latent_error_16"] < untrained["latent_error_16"]
+    assert honest["taken_lost_64"] == 0
+    short = follow([make_drive(20)], make_memory(), DreamStep(model))
+    empty = honesty(short, DreamStep(model), 4, np.random.default_rng(1), 10)
+    assert set(empty) == set(names()) and set(empty.values()) == {""}
+
+
+def test_the_explorer_takes_over_some_cars_for_a_while():
+    config, rng = TAKEOVERS, np.random.default_rng(1)
+    takeovers = Takeovers(config, 6, rng)
+    c = np.zeros((6, 3))
+    taken = np.stack([takeovers.step(c, rng) for _ in range(400)])
+    by_explorer = (taken != 0).any(axis=2)
+    assert not by_explorer[:, 3:].any()  # half of the cars are C's alone
+    assert by_explorer[:, :3].mean() == pytest.approx(2 / 5, abs=0.06)  # 2 of 2 + 3 steps
+    assert not by_explorer[0].any()  # C begins
+    assert taken[..., 0].min() >= -1 and taken[..., 1:].min() >= 0 and taken.max() <= 1

@@ -7,11 +7,30 @@ from tests.agents import make_agent
 from worldmodels.dream.environment import Dream, Moments, Rules
 from worldmodels.dream.model import DreamModel, DreamModelConfig
 from worldmodels.dream.record import Drive, Record
+from worldmodels.dream.recording import TakeoverConfig
 from worldmodels.environment.frames import POSE_DTYPE
 from worldmodels.records.scenes import Episode
 
 LATENTS, MEMORY, HIDDEN = 8, 16, 12
-RULES = Rules(temperature=1.0, sampled=True, horizon=6, lost_cost=50.0, lost_at=0.9)
+RULES = Rules(
+    temperature=1.0, sampled=True, sight_noise=0.0, horizon=6, lost_cost=50.0, lost_at=0.9
+)
+
+TAKEOVERS = TakeoverConfig(
+    **{
+        "cars": 0.5,
+        "c_steps": [2, 4],
+        "explorer_steps": [1, 3],
+        "exploration": {
+            "correlation": 4,
+            "steering_std": [0.1, 0.5],
+            "gas_mean": [0.0, 0.5],
+            "gas_std": 0.3,
+            "brake_mean": [-0.5, 0.0],
+            "brake_std": 0.3,
+        },
+    }
+)
 
 
 def make_model(seed=1) -> DreamModel:
@@ -31,8 +50,9 @@ def make_moments(count=5) -> Moments:
     return Moments(*(torch.randn(count, width, generator=draw) for width in widths))
 
 
-def make_dream(num_envs=3, rules=RULES, threads=1, model=None) -> Dream:
-    return Dream(model or make_model(), make_memory(), make_moments(), rules, num_envs, threads)
+def make_dream(num_envs=3, rules=RULES, threads=1, model=None, errors=None) -> Dream:
+    moments = make_moments()
+    return Dream(model or make_model(), make_memory(), moments, rules, num_envs, threads, errors)
 
 
 def make_drive(steps, lost=False, by_c=False, tile_every=3, seed=0) -> Drive:

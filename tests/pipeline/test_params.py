@@ -1,12 +1,13 @@
 """A wrong value in params.yaml is refused before any work starts, by its name."""
 
+import re
 import shutil
 
 import pytest
 import yaml
 
-from stages.train_controller_by_evolution import Params as EvolutionParams
-from stages.train_controller_by_ppo import Params as PPOParams
+from stages.train_controller_by_evolution_in_real import Params as EvolutionParams
+from stages.train_controller_by_ppo_in_real import Params as PPOParams
 from stages.train_vae import Params as VAEParams
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import load, read_params, read_yaml
@@ -35,40 +36,44 @@ def change(root, tmp_path, monkeypatch):
 
 
 def test_the_committed_params_are_accepted(change):
-    assert load(EvolutionParams, "second").evolution.population >= 2
+    assert load(EvolutionParams, "second").real.evolution.population >= 2
 
 
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("evolution.population", 1, "evolution.population is 1"),
-        ("controller.horizon", 0, "controller.horizon is 0"),
-        ("controller.horizon", True, "controller.horizon is True"),
-        ("evolution.sigma", "big", "evolution.sigma is 'big'"),
-        ("evolution.sigma", float("nan"), "evolution.sigma is nan"),
+        ("real.evolution.population", 1, "real.evolution.population is 1"),
+        ("real.practice.horizon", 0, "real.practice.horizon is 0"),
+        ("real.practice.horizon", True, "real.practice.horizon is True"),
+        ("real.evolution.sigma", "big", "real.evolution.sigma is 'big'"),
+        ("real.evolution.sigma", float("nan"), "real.evolution.sigma is nan"),
         ("controller.inputs", "h", "controller.inputs is 'h'"),
         ("rounds.first.trainer", "adam", "rounds.first.trainer is 'adam'"),
-        ("evolution.strategy", "adam", "evolution.strategy is 'adam'"),
-        ("ppo.noise", [0.3], "ppo.noise is [0.3]"),
-        ("ppo.noise", [0.3, 0.0], "ppo.noise.1 is 0.0"),
-        ("evolution.sigma", None, "evolution.sigma is missing"),
-        ("evolution.schedule", [], "evolution.schedule is []"),
-        ("evolution.schedule", [{"from_generation": 3, "tracks": 1}], "from_generation 0"),
-        ("evolution.schedule", [{"from_generation": 0, "tracks": 0}], "schedule.0.tracks is 0"),
-        ("evolution.simple_es.elite_share", 1.5, "elite_share is 1.5"),
+        ("real.evolution.strategy", "adam", "evolution.strategy is 'adam'"),
+        ("real.ppo.noise", [0.3], "real.ppo.noise is [0.3]"),
+        ("real.ppo.noise", [0.3, 0.0], "real.ppo.noise.1 is 0.0"),
+        ("real.evolution.sigma", None, "real.evolution.sigma is missing"),
+        ("real.evolution.schedule", [], "real.evolution.schedule is []"),
+        ("real.evolution.schedule", [{"from_generation": 3, "tracks": 1}], "from_generation 0"),
+        (
+            "real.evolution.schedule",
+            [{"from_generation": 0, "tracks": 0}],
+            "schedule.0.tracks is 0",
+        ),
+        ("real.evolution.simple_es.elite_share", 1.5, "elite_share is 1.5"),
         ("seed", 0, "seed is 0"),
         ("machine.threads", 2.5, "machine.threads is 2.5"),
         ("rounds.first.iterations", None, "rounds.first.iterations is missing"),
         ("rounds.first.iterations", -1, "rounds.first.iterations is -1"),
-        ("evolution.sigmaa", 1.0, "unknown key 'evolution.sigmaa'"),
-        ("rounds.first.frame", 1, "unknown key 'rounds.first.frame'"),
+        ("real.evolution.sigmaa", 1.0, "unknown key 'real.evolution.sigmaa'"),
+        ("worlds.first.frame", 1, "unknown key 'worlds.first.frame'"),
         ("extra", 1, "unknown key 'extra'"),
     ],
 )
 def test_a_wrong_value_is_named(change, key, value, said):
     change(key, value)
     with pytest.raises(UserError) as error:
-        load(PPOParams if key.startswith("ppo") else EvolutionParams, "first")
+        load(PPOParams if key.startswith("real.ppo") else EvolutionParams, "first")
     assert said in str(error.value) and "params.yaml" in str(error.value)
 
 
@@ -79,33 +84,40 @@ def test_numbers_as_dvc_writes_them_are_numbers(change, tmp_path):
     assert load(VAEParams, "first").vae.learning_rate == 1e-5
 
 
-def test_an_unknown_round_is_named_with_those_there_are(change):
-    with pytest.raises(UserError, match=r"no round 'third'.*first.*second"):
+def test_an_unknown_world_or_round_is_named_with_those_there_are(change):
+    with pytest.raises(UserError, match=r"no world 'third' under worlds.*first.*second"):
         load(VAEParams, "third")
+    with pytest.raises(UserError, match=r"no round 'third' under rounds.*first.*second"):
+        load(PPOParams, "third")
 
 
 @pytest.mark.parametrize(
     "name", ["2", "yes", "1.5", "null", "a.b", "a b", "a/b", "'2'", "-a", "a;b", "é", "''", "~"]
 )
-def test_a_round_of_an_impossible_name_is_refused_in_one_line(change, tmp_path, name):
+@pytest.mark.parametrize("one", ["world", "round"])
+def test_an_impossible_name_is_refused_in_one_line(change, tmp_path, one, name):
     path = tmp_path / "params.yaml"
-    path.write_text(path.read_text().replace("\n  first:\n", f"\n  {name}:\n"))
+    head, section, tail = re.split(rf"(\n{one}s: .*\n)", path.read_text())
+    path.write_text(head + section + tail.replace("  first:\n", f"  {name}:\n", 1))
     for read in (read_params, lambda: load(VAEParams, "second")):
-        with pytest.raises(UserError, match=r"params.yaml: a round is called .*rename it"):
+        with pytest.raises(UserError, match=rf"params.yaml: a {one} is called .*rename it"):
             read()
 
 
 @pytest.mark.parametrize("name", ["a", "third-round", "R_2"])
-def test_other_names_of_rounds_work(change, tmp_path, name):
+def test_other_names_work(change, tmp_path, name):
     path = tmp_path / "params.yaml"
     path.write_text(path.read_text().replace("\n  first:\n", f"\n  {name}:\n"))
-    assert load(VAEParams, name) == load(VAEParams, "second") or name in read_params()["rounds"]
+    tree = read_params()
+    assert load(VAEParams, name).world.vae_frames == tree["worlds"][name]["vae_frames"]
+    assert load(PPOParams, name).round.iterations == tree["rounds"][name]["iterations"]
 
 
-@pytest.mark.parametrize("rounds", [["first"], "first", 3])
-def test_rounds_that_are_not_a_mapping_are_refused(change, rounds):
-    change("rounds", rounds)
-    with pytest.raises(UserError, match="rounds is not a mapping"):
+@pytest.mark.parametrize("every", ["worlds", "rounds"])
+@pytest.mark.parametrize("value", [["first"], "first", 3])
+def test_entries_that_are_not_a_mapping_are_refused(change, every, value):
+    change(every, value)
+    with pytest.raises(UserError, match=f"{every} is not a mapping"):
         load(VAEParams, "first")
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.stage import parse_round, user_errors
+from worldmodels.pipeline.stage import parse_entry, user_errors
 
 
 @pytest.mark.parametrize("under_dvc", [False, True])
@@ -23,7 +23,7 @@ def test_an_error_under_dvc_says_what_brings_the_deleted_outputs_back(monkeypatc
 
 def test_a_round_with_spaces_is_one_name(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["sample", "a", "b"])  # as the shell splits DVC's command
-    assert parse_round("sample") == "a b"
+    assert parse_entry("sample") == "a b"
 
 
 def test_preparing_asks_for_determinism_and_imports_no_compiler(root):

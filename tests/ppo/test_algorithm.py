@@ -9,7 +9,6 @@ from worldmodels.control.controller import outputs
 from worldmodels.control.search_space import SearchSpace, raw_space
 from worldmodels.driving.limits import Limits
 from worldmodels.pipeline.errors import UserError
-from worldmodels.ppo import train as train_module
 from worldmodels.ppo.algorithm import (
     TERMINATED,
     TRUNCATED,
@@ -18,9 +17,9 @@ from worldmodels.ppo.algorithm import (
     Recorded,
     Rollout,
     advantages,
-    along,
 )
-from worldmodels.ppo.train import PPOConfig, PracticeSetup, train_by_ppo
+from worldmodels.real import by_ppo as train_module
+from worldmodels.real.by_ppo import PPOConfig, PracticeSetup, train_by_ppo
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.parallel import run_jobs
 from worldmodels.training.budget import Budget
@@ -35,6 +34,7 @@ LEARNING = {
     "critic_learning_rate": [0.01, 0.01],
     "critic_units": 8,
     "value_scale": 50.0,
+    "output_cost": 0.0,
 }
 CONFIG = PPOConfig(
     **LEARNING,
@@ -198,7 +198,7 @@ def test_a_loss_that_is_not_finite_names_the_params_to_lower():
     rng = np.random.default_rng(1)
     learner = new_learner()
     rollout = rollout_of(learner, total, 0.3, rng)
-    with pytest.raises(UserError, match=r"ppo\.learning_rate"):
+    with pytest.raises(UserError, match=r"lower learning_rate or critic_learning_rate of ppo"):
         update(learner, rollout._replace(reward=rollout.reward * np.nan))
 
 
@@ -224,10 +224,6 @@ def test_the_learning_rate_falls_with_the_share_of_the_budget():
         update(learner, rollout, share=share)
         moved.append(np.abs(learner.actor.point()).max())
     assert 0 < moved[1] < moved[0] / 20
-
-
-def test_values_run_along_a_geometric_series():
-    assert [along([0.4, 0.1], share) for share in (0, 0.5, 1)] == pytest.approx([0.4, 0.2, 0.1])
 
 
 def test_the_discount_rises_with_the_share_of_the_budget():
@@ -331,10 +327,12 @@ def test_noise_reaches_its_second_value_within_the_environment_steps():
 
 def test_fewer_tracks_than_groups_are_refused():
     config = CONFIG.model_copy(update={"envs": 34, "tracks": 1})
-    with pytest.raises(UserError, match=r"ppo\.tracks is 1, but ppo\.envs drive in 2 groups"):
+    with pytest.raises(UserError, match=r"real\.ppo\.tracks is 1, but its cars drive in 2 groups"):
         train(config=config)
 
 
 def test_a_segment_that_is_not_a_multiple_of_a_decision_is_refused():
-    with pytest.raises(UserError, match=r"ppo\.steps is 12, not a multiple of ppo\.hold, 5"):
+    with pytest.raises(
+        UserError, match=r"real\.ppo\.steps is 12, not a multiple of real\.ppo\.hold, 5"
+    ):
         train(config=CONFIG.model_copy(update={"hold": 5}))

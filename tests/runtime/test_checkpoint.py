@@ -15,14 +15,14 @@ import torch
 import yaml
 
 from commands.quick import make_copy
-from stages import sample, train_controller_by_evolution, train_mdnrnn, train_vae
+from stages import sample, train_controller_by_evolution_in_real, train_mdnrnn, train_vae
 from worldmodels.driving.episodes import EpisodeResult
-from worldmodels.evolution.search import Phase, Plan, search_by_es
 from worldmodels.evolution.strategies import CMAES, SimpleES, SimpleESConfig
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.memory.windows import Sequences
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import load
+from worldmodels.real.by_evolution import Phase, Plan, search_by_es
 from worldmodels.records.latents import Latents
 from worldmodels.runtime import checkpoint as module
 from worldmodels.runtime.checkpoint import Checkpoint, fingerprint, root
@@ -205,19 +205,20 @@ def test_other_code_params_or_data_have_another_checkpoint(project, monkeypatch)
         seen.append(fingerprint("train_mdnrnn", "first"))
     assert len(set(seen)) == len(seen)
     tree = yaml.safe_load((project / "params.yaml").read_text())
-    tree["evolution"]["sigma"] = 0.9  # not of this stage
+    tree["real"]["evolution"]["sigma"] = 0.9  # not of this stage
     (project / "params.yaml").write_text(yaml.safe_dump(tree))
     assert fingerprint("train_mdnrnn", "first") == seen[-1]
 
 
 def test_the_budget_does_not_change_the_fingerprint_of_a_search(project, monkeypatch):
     monkeypatch.chdir(project)
-    apart = tuple(name.replace("${key}", "first") for name in train_controller_by_evolution.PLAN)
+    plan = train_controller_by_evolution_in_real.PLAN
+    apart = tuple(name.replace("${key}", "first") for name in plan)
     before = fingerprint("train_controller", "first", apart)
     tree = yaml.safe_load((project / "params.yaml").read_text())
     tree["rounds"]["first"]["iterations"] += 5
     tree["rounds"]["first"]["env_steps"] += 5
-    tree["evolution"]["schedule"] = [{"from_generation": 0, "tracks": 77}]
+    tree["real"]["evolution"]["schedule"] = [{"from_generation": 0, "tracks": 77}]
     (project / "params.yaml").write_text(yaml.safe_dump(tree))
     assert fingerprint("train_controller", "first", apart) == before
     assert fingerprint("train_controller", "first") != before

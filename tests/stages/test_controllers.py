@@ -7,7 +7,12 @@ from worldmodels.agent.agent import Agent
 
 pytestmark = pytest.mark.slow
 
-SECTIONS = {"trainer": "rounds.first", "strategy": "evolution"}  # of others: controller
+# Of the other keys: controller
+SECTIONS = {
+    "trainer": "rounds.first",
+    "learned_in": "rounds.first",
+    "strategy": "real.evolution",
+}
 VARIANTS = [
     {"inputs": "z"},
     {"inputs": "z+hidden"},
@@ -18,6 +23,9 @@ VARIANTS = [
     {"trainer": "ppo", "inputs": "z"},
     {"trainer": "ppo", "inputs": "z+hidden"},
     {"trainer": "ppo", "space": "raw", "latent": "sample"},
+    {"trainer": "ppo", "learned_in": "dream", "inputs": "z+hidden"},
+    {"trainer": "ppo", "learned_in": "dream", "space": "raw"},
+    {"learned_in": "dream", "inputs": "z"},
 ]
 
 
@@ -26,8 +34,8 @@ def test_every_kind_of_controller_is_trained_and_drives(copy, run_stages, varian
     for key, value in variant.items():
         set_param(copy, f"{SECTIONS.get(key, 'controller')}.{key}", value)
     set_param(copy, "evaluate.horizon", 10)
-    trainer = variant.get("trainer", "evolution")
-    done = run_stages(copy, f"train_controller_by_{trainer}", "evaluate")
+    trainer, place = variant.get("trainer", "evolution"), variant.get("learned_in", "real")
+    done = run_stages(copy, f"train_controller_by_{trainer}_in_{place}", "evaluate")
     assert done.returncode == 0, done.stderr
     agent = Agent.load(copy / "models/first/agent.safetensors")
     assert agent.config.inputs == variant.get("inputs", "z+h")

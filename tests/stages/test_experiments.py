@@ -12,12 +12,13 @@ from worldmodels.pipeline.storage import read_csv
 pytestmark = pytest.mark.slow(seconds=60)
 
 
-def test_a_third_round_needs_only_an_entry_in_params(tracked):
+def test_a_third_world_and_round_need_only_entries_in_params(tracked):
     path = tracked / "params.yaml"
     tree = yaml.safe_load(path.read_text())
     agent = "models/second/agent.safetensors"
     tiny = {"policy": agent, "vae_frames": 256, "mdnrnn_steps": 1600}
-    tree["rounds"]["third"] = tree["rounds"]["second"] | tiny
+    tree["worlds"]["third"] = tree["worlds"]["second"] | tiny
+    tree["rounds"]["third"] = tree["rounds"]["second"] | {"world": "third"}
     path.write_text(yaml.safe_dump(tree, sort_keys=False))
     done = dvc(tracked, "repro", "figures@third")
     assert done.returncode == 0, done.stderr
@@ -27,7 +28,7 @@ def test_a_third_round_needs_only_an_entry_in_params(tracked):
 
 
 def test_variants_run_as_experiments_and_are_collected_once(tracked):
-    settings = {"evolution.strategy": "simple-es"}
+    settings = {"real.evolution.strategy": "simple-es"}
     group = {"round": "first", "baseline": "recipe", "trials": [1]}
     group["common"] = {"evaluate.horizon": 20}
     possible = group | {"variants": {"recipe": {}, "simple ES": settings}}

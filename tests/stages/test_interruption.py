@@ -32,7 +32,7 @@ def test_a_second_repro_names_the_one_that_is_running(tracked):
 def test_ctrl_c_ends_a_stage_and_its_workers_and_the_next_run_continues(copy):
     set_param(copy, "rounds.first.iterations", 8)
     shutil.rmtree(copy / ".checkpoints")  # of the search that the copy has behind it
-    command = [sys.executable, "-m", "stages.train_controller_by_evolution", "first"]
+    command = [sys.executable, "-m", "stages.train_controller_by_evolution_in_real", "first"]
     running = subprocess.Popen(
         command,
         cwd=copy,

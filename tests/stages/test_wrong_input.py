@@ -20,7 +20,7 @@ from worldmodels.agent.agent import Agent
 
 pytestmark = pytest.mark.slow
 
-BY_EVOLUTION = "train_controller_by_evolution"
+BY_EVOLUTION = "train_controller_by_evolution_in_real"
 RETURNS = "results/first/evaluate/returns.csv"
 WRONG = [
     ("train_vae", lambda f: flip(f / "data/first/scenes/steps.parquet"), "steps.parquet: damaged"),
@@ -36,9 +36,9 @@ WRONG = [
     ("evaluate", lambda f: set_param(f, "evaluate.horizon", 0), "evaluate.horizon is 0"),
     ("figures", lambda f: cut_row(f / RETURNS), "returns.csv: damaged"),
     ("render", lambda f: cut_row(f / RETURNS), "returns.csv: damaged"),
-    ("sample", lambda f: set_param(f, "rounds.first.exploration_share", 1.5), "exploration_share"),
-    ("sample", lambda f: set_param(f, "rounds.first.exploration_share", 0.5), "set it to 1.0"),
-    ("sample", lambda f: set_param(f, "rounds.first.policy", RANDOM), "would drive nothing"),
+    ("sample", lambda f: set_param(f, "worlds.first.exploration_share", 1.5), "exploration_share"),
+    ("sample", lambda f: set_param(f, "worlds.first.exploration_share", 0.5), "set it to 1.0"),
+    ("sample", lambda f: set_param(f, "worlds.first.policy", RANDOM), "would drive nothing"),
     (
         "sample",
         lambda f: set_param(f, "exploration.gas_mean", [1.0, 0.0]),
@@ -79,17 +79,17 @@ def test_an_action_that_is_not_finite_names_track_and_step(copy, run_stages):
 
 def test_models_of_other_sizes_are_refused_by_name(copy, run_stages):
     set_param(copy, "vae.latent_size", 4)
-    set_param(copy, "rounds.first.vae_frames", 256)
+    set_param(copy, "worlds.first.vae_frames", 256)
     assert run_stages(copy, "train_vae", "encode").returncode == 0
     done = run_stages(copy, BY_EVOLUTION)
     assert done.returncode == 1 and "M's latents: 32 where the agent has 4" in done.stderr
 
 
 def test_a_record_too_short_to_learn_from_is_refused(copy, run_stages):
-    set_param(copy, "rounds.first.frames", 50)
+    set_param(copy, "worlds.first.frames", 50)
     assert run_stages(copy, "sample").returncode == 0
     done = run_stages(copy, "train_vae")
-    assert done.returncode == 1 and "raise rounds.*.frames" in done.stderr
+    assert done.returncode == 1 and "raise worlds.*.frames" in done.stderr
 
 
 def test_an_unknown_round_is_refused(copy):

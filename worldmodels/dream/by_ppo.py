@@ -13,6 +13,7 @@ import torch
 from worldmodels.control.search_space import SearchSpace
 from worldmodels.dream.environment import Dream
 from worldmodels.dream.lesson import Lesson
+from worldmodels.dream.scaling import Scaling
 from worldmodels.dream.values import values_along
 from worldmodels.environment.actions import squash
 from worldmodels.environment.interface import ACTION_SIZE
@@ -22,22 +23,27 @@ from worldmodels.ppo.algorithm import (
     TERMINATED,
     TRUNCATED,
     AlgorithmConfig,
-    FromTo,
     Learner,
     Recorded,
     Rollout,
-    along,
 )
+from worldmodels.training.schedule import FromTo, geometric
+
+REFRESHED_EVERY = 5  # updates, after which the values of recorded moments are computed anew
 
 
 class DreamPPOConfig(AlgorithmConfig):
-    """The section `dream.ppo` of params.yaml."""
+    """The section `dream.ppo` of params.yaml; noise and rates go from their first value to their
+    second in every lesson."""
 
+    hidden_components: Count
     dreams: Count
+    first_updates: Count
     updates: Count
     hold: Count
     noise: FromTo
     averaged_actors: Count
+    averaged_lessons: Count
     recorded_share: Share
 
 
@@ -102,66 +108,59 @@ def roll_out(
     )
 
 
-@dataclass(frozen=True)
-class Scaling:
-    """Scales features in float32: the affine map of a search space."""
-
-    basis: torch.Tensor
-    shift: torch.Tensor
-
-    @classmethod
-    def of(cls, space: SearchSpace) -> "Scaling":
-        """The map of `space`."""
-        basis = torch.from_numpy(space.basis.T.astype(np.float32))
-        return cls(basis, torch.from_numpy((space.basis @ space.centre).astype(np.float32)))
-
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Scaled features float32 [n, K] of features float32 [n, F]."""
-        return (torch.from_numpy(features) @ self.basis - self.shift).numpy()
-
-
 @dataclass
 class DreamPPO:
-    """Trains C by PPO in dreams; the result is the mean of the actors after the last updates."""
+    """Trains C by PPO in dreams.
+
+    Every lesson begins with C as it is kept: the mean of the results of the last lessons, each the
+    mean of the actors after its last updates. What an actor learns that is true of its M alone,
+    the means forget.
+    """
 
     config: DreamPPOConfig
     space: SearchSpace
     learner: Learner
-    actors: deque = field(default_factory=deque)
+    results: deque[np.ndarray] = field(default_factory=deque)
 
     def learn(self, lesson: Lesson) -> dict[str, float]:
         """Some updates in the dreams of a `lesson`; returns what the curve shows of them."""
-        config, noise = self.config, self.noise(lesson.share)
-        self.learner.set_learning_rates(lesson.share)
-        recorded = self._recorded(lesson)
+        config = self.config
+        updates = config.first_updates if lesson.first else config.updates
+        self.learner.actor.set_point(self.point())
+        actors: deque[np.ndarray] = deque(maxlen=config.averaged_actors)
         explained, rewards = [], []
-        for _ in range(config.updates):
-            dream = lesson.dream(config.dreams)
+        for update in range(updates):
+            share = update / max(updates - 1, 1)
+            noise, discount = geometric(config.noise, share), lesson.discount(share)
+            self.learner.set_learning_rates(share)
+            if update % REFRESHED_EVERY == 0:
+                recorded = self._recorded(lesson, share)
+            dream = lesson.dream(config.dreams, share)
             rollout = roll_out(
-                dream, self.learner, self.space, noise, config.hold, lesson.discount, lesson.rng
+                dream, self.learner, self.space, noise, config.hold, discount, lesson.rng
             )
             rewards.append(float(rollout.reward.mean()) / config.hold)
-            discount = lesson.discount**config.hold
-            batch, share = self.learner.judge([rollout], noise, discount)
-            explained.append(share)
+            batch, part = self.learner.judge([rollout], noise, discount**config.hold)
+            explained.append(part)
             for _ in range(config.epochs):
                 for minibatch in self.learner.minibatches(batch):
                     self.learner.improve(minibatch, noise, self._some(recorded, lesson.rng))
             self.learner.refuse_nonfinite(self.learner.weights())
-            self.actors.append(self.learner.actor.point())
-            while len(self.actors) > config.averaged_actors:
-                self.actors.popleft()
-        return {"dreamt_reward": float(np.mean(rewards)), "explained": float(np.mean(explained))}
+            actors.append(self.learner.actor.point())
+        self.results.append(np.mean(actors, axis=0))
+        while len(self.results) > config.averaged_lessons:
+            self.results.popleft()
+        return {
+            "dreamt_reward": float(np.mean(rewards[-updates // 2 :])),
+            "explained": float(np.mean(explained)),
+            "exploration_std": noise,
+        }
 
     def point(self) -> np.ndarray:
         """C as a point of the leading space."""
-        return np.mean(self.actors or [self.learner.actor.point()], axis=0)
+        return np.mean(self.results or [self.learner.actor.point()], axis=0)
 
-    def noise(self, share: float) -> float:
-        """The std of the noise at `share` of the training."""
-        return along(self.config.noise, share)
-
-    def _recorded(self, lesson: Lesson) -> Recorded:
+    def _recorded(self, lesson: Lesson, share: float) -> Recorded:
         moments, config = lesson.along.moments, self.config
         features = torch.cat([moments.mu, moments.memory], dim=1).numpy()
         scaled = Scaling.of(self.space)(features)
@@ -169,9 +168,9 @@ class DreamPPO:
         targets = values_along(
             lesson.along,
             self.learner.values(inputs),
-            lesson.discount,
+            lesson.discount(share),
             config.gae_lambda ** (1 / config.hold),
-            lesson.rules.lost_cost,
+            lesson.rules(share).lost_cost,
             lesson.lost_delay,
         )
         in_units = torch.from_numpy((targets / config.value_scale).astype(np.float32))

@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from worldmodels.dream.model import CHANGE_SCALE, OFFSET_SCALE, DreamModel
-from worldmodels.dream.sampling import draw_next, keys_of
+from worldmodels.dream.sampling import draw_indices, draw_next, keys_of
 from worldmodels.environment.actions import HIGHEST, LOWEST
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.memory.step import MemoryStep
@@ -47,15 +47,22 @@ class Rules:
     """The rules of a dream.
 
     `temperature` of the draws (paper: tau), above 0; `sampled`: latents are drawn, else the means
-    of their mixtures; `horizon`: steps after which a dream is truncated; `lost_cost`: points that
-    a loss costs; `lost_at`: the probability of a loss at which the dream ends with it.
+    of their mixtures; `sight_noise`: how much of the errors that M makes C is shown; `horizon`:
+    steps after which a dream is truncated; `lost_cost`: points that a loss costs; `lost_at`: the
+    probability of a loss at which the dream ends with it.
     """
 
     temperature: float
     sampled: bool
+    sight_noise: float
     horizon: int
     lost_cost: float
     lost_at: float
+
+
+MEANS = Rules(
+    temperature=1.0, sampled=False, sight_noise=0.0, horizon=1, lost_cost=0.0, lost_at=1.0
+)
 
 
 class DreamStep:
@@ -90,6 +97,12 @@ class DreamStep:
         reward, lost = outputs[:, -2], outputs[:, -1].sigmoid()
         return outputs[:, :-2].contiguous().numpy(), reward.numpy(), lost.numpy()
 
+    def mean_mu(self, hidden: Tensor, mu: Tensor) -> Tensor:
+        """The means [n, Z] of the mixtures of the next frame, from hidden [n, H] after `mu`."""
+        raw = torch.addmm(self.heads_bias, hidden, self.heads)[:, :-2].contiguous().numpy()
+        unused = np.zeros(len(raw), dtype=np.uint64), np.zeros(len(raw), dtype=np.int64)
+        return self.next_mu(raw, mu, *unused, MEANS)
+
     def lost(self, hidden: Tensor) -> Tensor:
         """The probability [n] of a loss, from hidden [n, H]."""
         return (hidden @ self.heads[:, -1] + self.heads_bias[-1]).sigmoid()
@@ -118,7 +131,9 @@ class Dream(gymnasium.vector.VectorEnv):
     """`num_envs` dreams, each from a recorded moment.
 
     Observation float32 [n, Z + H]: [z, h] as C is given them, z the latents of the dreamt frame,
-    h the state of the M that C listens to, before the frame is added to it. Action float32 [n, A],
+    h the state of the M that C listens to, before the frame is added to it. C sees a frame less
+    clearly than M dreams it: an error that M made on the record, drawn from `errors` [E, Z], times
+    `sight_noise`, is added to its z, and to what its M remembers. Action float32 [n, A],
     as the track takes it. The reward is what M expects of the step, in points, less `lost_cost`
     times the rise in the probability of a loss: over a dream that comes to its cost times the
     probability at its end. `terminated` where that probability reaches `lost_at`, `truncated`
@@ -126,8 +141,9 @@ class Dream(gymnasium.vector.VectorEnv):
     `hidden` [n, H'], the state of the M that dreams.
 
     `reset(seed=s)` gives dream i the seed s + i, from which its noise and its moment follow,
-    whatever `num_envs`; `options={"moments": rows}` [n] chooses the moments. A dream that is over
-    begins another one at its next step, whose action is ignored (`AutoresetMode.NEXT_STEP`).
+    whatever `num_envs`; `options` may choose both, as `moments`, rows [n], and `seeds` [n]. A
+    dream that is over begins another one at its next step, whose action is ignored
+    (`AutoresetMode.NEXT_STEP`).
     Raises UserError for moments of other sizes than the models', and for impossible rules.
     """
 
@@ -144,8 +160,10 @@ class Dream(gymnasium.vector.VectorEnv):
         rules: Rules,
         num_envs: int,
         threads: int = 1,
+        errors: Tensor | None = None,
     ):
         refuse_misfits(model, memory, moments, rules)
+        self.errors = torch.zeros(1, moments.mu.shape[1]) if errors is None else errors
         self.model, self.rules, self.moments, self.num_envs = model, rules, moments, num_envs
         self.memory = MemoryStep(memory.gates, memory.bias, batch=CHUNK)
         self.dreams = DreamStep(model)
@@ -160,7 +178,7 @@ class Dream(gymnasium.vector.VectorEnv):
         rows = -(-num_envs // CHUNK) * CHUNK
         self.state = self.memory.start(rows)
         Z, H = moments.mu.shape[1], model.config.hidden_size
-        self.mu, self.before = torch.zeros(rows, Z), torch.zeros(rows, Z)
+        self.mu, self.before, self.seen = (torch.zeros(rows, Z) for _ in range(3))
         self.hidden, self.cell = torch.zeros(rows, H), torch.zeros(rows, H)
         self.keys = np.zeros(rows, dtype=np.uint64)
         self.steps = np.zeros(rows, dtype=np.int64)
@@ -175,9 +193,10 @@ class Dream(gymnasium.vector.VectorEnv):
         if seed is None:
             seed = int(self.np_random.integers(1 << 62))
         n = self.num_envs
-        self.keys[:n] = keys_of(np.arange(n, dtype=np.uint64) + np.uint64(seed))
-        rows = (options or {}).get("moments")
-        self._begin(np.arange(n), rows)
+        chosen = options or {}
+        seeds = np.asarray(chosen.get("seeds", np.arange(n) + seed))
+        self.keys[:n] = keys_of(seeds.astype(np.uint64))
+        self._begin(np.arange(n), chosen.get("moments"))
         return self._observations(), self._infos()
 
     def step(
@@ -215,12 +234,20 @@ class Dream(gymnasium.vector.VectorEnv):
         """Step the dreams of a chunk, and note their rewards."""
         rules, action = self.rules, torch.from_numpy(actions[chunk])
         mu, before = self.mu[chunk], self.before[chunk]
-        self.memory.step(self.state, np.arange(chunk.start, chunk.stop), mu, action)
+        slots, keys, steps = (
+            np.arange(chunk.start, chunk.stop),
+            self.keys[chunk],
+            self.steps[chunk],
+        )
+        self.memory.step(self.state, slots, self.seen[chunk], action)
         hidden, cell = self.dreams.remember(
             mu, before, action, self.hidden[chunk], self.cell[chunk]
         )
         raw, reward, lost = self.dreams.outcome(hidden)
-        following = self.dreams.next_mu(raw, mu, self.keys[chunk], self.steps[chunk], rules)
+        following = self.dreams.next_mu(raw, mu, keys, steps, rules)
+        drawn = np.empty(len(keys), dtype=np.int64)
+        draw_indices(keys, steps, len(self.errors), drawn)
+        self.seen[chunk] = following + rules.sight_noise * self.errors[torch.from_numpy(drawn)]
         # A dream that ends with a loss pays for all of it
         counted = np.where(lost >= rules.lost_at, 1.0, lost)
         rewards[chunk] = reward - rules.lost_cost * (counted - self.lost[chunk])
@@ -233,7 +260,7 @@ class Dream(gymnasium.vector.VectorEnv):
         if rows is None:
             rows = (self.keys[dreams] % np.uint64(len(self.moments.mu))).astype(np.int64)
         start = self.moments.rows(np.asarray(rows))
-        self.mu[dreams], self.before[dreams] = start.mu, start.before
+        self.mu[dreams], self.before[dreams], self.seen[dreams] = start.mu, start.before, start.mu
         self.state.hidden[dreams], self.state.cell[dreams] = start.memory, start.memory_cell
         self.hidden[dreams], self.cell[dreams] = start.hidden, start.cell
         self.lost[dreams] = self.dreams.lost(start.hidden).numpy()
@@ -246,7 +273,7 @@ class Dream(gymnasium.vector.VectorEnv):
     def _observations(self) -> np.ndarray:
         n = self.num_envs
         features = self.memory.features(self.state, np.arange(n))
-        return torch.cat([self.mu[:n], features], dim=1).numpy()
+        return torch.cat([self.seen[:n], features], dim=1).numpy()
 
 
 def refuse_misfits(model: DreamModel, memory: MemoryStep, moments: Moments, rules: Rules) -> None:

@@ -10,19 +10,22 @@ from worldmodels.dream.model import DreamModel, DreamModelConfig, dream_losses
 from worldmodels.dream.record import Record, Windows
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, NonNegative, Positive, Share
+from worldmodels.training.schedule import FromTo, geometric
 
 
 class DreamTrainingConfig(DreamModelConfig):
-    """The section `dream.model` of params.yaml."""
+    """The section `dream.practice.model` of params.yaml."""
 
     first_steps: Count
     steps: Count
     batch_size: Count
     sequence: Count
-    learning_rate: list[Positive]
+    learning_rate: FromTo
     gradient_norm: Positive
     reward_weight: NonNegative
     lost_weight: NonNegative
+    ahead_weight: NonNegative
+    ahead_steps: Count
     lost_delay: Count
     newest_frames: Count
     newest_share: Share
@@ -45,7 +48,7 @@ def new_model(record: Record, config: DreamTrainingConfig, std_floor: float) -> 
 
 
 @dataclass
-class DreamTrainer:
+class ModelTrainer:
     """A model, the Adam that trains it, and the generator that draws its windows."""
 
     model: DreamModel
@@ -56,22 +59,26 @@ class DreamTrainer:
         self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.optimiser = torch.optim.Adam(self.weights, fused=True)
 
-    def learn(self, record: Record, steps: int, learning_rate: float) -> dict[str, float]:
+    def learn(self, record: Record, steps: int) -> dict[str, float]:
         """Train on `steps` steps of windows, repeats counted; returns the mean losses.
+
+        Adam's rate falls from its first value to its second: a model whose weights still move is
+        no dream to learn in.
 
         The share `newest_share` of the windows comes from the `newest_frames` last frames that C
         drove, the rest from all drives. Raises UserError if a loss is not finite.
         """
         config = self.config
-        everything = Windows(record, list(range(len(record.drives))), config.lost_delay)
+        kept = config.lost_delay, config.ahead_steps
+        everything = Windows(record, list(range(len(record.drives))), *kept)
         newest = record.newest(config.newest_frames)
-        recent = Windows(record, newest, config.lost_delay) if newest else everything
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
+        recent = Windows(record, newest, *kept) if newest else everything
         new = round(config.batch_size * config.newest_share)
         batches = max(steps // (config.batch_size * config.sequence), 1)
-        totals = np.zeros(3)
+        totals = np.zeros(4)
         for batch in range(batches):
+            for group in self.optimiser.param_groups:
+                group["lr"] = geometric(config.learning_rate, batch / batches)
             parts = [
                 windows.draw(count, config.sequence, self.rng)
                 for windows, count in ((recent, new), (everything, config.batch_size - new))
@@ -85,19 +92,21 @@ class DreamTrainer:
                 z[:, 1:],
                 joined["reward"],
                 joined["lost"],
+                joined["ahead"],
                 joined["has_next"],
                 joined["is_step"],
             )
             loss = losses.nll + config.reward_weight * losses.reward
-            loss = loss + config.lost_weight * losses.lost
+            loss = loss + config.lost_weight * losses.lost + config.ahead_weight * losses.ahead
             if not torch.isfinite(loss):
                 raise UserError(
                     f"the loss of the M that dreams is not finite after {batch} of {batches} "
-                    "batches: lower dream.model.learning_rate in params.yaml"
+                    "batches: lower dream.practice.model.learning_rate in params.yaml"
                 )
             self.optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.weights, config.gradient_norm)
             self.optimiser.step()
             totals += [part.item() for part in losses]
-        return dict(zip(("nll", "reward_loss", "lost_loss"), (totals / batches).tolist()))
+        names = ("nll", "reward_loss", "lost_loss", "ahead_loss")
+        return dict(zip(names, (totals / batches).tolist()))

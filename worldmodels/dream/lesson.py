@@ -1,53 +1,101 @@
-"""A lesson: all that an iteration gives to what trains C, whichever method that is."""
+"""A lesson: all that an iteration gives to what trains C, whichever trainer that is."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from torch import Tensor
 
 from worldmodels.dream.environment import Dream, Rules
 from worldmodels.dream.model import DreamModel
 from worldmodels.dream.moments import Along, Weights, draw_moments
 from worldmodels.memory.step import MemoryStep
+from worldmodels.pipeline.params import Count, Natural, NonNegative, Positive, Section, Share
+from worldmodels.training.schedule import FromTo, Shares, discount_at, geometric
+
+
+class StartsConfig(Section):
+    """The section `dream.practice.starts`: the moments that dreams begin with; see
+    `moments.Weights`."""
+
+    explored: Share
+    near_loss: Share
+    reach: Count
+    margin: Natural
+    newest_frames: Count
+    explored_drives: Count
+
+    def weights(self) -> Weights:
+        """The part that draws moments."""
+        return Weights(self.explored, self.near_loss, self.reach, self.margin)
+
+
+class RulesConfig(Section):
+    """The section `dream.practice.rules`: of the dreams of a lesson.
+
+    In the first lesson `lost_cost` rises to its second value by its middle, and 1 - `discount`
+    falls to that of its second value by its end; there they stay.
+    """
+
+    temperature: Positive
+    sampled: bool
+    sight_noise: NonNegative
+    horizon: Count
+    lost_at: Share
+    lost_cost: FromTo
+    discount: Shares
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """`model` dreams by `rules`, from moments of the record `along` drawn by `weights`; C listens
-    to `memory`.
+    """`model` dreams, from moments of `along` drawn by `weights`; C listens to `memory`.
 
-    `share`, 0 to 1, of the training is done; `discount` is per step; a car counts as lost
-    `lost_delay` steps after its last tile. No result depends on `threads`.
+    `first`: C has learnt nothing yet; a car counts as lost `lost_delay` steps after its last tile;
+    `errors` [E, Z] are those of M on the record. No result depends on `threads`.
     """
 
     model: DreamModel
     memory: MemoryStep
     along: Along
-    rules: Rules
+    errors: Tensor
+    config: RulesConfig
     weights: Weights
-    share: float
-    discount: float
+    first: bool
     lost_delay: int
     rng: np.random.Generator
     threads: int
 
-    def dream(self, num_envs: int, moments: int | None = None) -> Dream:
+    def rules(self, share: float) -> Rules:
+        """The rules of the dream at `share`, 0 to 1, of the lesson."""
+        config = self.config
+        return Rules(
+            temperature=config.temperature,
+            sampled=config.sampled,
+            sight_noise=config.sight_noise,
+            horizon=config.horizon,
+            lost_cost=geometric(config.lost_cost, min(2 * share, 1.0) if self.first else 1.0),
+            lost_at=config.lost_at,
+        )
+
+    def discount(self, share: float) -> float:
+        """The discount per step at `share` of the lesson."""
+        return discount_at(self.config.discount, share if self.first else 1.0)
+
+    def dream(self, num_envs: int, share: float, moments: int | None = None) -> Dream:
         """Dreams from `moments` moments drawn at random; None: as many as there are dreams."""
         count = num_envs if moments is None else moments
         rows = draw_moments(self.along, count, self.weights, self.lost_delay, self.rng)
         start = self.along.moments.rows(rows)
-        return Dream(self.model, self.memory, start, self.rules, num_envs, self.threads)
+        rules = self.rules(share)
+        return Dream(self.model, self.memory, start, rules, num_envs, self.threads, self.errors)
 
 
-class DreamMethod(Protocol):
-    """A method of training C in dreams: PPO, or an evolution strategy."""
+class DreamTrainer(Protocol):
+    """What trains C in dreams: PPO, or an evolution strategy."""
 
     def learn(self, lesson: Lesson) -> dict[str, float]:
-        """Train C in the dreams of a lesson; returns what the curve shows of it, `dreamt_reward`
-        (points per step) among it."""
+        """Train C in the dreams of a lesson; returns what the curve shows of it: `dreamt_reward`
+        (points per step), `exploration_std` and what is the trainer's own."""
 
     def point(self) -> np.ndarray:
         """C as a point [D] of its space, as it is kept."""
-
-    def noise(self, share: float) -> float:
-        """The std of the noise with which C is recorded at `share` of the training."""

@@ -6,7 +6,7 @@ variance, since C acts on mu and a sample adds V's noise to every step. It is to
 changes, and its mixtures lie around the present mu: the next frame differs little from this one,
 and what an LSTM of this size passes on whole it blurs.
 The reward is that of the step alone: a mean of the next ones is a value, true only for the policy
-that was recorded.
+that was recorded. That mean is predicted too, for what it teaches the state, and no dream uses it.
 """
 
 import math
@@ -47,7 +47,7 @@ class DreamPrediction(NamedTuple):
 
     `log_weights`, `means`, `log_sigmas` [..., Z, K]: a mixture of K Gaussians for each latent at
     unit variance. `reward` [...] in points; `lost_logit` [...]: of the car being lost after the
-    step.
+    step; `ahead` [...]: the mean reward of the next steps.
     """
 
     log_weights: Tensor
@@ -55,6 +55,7 @@ class DreamPrediction(NamedTuple):
     log_sigmas: Tensor
     reward: Tensor
     lost_logit: Tensor
+    ahead: Tensor
 
 
 class DreamModel(nn.Module):
@@ -77,6 +78,7 @@ class DreamModel(nn.Module):
         nn.init.zeros_(second_bias).requires_grad_(False)
         self.mixture = nn.Linear(config.hidden_size, 3 * self.latent_size * config.mixtures)
         self.outcome = nn.Linear(config.hidden_size, 2)
+        self.ahead = nn.Linear(config.hidden_size, 1)
 
     def normalise(self, mu: Tensor) -> Tensor:
         """The latents [..., Z] at unit variance."""
@@ -105,16 +107,18 @@ class DreamModel(nn.Module):
             log_sigmas=floor + F.softplus(raw - floor),
             reward=reward,
             lost_logit=lost_logit,
+            ahead=self.ahead(hidden)[..., 0],
         )
 
 
 class DreamLosses(NamedTuple):
     """Scalars, each a mean over the steps that count: `nll` in nats per latent at unit variance,
-    `reward` half a squared error in points, `lost` a cross-entropy in nats."""
+    `reward` and `ahead` half a squared error in points, `lost` a cross-entropy in nats."""
 
     nll: Tensor
     reward: Tensor
     lost: Tensor
+    ahead: Tensor
 
 
 def dream_losses(
@@ -122,6 +126,7 @@ def dream_losses(
     next_z: Tensor,
     reward: Tensor,
     lost: Tensor,
+    ahead: Tensor,
     has_next: Tensor,
     is_step: Tensor,
 ) -> DreamLosses:
@@ -134,12 +139,14 @@ def dream_losses(
     log_density = -0.5 * standard.square() - prediction.log_sigmas - 0.5 * math.log(2 * math.pi)
     nll = -torch.logsumexp(prediction.log_weights + log_density, dim=-1).mean(dim=-1)
     squared = 0.5 * (prediction.reward - reward).square()
+    squared_ahead = 0.5 * (prediction.ahead - ahead).square()
     entropy = F.binary_cross_entropy_with_logits(prediction.lost_logit, lost, reduction="none")
     steps = is_step.sum()
     return DreamLosses(
         nll=(nll * has_next).sum() / has_next.sum(),
         reward=(squared * is_step).sum() / steps,
         lost=(entropy * is_step).sum() / steps,
+        ahead=(squared_ahead * is_step).sum() / steps,
     )
 
 

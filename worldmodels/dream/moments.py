@@ -8,6 +8,7 @@ import torch
 from worldmodels.dream.environment import DreamStep, Moments
 from worldmodels.dream.record import Drive
 from worldmodels.memory.step import MemoryStep
+from worldmodels.pipeline.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,26 @@ def follow(drives: list[Drive], memory: MemoryStep, dreams: DreamStep) -> Along:
         before = now
     step_of = np.arange(total) - np.repeat(starts, lengths)
     return Along(moments, drives, starts, step_of)
+
+
+@torch.inference_mode()
+def errors_of(
+    along: Along, dreams: DreamStep, rng: np.random.Generator, count: int
+) -> torch.Tensor:
+    """What M's means missed of the next frame [count, Z], at moments drawn at random.
+
+    Raises UserError if no drive has two steps.
+    """
+    lengths = np.array([len(drive) for drive in along.drives])
+    ends = along.starts + lengths - 1
+    usable = np.setdiff1d(np.arange(len(along.step)), ends)
+    if not len(usable):
+        raise UserError("no episode of two steps or more to learn from: raise worlds.*.frames")
+    rows = torch.from_numpy(rng.choice(usable, count))
+    now = along.moments.rows(rows.numpy())
+    actions = torch.from_numpy(np.concatenate([drive.actions for drive in along.drives]))[rows]
+    hidden, _ = dreams.remember(now.mu, now.before, actions, now.hidden, now.cell)
+    return along.moments.mu[rows + 1] - dreams.mean_mu(hidden, now.mu)
 
 
 @dataclass(frozen=True)

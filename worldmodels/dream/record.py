@@ -166,13 +166,14 @@ def as_driven(rewards: np.ndarray) -> np.ndarray:
 
 
 class Windows:
-    """Cuts windows for M out of some drives of a record, whose loss counts after `delay` steps."""
+    """Cuts windows for M out of some drives of a record, whose loss counts after `delay` steps;
+    M looks `ahead_steps` steps ahead for rewards."""
 
-    def __init__(self, record: Record, chosen: list[int], delay: int):
+    def __init__(self, record: Record, chosen: list[int], delay: int, ahead_steps: int):
         drives = [record.drives[index] for index in chosen]
         drives = [drive for drive in drives if len(drive) > 1]
         if not drives:
-            raise UserError("no episode of two steps or more to learn from: raise rounds.*.frames")
+            raise UserError("no episode of two steps or more to learn from: raise worlds.*.frames")
         self.lengths = np.array([len(drive) for drive in drives])
         self.starts = np.cumsum(self.lengths) - self.lengths
         self.mu = np.concatenate([drive.mu for drive in drives])
@@ -180,13 +181,17 @@ class Windows:
         self.rewards = np.concatenate([drive.rewards for drive in drives])
         lost = [np.arange(len(drive)) >= drive.lost_from(delay) for drive in drives]
         self.lost = np.concatenate(lost)
+        total = np.concatenate([[0.0], np.cumsum(self.rewards, dtype=np.float64)])
+        now = np.arange(len(self.rewards))
+        until = np.minimum(now + ahead_steps, np.repeat(self.starts + self.lengths, self.lengths))
+        self.ahead = (total[until] - total[now]) / (until - now)
 
     def draw(self, count: int, length: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Cut `count` windows of `length` steps, from drives chosen in proportion to their length.
 
         All float32, zero where a drive is over: `mu` [B, T + 1, Z], `action` [B, T, A]; `reward`,
-        `lost`, `is_step` (1 at steps of the drive) and `has_next` (1 where the next frame belongs
-        to it too) [B, T].
+        `lost`, `ahead` (the mean reward of the next steps), `is_step` (1 at steps of the drive)
+        and `has_next` (1 where the next frame belongs to it too) [B, T].
         """
         drives = rng.choice(len(self.lengths), count, p=self.lengths / self.lengths.sum())
         spare = np.maximum(self.lengths[drives] - length, 0)
@@ -201,6 +206,7 @@ class Windows:
             "action": self.actions[now] * is_step[..., None],
             "reward": self.rewards[now] * is_step,
             "lost": self.lost[now] & is_step,
+            "ahead": self.ahead[now] * is_step,
             "has_next": inside[:, 1:],
             "is_step": is_step,
         }

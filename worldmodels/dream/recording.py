@@ -1,22 +1,81 @@
 """Record the real track while C learns in the dream: a segment at a time, with C's noise.
 
 Groups of environments go on from segment to segment, so that all parts of a track are recorded and
-C's newest mistakes with them. Nothing here changes C.
+C's newest mistakes with them. In a share of the cars the explorer takes the wheel now and then: a
+record in which C corrects whatever happens teaches M that cars stay on the road, whatever the
+wheel does. Nothing here changes C.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.driver import AgentDriver
 from worldmodels.control.controller import outputs
 from worldmodels.driving.limits import Limits, idle_steps
-from worldmodels.environment.actions import squash
+from worldmodels.environment.actions import HIGHEST, LOWEST, squash
 from worldmodels.environment.frames import POSE_DTYPE
 from worldmodels.environment.interface import ACTION_SIZE, VectorEnv
 from worldmodels.environment.make import make_vector_env
 from worldmodels.memory.step import MemoryState
+from worldmodels.pipeline.params import Count, Section, Share
+from worldmodels.policies.explorer import Exploration, ExplorationConfig
+
+
+def _rising(values: list[int]) -> list[int]:
+    if values[0] > values[1]:
+        raise ValueError(f"the lower end comes first; it has {values}")
+    return values
+
+
+Steps = Annotated[list[Count], Field(min_length=2, max_length=2), AfterValidator(_rising)]
+
+
+LEVELS = 8  # of noise
+
+
+class TakeoverConfig(Section):
+    """The section `dream.practice.record.takeovers` of params.yaml.
+
+    In the share `cars` of the cars, C and the explorer drive in turn, for a number of steps drawn
+    uniformly from `c_steps` and from `explorer_steps`.
+    """
+
+    cars: Share
+    c_steps: Steps
+    explorer_steps: Steps
+    exploration: ExplorationConfig
+
+
+class Takeovers:
+    """Who drives each of `envs` cars: C, which begins, or the explorer, in turn."""
+
+    def __init__(
+        self,
+        config: TakeoverConfig,
+        envs: int,
+        rng: np.random.Generator,
+    ):
+        self.config = config
+        self.by: list[Exploration | None] = [None] * round(config.cars * envs)
+        low, high = config.c_steps
+        self.left = rng.integers(low, high + 1, size=len(self.by))
+
+    def step(self, actions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The actions [N, A] that are taken, given those of C."""
+        taken = actions.copy()
+        for slot, explorer in enumerate(self.by):
+            if self.left[slot] == 0:
+                explorer = Exploration(self.config.exploration, rng) if explorer is None else None
+                low, high = self.config.explorer_steps if explorer else self.config.c_steps
+                self.by[slot], self.left[slot] = explorer, rng.integers(low, high + 1)
+            if explorer is not None:
+                taken[slot] = np.clip(explorer.step(), LOWEST, HIGHEST)
+        self.left -= 1
+        return taken
 
 
 @dataclass
@@ -29,6 +88,7 @@ class RecordingGroup:
     steps: np.ndarray
     idle: np.ndarray  # steps without a new tile
     returns: np.ndarray
+    takeovers: Takeovers
 
 
 @dataclass(frozen=True)
@@ -69,9 +129,10 @@ class Segment:
 class RecordSegmentJob:
     """Drive `steps` steps in `envs` environments with the one controller of `agent`.
 
-    Gaussian noise of std `noise`, before the action map, is held for `hold` steps. Episodes begin
-    on one of `tracks`, drawn by `rng`, and end at the `limits`. `group` is None for the first
-    segment.
+    Gaussian noise, before the action map, is held for `hold` steps; its std rises from 0 to
+    `noise` over every LEVELS cars: what C does without it is recorded, too. Episodes begin on
+    one of `tracks`, drawn by `rng`, and end at the `limits`. `takeovers` is
+    for new groups; `group` is None for the first segment.
     """
 
     agent: Agent
@@ -82,6 +143,7 @@ class RecordSegmentJob:
     limits: Limits
     rng: np.random.Generator
     tracks: list[int]
+    takeovers: TakeoverConfig
     group: RecordingGroup | None
     device: str
     title: str
@@ -104,13 +166,14 @@ class RecordSegmentJob:
         taken = np.zeros((*shape, ACTION_SIZE), np.float16)
         ends: list[EpisodeEnd] = []
         slots, candidates = np.arange(envs), np.zeros(envs, dtype=np.int64)
+        noise = self.noise * (np.arange(envs) % LEVELS / (LEVELS - 1))[:, None]
         for step in range(self.steps):
             if step % self.hold == 0:
-                held = self.noise * rng.standard_normal((envs, ACTION_SIZE))
+                held = noise * rng.standard_normal((envs, ACTION_SIZE))
             features = driver.features(slots, group.env.observations)
             raw = outputs(self.agent.parameters, candidates, features, driver.hidden_units) + held
             # Rounded, so that the record has exactly what was applied
-            actions = squash(raw).astype(np.float16)
+            actions = group.takeovers.step(squash(raw), rng).astype(np.float16)
             poses[step], mu[step], taken[step] = (
                 group.env.poses,
                 features[:, :latents],
@@ -161,6 +224,7 @@ class RecordSegmentJob:
             steps=np.zeros(envs, dtype=np.int64),
             idle=np.zeros(envs, dtype=np.int64),
             returns=np.zeros(envs),
+            takeovers=Takeovers(self.takeovers, envs, self.rng),
         )
         for slot in range(envs):
             self._start(group, slot)

@@ -35,6 +35,14 @@ def _uniform(key, counter):
 
 
 @compiled
+def draw_indices(keys, steps, count, out):
+    """Write to `out` int64 [n] an index below `count`, determined by `keys` and `steps` [n]."""
+    for n in range(len(keys)):
+        # Far from the counters that `draw_next` uses
+        out[n] = int(_uniform(keys[n], (np.int64(1) << np.int64(40)) + steps[n]) * count)
+
+
+@compiled
 def draw_next(raw, z, keys, steps, temperature, sampled, offset_scale, log_floor, out):
     """Write to `out` float32 [n, Z] the latents that follow `z` float32 [n, Z].
 

@@ -7,103 +7,70 @@ to stays as it is, or C's features would change under it.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from worldmodels.agent.agent import Agent
 from worldmodels.control.search_space import SearchSpace
-from worldmodels.dream.environment import DreamStep, Rules
-from worldmodels.dream.learning import DreamTrainer, DreamTrainingConfig
-from worldmodels.dream.lesson import DreamMethod, Lesson
-from worldmodels.dream.moments import Weights, follow
+from worldmodels.dream.environment import DreamStep
+from worldmodels.dream.honesty import honesty, names
+from worldmodels.dream.learning import DreamTrainingConfig, ModelTrainer
+from worldmodels.dream.lesson import DreamTrainer, Lesson, RulesConfig, StartsConfig
+from worldmodels.dream.model import save_dream_model
+from worldmodels.dream.moments import errors_of, follow
 from worldmodels.dream.record import Record
-from worldmodels.dream.recording import RecordingGroup, RecordSegmentJob, Segment
+from worldmodels.dream.recording import RecordingGroup, RecordSegmentJob, Segment, TakeoverConfig
 from worldmodels.driving.limits import Limits
-from worldmodels.pipeline.params import Count, Natural, Positive, Section, Share
-from worldmodels.runtime.batch import FIXED_BATCH
+from worldmodels.pipeline.params import Count, NonNegative, Section
+from worldmodels.records.scenes import Scenes
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.parallel import run_jobs
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import generator, tracks_for_training
 from worldmodels.training.budget import Budget
 from worldmodels.training.curve import Row
+from worldmodels.training.schedule import group_sizes
 
-FromTo = Annotated[list[Positive], Field(min_length=2, max_length=2)]
-Shares = Annotated[list[Share], Field(min_length=2, max_length=2)]
+MOMENTS = 2048  # at which the dream is compared with what came
+ERRORS = 8192  # of M on the record, that C's sight is blurred with
 
 
 class RecordingConfig(Section):
-    """The section `dream.record` of params.yaml: what C drives between two lessons."""
+    """The section `dream.practice.record`: what is driven between two lessons."""
 
+    horizon: Count
+    patience: Count
     envs: Count
     steps: Count
-    hold: Count
-    noise_floor: Positive
-    patience: Count
     tracks: Count
+    hold: Count
+    noise: NonNegative
+    takeovers: TakeoverConfig
+
+    def limits(self) -> Limits:
+        """The limits of a recorded episode, and of one that is validated."""
+        return Limits(self.horizon, self.patience)
 
 
-class StartsConfig(Section):
-    """The section `dream.starts`: the moments that dreams begin with; see `moments.Weights`."""
+class PracticeConfig(Section):
+    """The section `dream.practice` of params.yaml: all that both trainers have in common."""
 
-    explored: Share
-    near_loss: Share
-    reach: Count
-    margin: Natural
-    newest_frames: Count
-    explored_drives: Count
-
-    def weights(self) -> Weights:
-        """The part that draws moments."""
-        return Weights(self.explored, self.near_loss, self.reach, self.margin)
-
-
-class DreamConfig(Section):
-    """The section `dream` of params.yaml, without the methods' own."""
-
-    model: DreamTrainingConfig
     record: RecordingConfig
+    model: DreamTrainingConfig
     starts: StartsConfig
-    temperature: Positive
-    sampled: bool
-    horizon: Count
-    lost_at: Share
-    lost_cost: FromTo
-    lost_cost_until: Share
-    discount: Shares
-
-    def rules_at(self, share: float) -> Rules:
-        """The rules of the dream at `share` of the training."""
-        risen = min(share / self.lost_cost_until, 1.0) if self.lost_cost_until else 1.0
-        return Rules(
-            temperature=self.temperature,
-            sampled=self.sampled,
-            horizon=self.horizon,
-            lost_cost=geometric(self.lost_cost, risen),
-            lost_at=self.lost_at,
-        )
-
-    def discount_at(self, share: float) -> float:
-        """The discount per step at `share` of the training."""
-        return 1 - geometric([1 - discount for discount in self.discount], share)
-
-
-def geometric(ends: list[float], share: float) -> float:
-    """The value at `share`, 0 to 1, of the way from `ends[0]` to `ends[1]`, geometrically."""
-    return float(ends[0] ** (1 - share) * ends[1] ** share)
+    rules: RulesConfig
 
 
 class DreamSetup(NamedTuple):
     """All that stays the same while C is trained.
 
-    `space` is the one whose points `method` trains; `seed` and `name`, of the round, determine
+    `space` is the one whose points the trainer trains; `seed` and `name`, of the round, determine
     every random draw.
     """
 
-    config: DreamConfig
-    limits: Limits
+    config: PracticeConfig
     agent: Agent
     space: SearchSpace
     seed: int
@@ -111,21 +78,12 @@ class DreamSetup(NamedTuple):
     device: str
     threads: int
 
-    def group_sizes(self) -> list[int]:
-        """The number of environments of each recording group: one job each."""
-        envs = np.arange(self.config.record.envs)
-        return [len(part) for part in np.array_split(envs, -(-len(envs) // FIXED_BATCH))]
-
     def record_segment(
-        self,
-        point: np.ndarray,
-        noise: float,
-        iteration: int,
-        groups: list[RecordingGroup | None],
+        self, point: np.ndarray, iteration: int, groups: list[RecordingGroup | None]
     ) -> tuple[list[Segment], list[RecordingGroup | None]]:
         """Let C at `point` [D] drive a segment in all groups; returns the segments, and the groups
         for the next one."""
-        config, sizes = self.config.record, self.group_sizes()
+        config, sizes = self.config.record, group_sizes(self.config.record.envs)
         agent = self.agent.with_candidates(self.space.unfold(point[None]))
         tracks = tracks_for_training(config.tracks, self.seed, ("dream", self.name))
         jobs = [
@@ -134,10 +92,11 @@ class DreamSetup(NamedTuple):
                 envs=envs,
                 steps=config.steps,
                 hold=config.hold,
-                noise=max(noise, config.noise_floor),
-                limits=Limits(self.limits.horizon, config.patience),
+                noise=config.noise,
+                limits=config.limits(),
                 rng=generator(self.seed, "dream", self.name, iteration, number),
                 tracks=tracks[number :: len(sizes)],
+                takeovers=config.takeovers,
                 group=group,
                 device=self.device,
                 title=f"group {number}, {envs} environments, of iteration {iteration}",
@@ -147,19 +106,66 @@ class DreamSetup(NamedTuple):
         results = run_jobs(jobs)
         return [segment for segment, _ in results], [group for _, group in results]
 
+    def judge(self, trainer: ModelTrainer, record: Record, iteration: int) -> Row:
+        """How honest M's dream is of the newest segment, which it has not learnt from."""
+        config = self.config.record
+        chosen = record.newest(config.envs * config.steps)
+        drives = [record.drives[index] for index in chosen if len(record.drives[index]) > 1]
+        if not drives:
+            return dict.fromkeys(names(), "")
+        dreams = DreamStep(trainer.model)
+        along = follow(drives, self.agent.memory, dreams)
+        rng = generator(self.seed, "dream", "honesty", self.name, iteration)
+        return dict(honesty(along, dreams, self.config.model.lost_delay, rng, MOMENTS))
+
+    def lesson(self, trainer: ModelTrainer, record: Record, iteration: int) -> Lesson:
+        """The lesson of an iteration, from the newest drives and some of the explorer's."""
+        starts = self.config.starts
+        rng = generator(self.seed, "dream", "lesson", self.name, iteration)
+        chosen = rng.permutation(record.explored)[: starts.explored_drives].tolist()
+        chosen += record.newest(starts.newest_frames)
+        drives = [record.drives[index] for index in chosen if len(record.drives[index]) > 1]
+        dreams = DreamStep(trainer.model)
+        along = follow(drives, self.agent.memory, dreams)
+        return Lesson(
+            model=trainer.model,
+            memory=self.agent.memory,
+            along=along,
+            errors=errors_of(along, dreams, rng, ERRORS),
+            config=self.config.rules,
+            weights=starts.weights(),
+            first=iteration == 0,
+            lost_delay=self.config.model.lost_delay,
+            rng=rng,
+            threads=self.threads,
+        )
+
 
 @dataclass
 class DreamState:
     """The state of the training: all that a checkpoint holds."""
 
-    method: DreamMethod
-    trainer: DreamTrainer
+    controller: DreamTrainer
+    model: ModelTrainer
     record: Record
-    budget: Budget
     groups: list[RecordingGroup | None]
     env_steps: int = 0
     rows: list[Row] = field(default_factory=list)
     seconds: list[dict[str, float]] = field(default_factory=list)
+
+    def add(self, segments: list[Segment]) -> None:
+        """Add what was driven to the record."""
+        first_slot = 0
+        for segment in segments:
+            self.record.add(segment, first_slot)
+            first_slot += segment.rewards.shape[1]
+            self.env_steps += segment.rewards.size
+
+    def save_practice(self, folder: Path) -> None:
+        """Write the M that dreamt, and the scenes that C drove, if any."""
+        save_dream_model(folder / "dream.safetensors", self.model.model)
+        if scenes := self.record.scenes():
+            Scenes(scenes).save(folder / "scenes")
 
 
 def train_in_dream(
@@ -175,74 +181,51 @@ def train_in_dream(
     `validate` scores a point on the real track every `validate_every` iterations, for the curve
     alone: nothing is chosen by it.
     """
-    config = setup.config
-    # Noise, prices and rates depend on the budget: training by another one starts from scratch
-    state = checkpoint.resume(lambda state: state.budget == budget) or new_state()
-    record, trainer, method = state.record, state.trainer, state.method
+    # A longer training goes on from a shorter one: nothing depends on what is still to come
+    state = checkpoint.resume(lambda state: fits(state, budget)) or new_state()
+    record, model, controller = state.record, state.model, state.controller
+    config = setup.config.model
     with Progress(
         "train_controller", budget.iterations, "iterations", len(state.rows)
     ) as progress:
         while not budget.is_over(iteration := len(state.rows), state.env_steps):
-            share = budget.share(iteration, state.env_steps)
-            rules, row = config.rules_at(share), {}
-
-            # Validate what would be kept if training ended here, without noise
-            point = method.point()
+            # Validate what would be kept if training ended here
+            point = controller.point()
             validation = validate(point) if iteration % validate_every == 0 else ""
 
-            # Record: C drives the real track with noise; before the first lesson it cannot
+            # Record: C drives the real track; before the first lesson it cannot
+            recorded: Row = dict.fromkeys(("real_reward", "real_losses", "return_mean"), "")
+            judged: Row = dict.fromkeys(names(), "")
             if iteration:
-                noise = method.noise(share)
-                segments, state.groups = setup.record_segment(
-                    point, noise, iteration, state.groups
-                )
-                row = curve_columns(segments)
-                first_slot = 0
-                for segment in segments:
-                    record.add(segment, first_slot)
-                    first_slot += segment.rewards.shape[1]
-                    state.env_steps += segment.rewards.size
+                segments, state.groups = setup.record_segment(point, iteration, state.groups)
+                state.add(segments)
+                recorded = curve_columns(segments)
+                judged = setup.judge(model, record, iteration)
 
-            # M learns from what was recorded, half of it just now
-            steps = config.model.steps if iteration else config.model.first_steps
-            rate = geometric(config.model.learning_rate, share)
-            losses = trainer.learn(record, steps, rate)
+            # M learns from what was recorded, a share of it just now
+            losses = model.learn(record, config.steps if iteration else config.first_steps)
 
-            # C learns in the dream, from moments of the newest drives and some of the explorer's
-            rng = generator(setup.seed, "dream", "lesson", setup.name, iteration)
-            chosen = rng.permutation(record.explored)[: config.starts.explored_drives].tolist()
-            chosen += record.newest(config.starts.newest_frames)
-            drives = [record.drives[index] for index in chosen if len(record.drives[index]) > 1]
-            lesson = Lesson(
-                model=trainer.model,
-                memory=setup.agent.memory,
-                along=follow(drives, setup.agent.memory, DreamStep(trainer.model)),
-                rules=rules,
-                weights=config.starts.weights(),
-                share=share,
-                discount=config.discount_at(share),
-                lost_delay=config.model.lost_delay,
-                rng=rng,
-                threads=setup.threads,
-            )
-            lesson_columns = method.learn(lesson)
+            # C learns in the dream
+            learnt = controller.learn(setup.lesson(model, record, iteration))
 
             # Record how it went
             so_far = {"iteration": iteration, "env_steps": state.env_steps}
-            rest = {"exploration_std": method.noise(share), "lost_cost": rules.lost_cost}
-            empty = {"real_reward": "", "real_losses": "", "return_mean": ""}
-            columns = (
-                so_far | empty | row | lesson_columns | losses | rest | {"validation": validation}
-            )
-            state.rows.append(columns)
+            row: Row = so_far | recorded | learnt | losses | judged | {"validation": validation}
+            state.rows.append(row)
             elapsed = round(checkpoint.seconds_before + progress.seconds(), 1)
             state.seconds.append({"iteration": iteration, "seconds": elapsed})
-            progress.advance(1, report(columns))
+            progress.advance(1, report(row))
             if checkpoint.due():
                 checkpoint.save(state)
-    state.groups = [None] * len(state.groups)  # large, and no longer needed
     checkpoint.save(state)
     return state
+
+
+def fits(state: DreamState, budget: Budget) -> bool:
+    """True if a training with `budget` would have passed through `state`."""
+    return not any(
+        budget.is_over(done + 1, int(row["env_steps"])) for done, row in enumerate(state.rows[:-1])
+    )
 
 
 def curve_columns(segments: list[Segment]) -> Row:

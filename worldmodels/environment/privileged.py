@@ -12,7 +12,7 @@ from worldmodels.pipeline.params import Count, Natural, Positive, Section
 
 
 class PrivilegedConfig(Section):
-    """The section `ppo.privileged` of params.yaml, which has the units."""
+    """The section `real.ppo.privileged` of params.yaml, which has the units."""
 
     road_ahead: list[Natural]
     speed_scale: Positive

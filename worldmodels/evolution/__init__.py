@@ -1,4 +1,4 @@
-"""C by an evolution strategy: the strategies, CMA-ES and a simple ES, and the loop.
+"""Evolution strategies, whatever their candidates drive in: CMA-ES and a simple ES.
 
 May import `training` and what that may.
 """

@@ -44,7 +44,7 @@ NEVER_STOP = {
 
 
 class SimpleESConfig(Section):
-    """The section `evolution.simple_es` of params.yaml."""
+    """The section `simple_es` of an evolution in params.yaml."""
 
     elite_share: Share
     sigma_decay: Positive

@@ -29,7 +29,7 @@ class Sequences:
         chosen = chosen & (lengths > 1)  # a single step has no next one
         self.starts, self.lengths = starts[chosen], lengths[chosen]
         if not len(self.starts):
-            raise UserError("no episode of two steps or more to learn from: raise rounds.*.frames")
+            raise UserError("no episode of two steps or more to learn from: raise worlds.*.frames")
 
     def windows(self, count: int, length: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Cut `count` windows of `length` steps, from episodes chosen in proportion to length.

@@ -11,9 +11,18 @@ from worldmodels.pipeline.errors import UserError
 
 PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
 
-# What trains C: each is a package of worldmodels, a script of stages and a section of params.yaml.
-# A round names one of them, and the sections of the others are not read.
+# What trains C, and where: each trainer and each place is a package of worldmodels, a pair of them
+# a script of stages and the section PLACE.TRAINER of params.yaml. A round names one of both, and
+# the sections of the others are not read.
 ControllerTrainer = Literal["ppo", "evolution"]
+Place = Literal["real", "dream"]
+SECTIONS = {
+    f"{place}.{part}"
+    for place in get_args(Place)
+    for part in ("practice", *get_args(ControllerTrainer))
+}
+# The mappings of params.yaml whose entries dvc.yaml runs stages for, and their singular.
+ENTRIES = {"worlds": "world", "rounds": "round"}
 
 Seed = Annotated[int, Field(ge=1)]  # pycma takes 0 for "the clock"
 Count = Annotated[int, Field(ge=1)]
@@ -47,7 +56,7 @@ class Part(Section):
 
 SectionType = TypeVar("SectionType", bound=Section)
 
-_ROUND_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 class _Loader(yaml.SafeLoader):
@@ -59,38 +68,44 @@ _Loader.add_implicit_resolver(
 )
 
 
-def load(section: type[SectionType], round_name: str | None) -> SectionType:
-    """The values of `section` in params.yaml; its field `round` is the entry of `round_name`.
+def load(section: type[SectionType], name: str | None) -> SectionType:
+    """The values of `section` in params.yaml; its field `world` or `round`, if it has one, is the
+    entry of that `name`.
 
     Raises UserError, naming the key, for a missing, unknown, mistyped or impossible value.
     """
     tree = read_params()
     refuse_unknown(tree)
-    rounds = tree["rounds"]
-    if round_name is not None and round_name not in rounds:
-        raise UserError(
-            f"{PARAMS}: no round {round_name!r} under rounds; there are {list(rounds)}"
-        )
+    mine = {every: one for every, one in ENTRIES.items() if one in section.model_fields}
+    for every, one in mine.items():
+        if name not in tree[every]:
+            raise UserError(
+                f"{PARAMS}: no {one} {name!r} under {every}; there are {list(tree[every])}"
+            )
+    entries = {one: tree[every][name] for every, one in mine.items()}
     try:
-        return section.model_validate(tree | {"round": rounds.get(round_name)})
+        return section.model_validate(tree | entries)
     except ValidationError as error:
-        problems = [_describe(problem, round_name) for problem in error.errors()]
+        problems = [_describe(problem, name) for problem in error.errors()]
         raise UserError("; ".join(problems)) from None
 
 
 def read_params() -> dict[str, Any]:
-    """All of params.yaml, its rounds a mapping. Raises UserError for a round that no command line,
-    path or dotted name of a param could name."""
+    """All of params.yaml, its worlds and rounds mappings. Raises UserError for an entry that no
+    command line, path or dotted name of a param could name."""
     tree = read_yaml(PARAMS)
-    tree["rounds"] = tree.get("rounds") or {}
-    if not isinstance(tree["rounds"], dict):
-        raise UserError(f"{PARAMS}: rounds is not a mapping: give each round a name and its keys")
-    for name in tree["rounds"]:
-        if not isinstance(name, str) or not _ROUND_NAME.fullmatch(name):
+    for every, one in ENTRIES.items():
+        tree[every] = tree.get(every) or {}
+        if not isinstance(tree[every], dict):
             raise UserError(
-                f"{PARAMS}: a round is called {name!r}: rename it to a letter, then letters, "
-                "digits, - and _"
+                f"{PARAMS}: {every} is not a mapping: give each {one} a name and its keys"
             )
+        for name in tree[every]:
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise UserError(
+                    f"{PARAMS}: a {one} is called {name!r}: rename it to a letter, then letters, "
+                    "digits, - and _"
+                )
     return tree
 
 
@@ -136,20 +151,24 @@ def fill_in(text: str, key: str, item: Any) -> str:
     return text
 
 
-def declared(pipeline: dict[str, Any], rounds: dict[str, Any]) -> set[str]:
-    """The params that the stages of a dvc.yaml declare for the `rounds` of params.yaml."""
+def entries(stage: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
+    """The entries of params.yaml that a stage of dvc.yaml runs for; none without a `foreach`."""
+    return tree.get(stage["foreach"].strip("${}")) or {} if "foreach" in stage else {}
+
+
+def declared(pipeline: dict[str, Any], tree: dict[str, Any]) -> set[str]:
+    """The params that the stages of a dvc.yaml declare for the worlds and rounds in `tree`."""
     names = set()
     for stage in pipeline["stages"].values():
         for name in stage.get("do", stage).get("params", []):
-            names |= {fill_in(name, key, item) for key, item in rounds.items()} or {name}
+            items = entries(stage, tree).items()
+            names |= {fill_in(name, key, item) for key, item in items} or {name}
     return names
 
 
 def refuse_unknown(tree: dict[str, Any]) -> None:
     """Raise UserError for a key of params.yaml that no stage of dvc.yaml declares."""
-    known = declared(read_yaml(PIPELINE), tree.get("rounds") or {}) | set(
-        get_args(ControllerTrainer)
-    )
+    known = declared(read_yaml(PIPELINE), tree) | SECTIONS
     for leaf in leaves(tree):
         parents = {leaf.rsplit(".", cut)[0] for cut in range(leaf.count(".") + 1)}
         if not parents & known:
@@ -160,10 +179,11 @@ def _unknown(key: str) -> str:
     return f"{PARAMS}: unknown key {key!r}: no stage reads it; correct its name or remove it"
 
 
-def _describe(problem: Any, round_name: str | None) -> str:
+def _describe(problem: Any, name: str | None) -> str:
     path = [str(part) for part in problem["loc"]]
-    if path[0] == "round":
-        path[:1] = ["rounds", str(round_name)]
+    for every, one in ENTRIES.items():
+        if path[0] == one:
+            path[:1] = [every, str(name)]
     key = ".".join(path)
     if problem["type"] == "missing":
         return f"{PARAMS}: {key} is missing"

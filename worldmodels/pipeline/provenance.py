@@ -15,7 +15,7 @@ RUNS = Path("results/runs.csv")
 PACKAGES = ("torch", "numpy", "numba", "gymnasium", "box2d", "cma")
 
 
-def note_run(path: Path, stage: str, round_name: str, seconds: float) -> None:
+def note_run(path: Path, stage: str, entry: str, seconds: float) -> None:
     """Record how long a stage ran, on which machine, commit and versions, in place of its old row.
 
     Core-hours count all cores that it might use, busy or not. A file that cannot be read or
@@ -24,7 +24,7 @@ def note_run(path: Path, stage: str, round_name: str, seconds: float) -> None:
     cores = available_cores()
     run = {
         "stage": stage,
-        "round": round_name,
+        "round": entry,
         "seconds": f"{seconds:.0f}",
         "core_hours": f"{seconds * cores / 3600:.3f}",
         "processor": processor(),
@@ -35,7 +35,7 @@ def note_run(path: Path, stage: str, round_name: str, seconds: float) -> None:
     run |= versions()
     try:
         rows = read_csv(path) if path.exists() else []
-        rows = [row for row in rows if (row["stage"], row["round"]) != (stage, round_name)]
+        rows = [row for row in rows if (row["stage"], row["round"]) != (stage, entry)]
         write_csv(path, [*rows, run])
     except (UserError, KeyError, ValueError) as error:  # not worth failing a finished stage
         print(f"{path}: the run of {stage} could not be noted: {error}", file=sys.stderr)

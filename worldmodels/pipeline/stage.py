@@ -36,33 +36,36 @@ class Machine(Device):
 
 
 def run(name: str, section: type[SectionType], main: Callable[[str, SectionType], None]) -> None:
-    """Run a stage on the round named on the command line; a UserError ends it with code 1."""
-    round_name = parse_round(name)
-    with user_errors(f"{name}@{round_name}"):
+    """Run a stage on the world or round named on the command line.
+
+    A UserError ends it with code 1.
+    """
+    entry = parse_entry(name)
+    with user_errors(f"{name}@{entry}"):
         started = time.monotonic()
-        main(round_name, load_params(section, round_name))
-    note_run(RUNS, name, round_name, time.monotonic() - started)
+        main(entry, load_params(section, entry))
+    note_run(RUNS, name, entry, time.monotonic() - started)
 
 
 def run_without_round(
     name: str, section: type[SectionType], main: Callable[[SectionType], None]
 ) -> None:
-    """Run a stage that belongs to no round; a UserError ends it with code 1."""
+    """Run a stage that belongs to no world and no round; a UserError ends it with code 1."""
     argparse.ArgumentParser(prog=f"python -m stages.{name}").parse_args()
     with user_errors(name):
         main(load(section, None))
 
 
-def parse_round(name: str) -> str:
-    """The round named on the command line of the stage `name`."""
+def parse_entry(name: str) -> str:
+    """The world or round named on the command line of the stage `name`."""
     parser = argparse.ArgumentParser(prog=f"python -m stages.{name}")
-    parser.add_argument("round", nargs="+", help="an entry of `rounds` in params.yaml")
-    return " ".join(parser.parse_args().round)  # a name with spaces, which `load` refuses
+    parser.add_argument("entry", nargs="+", help="of `worlds` or `rounds` in params.yaml")
+    return " ".join(parser.parse_args().entry)  # a name with spaces, which `load` refuses
 
 
-def load_params(section: type[SectionType], round_name: str) -> SectionType:
+def load_params(section: type[SectionType], entry: str) -> SectionType:
     """The params of a stage; under `machine.portable` the process may restart first."""
-    params = load(section, round_name)
+    params = load(section, entry)
     machine = getattr(params, "machine", None)
     if isinstance(machine, Device) and machine.portable:
         make_portable(params.model_dump())

@@ -1,4 +1,4 @@
-"""C by proximal policy optimisation: the algorithm, the practice that feeds it, the loop.
+"""Proximal policy optimisation, whatever C drives in: the actor, the critic and their update.
 
 May import `training` and what that may.
 """

@@ -8,24 +8,26 @@ Knows no environment: it learns from `Rollout`s, whatever collected them.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import Count, Positive, Section, Share
+from worldmodels.pipeline.params import Count, NonNegative, Positive, Section, Share
+from worldmodels.training.critic import Critic
+from worldmodels.training.schedule import FromTo, geometric
 
 # How a decision ends. TRUNCATED: more would follow, but it is not in the rollout.
 GOES_ON, TERMINATED, TRUNCATED = range(3)
 
-FromTo = Annotated[list[Positive], Field(min_length=2, max_length=2)]
-
 
 class AlgorithmConfig(Section):
-    """The params of the algorithm; learning rates go from their first value to their second."""
+    """The params of the algorithm; learning rates go from their first value to their second.
+
+    `output_cost` is what the mean square of C's outputs, before the action map, costs the gain.
+    """
 
     gae_lambda: Share
     clip: Positive
@@ -35,6 +37,7 @@ class AlgorithmConfig(Section):
     critic_learning_rate: FromTo
     critic_units: Count
     value_scale: Positive
+    output_cost: NonNegative
 
 
 class Rollout(NamedTuple):
@@ -84,11 +87,6 @@ class Batch(NamedTuple):
         return Batch(*(column[rows] for column in self))
 
 
-def along(ends: list[float], share: float) -> float:
-    """The value at `share`, 0 to 1, of the way from `ends[0]` to `ends[1]`, geometrically."""
-    return float(ends[0] ** (1 - share) * ends[1] ** share)
-
-
 class Actor(nn.Module):
     """C in its search space, linear or with a hidden layer; its outputs are 0 before training."""
 
@@ -109,23 +107,11 @@ class Actor(nn.Module):
         parts = [parameter.detach().flatten() for parameter in self.parameters()]
         return torch.cat(parts).double().numpy()
 
-
-class Critic(nn.Module):
-    """The value of a situation: the discounted rewards that are still to come."""
-
-    def __init__(self, inputs: int, units: int):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(inputs, units),
-            nn.Tanh(),
-            nn.Linear(units, units),
-            nn.Tanh(),
-            nn.Linear(units, 1),
+    def set_point(self, point: np.ndarray) -> None:
+        """Make C the `point` [D]."""
+        nn.utils.vector_to_parameters(
+            torch.from_numpy(point.astype(np.float32)), self.parameters()
         )
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Values [...], in units of `value_scale` points, for `inputs` [..., L]."""
-        return self.layers(inputs)[..., 0]
 
 
 def advantages(
@@ -187,7 +173,7 @@ class Learner:
         """Set Adam's learning rates to their values at `share` of the training."""
         rates = self.config.learning_rate, self.config.critic_learning_rate
         for optimiser, rate in zip(self.optimisers, rates):
-            optimiser.param_groups[0]["lr"] = along(rate, share)
+            optimiser.param_groups[0]["lr"] = geometric(rate, share)
 
     def judge(
         self, rollouts: Sequence[Rollout], noise: float, discount: float
@@ -243,6 +229,8 @@ class Learner:
         ratio = (self._log_density(batch.features, batch.raw, noise) - batch.log_density).exp()
         clipped = ratio.clamp(1 - self.config.clip, 1 + self.config.clip)
         gain = torch.min(ratio * batch.advantage, clipped * batch.advantage).mean()  # eq. 7
+        if cost := self.config.output_cost:
+            gain = gain - cost * self.actor(batch.features).square().mean()
         error = (self.critic(batch.critic_inputs) - batch.target).square().mean()
         if recorded is not None:
             error = error + (self.critic(recorded.critic_inputs) - recorded.target).square().mean()
@@ -260,8 +248,8 @@ class Learner:
         """Raise UserError if a loss or a weight is not finite."""
         if not all(torch.isfinite(value).all() for value in values):
             raise UserError(
-                "a loss or a weight of actor or critic is not finite: lower ppo.learning_rate or "
-                "ppo.critic_learning_rate in params.yaml"
+                "a loss or a weight of actor or critic is not finite: lower learning_rate or "
+                "critic_learning_rate of ppo in params.yaml"
             )
 
     def _log_density(self, features: Tensor, raw: Tensor, noise: float) -> Tensor:

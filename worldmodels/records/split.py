@@ -16,7 +16,7 @@ def held_out(lengths: np.ndarray, share: float, seed: int) -> np.ndarray:
     if count >= len(lengths):
         raise UserError(
             f"{len(lengths)} episode(s) are too few to hold {count} out for validation: "
-            "raise rounds.*.frames or lower validation_share"
+            "raise worlds.*.frames or lower validation_share"
         )
     chosen = np.zeros(len(lengths), dtype=bool)
     chosen[generator(seed, "held out").permutation(len(lengths))[:count]] = True

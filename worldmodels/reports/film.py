@@ -15,6 +15,7 @@ from worldmodels.pipeline.storage import write_bytes
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 WIDTH, HEIGHT, PANEL, TOP = 832, 352, 192, 28
+STRIP = (WIDTH, 256)
 BLUE, GREY, INK = (60, 110, 200), (225, 225, 225), (20, 20, 20)
 
 
@@ -131,13 +132,28 @@ def compose(shot: Shot) -> np.ndarray:
         ("V reconstructs", shot.reconstruction),
         ("M had expected", shot.expected),
     ]
+    _draw_panels(image, pen, font, panels)
+    _bars(pen, font, shot)
+    return np.asarray(image)
+
+
+def strip(panels: list[tuple[str, np.ndarray]], caption: str) -> np.ndarray:
+    """The frame uint8 [height, width, 3], of the size STRIP, of four titled pictures."""
+    image = Image.new("RGB", STRIP, "white")
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(13)
+    _draw_panels(image, pen, font, panels)
+    pen.text((16, 228), caption, INK, font)
+    return np.asarray(image)
+
+
+def _draw_panels(
+    image: Image.Image, pen: ImageDraw.ImageDraw, font: Font, panels: list[tuple[str, np.ndarray]]
+) -> None:
     for index, (title, pixels) in enumerate(panels):
         left = 16 + index * (PANEL + 10)
         pen.text((left, 8), title, INK, font)
         scaled = Image.fromarray(pixels).resize((PANEL, PANEL), Image.Resampling.NEAREST)
         image.paste(scaled, (left, TOP))
-    _bars(pen, font, shot)
-    return np.asarray(image)
 
 
 def _bars(pen: ImageDraw.ImageDraw, font: Font, shot: Shot) -> None:

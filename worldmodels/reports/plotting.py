@@ -9,13 +9,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.storage import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+PLOT_SIZE = (6, 3.6)  # inches
 
 
 def save_figure(path: Path, size: tuple[float, float], draw: Callable[["Figure"], None]) -> None:
@@ -31,6 +33,11 @@ def save_figure(path: Path, size: tuple[float, float], draw: Callable[["Figure"]
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
     write_bytes(path, content.getvalue())
+
+
+def save_plot(path: Path, plot: Callable[..., None], *data: Any) -> None:
+    """Write a figure with one pair of axes, on which `plot` draws `data`; as `save_figure`."""
+    save_figure(path, PLOT_SIZE, lambda figure: plot(figure.subplots(), *data))
 
 
 def _import_matplotlib() -> ModuleType:

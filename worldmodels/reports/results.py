@@ -7,8 +7,10 @@ import numpy as np
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.storage import read_csv, read_json
 
+Columns = dict[str, np.ndarray]
 
-def read_columns(path: Path, *names: str) -> dict[str, np.ndarray]:
+
+def read_columns(path: Path, *names: str) -> Columns:
     """The columns `names` as numbers, NaN where a cell is empty.
 
     Raises UserError for a file that is missing or damaged: without rows, without one of the

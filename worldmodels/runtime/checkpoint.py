@@ -21,7 +21,7 @@ from typing import Any
 
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.machine import number_from_environment
-from worldmodels.pipeline.params import PIPELINE, fill_in, leaves, read_params, read_yaml
+from worldmodels.pipeline.params import PIPELINE, entries, fill_in, leaves, read_params, read_yaml
 from worldmodels.pipeline.provenance import versions
 from worldmodels.pipeline.storage import write_bytes
 
@@ -31,7 +31,7 @@ DIGEST_SIZE = DIGEST().digest_size
 
 
 class Checkpoint:
-    """The state of one stage in one round, on disk in `folder`; nowhere if that is None.
+    """The state of one stage for one world or round, on disk in `folder`; nowhere if that is None.
 
     A context manager. It holds a lock, and first waits for any other process that is working on
     the same inputs. It deletes the state once the stage is done, unless `keep` is true, for stages
@@ -45,15 +45,15 @@ class Checkpoint:
         self.seconds_between = 0.0
 
     @classmethod
-    def of(cls, stage: str, round_name: str, apart_from: tuple[str, ...] = ()) -> "Checkpoint":
+    def of(cls, stage: str, entry: str, apart_from: tuple[str, ...] = ()) -> "Checkpoint":
         """The checkpoint for the current inputs of the stage.
 
         `apart_from`: params left out of the fingerprint; the stage decides in `resume` whether a
         saved state fits their new values. The final state is then kept, so that a longer run can
         continue from it.
         """
-        mark = fingerprint(stage, round_name, apart_from)
-        return cls(root() / stage / round_name / mark, f"{stage}@{round_name}", bool(apart_from))
+        mark = fingerprint(stage, entry, apart_from)
+        return cls(root() / stage / entry / mark, f"{stage}@{entry}", bool(apart_from))
 
     def __enter__(self) -> "Checkpoint":
         if self.folder is not None:
@@ -162,16 +162,16 @@ def root() -> Path:
     return Path(repository) / ".checkpoints"
 
 
-def fingerprint(stage: str, round_name: str, apart_from: tuple[str, ...] = ()) -> str:
-    """A digest of the command, params and dependencies of a stage of a round in dvc.yaml.
+def fingerprint(stage: str, entry: str, apart_from: tuple[str, ...] = ()) -> str:
+    """A digest of the command, params and dependencies of a stage in dvc.yaml, for one `entry`.
 
     It covers the versions of the packages too, which dvc.yaml does not know. `apart_from` as in
     `Checkpoint.of`; raises ValueError for a param that the stage does not declare.
     """
     tree = read_params()
-    described = read_yaml(PIPELINE)["stages"][stage]["do"]
-    item = tree["rounds"][round_name]
-    filled = json.loads(fill_in(json.dumps(described), round_name, item))
+    described = read_yaml(PIPELINE)["stages"][stage]
+    item = entries(described, tree)[entry]
+    filled = json.loads(fill_in(json.dumps(described["do"]), entry, item))
     names = [
         leaf for name in filled.get("params", []) for leaf in leaves(_value(tree, name), name)
     ]

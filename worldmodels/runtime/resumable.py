@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from worldmodels.pipeline.params import SectionType
 from worldmodels.pipeline.provenance import RUNS, note_run
-from worldmodels.pipeline.stage import load_params, parse_round, user_errors
+from worldmodels.pipeline.stage import load_params, parse_entry, user_errors
 from worldmodels.runtime.checkpoint import Checkpoint
 
 
@@ -15,16 +15,16 @@ def run(
     main: Callable[[str, SectionType, Checkpoint], None],
     apart_from: tuple[str, ...] = (),
 ) -> None:
-    """Run the stage `name` on the round named on the command line, from its checkpoint if there
-    is one; `apart_from` as in `Checkpoint.of`.
+    """Run the stage `name` on the world or round named on the command line, from its checkpoint if
+    there is one; `apart_from` as in `Checkpoint.of`.
 
     The seconds noted in results/runs.csv include those of the processes before this one.
     """
-    round_name = parse_round(name)
-    with user_errors(f"{name}@{round_name}"):
-        params = load_params(section, round_name)
-        named = tuple(key.replace("${key}", round_name) for key in apart_from)
-        with Checkpoint.of(name, round_name, named) as checkpoint:
-            main(round_name, params, checkpoint)
+    entry = parse_entry(name)
+    with user_errors(f"{name}@{entry}"):
+        params = load_params(section, entry)
+        named = tuple(key.replace("${key}", entry) for key in apart_from)
+        with Checkpoint.of(name, entry, named) as checkpoint:
+            main(entry, params, checkpoint)
     seconds = checkpoint.seconds_before + time.monotonic() - checkpoint.started
-    note_run(RUNS, name, round_name, seconds)
+    note_run(RUNS, name, entry, seconds)

@@ -1,28 +1,41 @@
 """The outcome of training C, and the files it is written to."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from worldmodels.control.search_space import SearchSpace
-from worldmodels.pipeline.storage import write_csv, write_json
+from worldmodels.pipeline.storage import write_bytes, write_csv, write_json
 from worldmodels.training.curve import Row
 from worldmodels.training.setup import TrainingSetup
 
+NOTHING_KEPT = b"The C of this round learned on the real track. Nothing was recorded or dreamt.\n"
+
+
+def keep_nothing(folder: Path) -> None:
+    """Say in `folder` that practice left nothing to keep."""
+    write_bytes(folder / "README.txt", NOTHING_KEPT)
+
 
 class Outcome(NamedTuple):
-    """A trained C, `point` [D] of `space`; the rest as in `SearchState` and `PPOState`."""
+    """A trained C, `point` [D] of `space`; the rest as in `SearchState` and `PPOState`.
+
+    `save_practice` writes to a folder what practice leaves behind: of a dream, the record and the
+    M that dreamt.
+    """
 
     space: SearchSpace
     point: np.ndarray
     env_steps: int
     rows: list[Row]
     seconds: list[dict[str, float]]
+    save_practice: Callable[[Path], None] = keep_nothing
 
 
 def write_outcome(name: str, setup: TrainingSetup, outcome: Outcome) -> None:
-    """Write the agent, the curve, the seconds and the metrics of the round `name`.
+    """Write the agent, what practice left, the curve, the seconds and the metrics of the round.
 
     The agent is the one with which training ended, not the best on the way, whose validation would
     be too high; it is validated once more here.
@@ -32,6 +45,7 @@ def write_outcome(name: str, setup: TrainingSetup, outcome: Outcome) -> None:
     scores = candidates.validate(point, setup.params.controller.validation_tracks)
     agent = setup.agent.with_candidates(space.unfold(point[None]))
     agent.save(Path("models") / name / "agent.safetensors")
+    outcome.save_practice(Path("data") / name / "practice")
     results = Path("results") / name / "train_controller"
     write_csv(results / "curve.csv", outcome.rows)
     write_csv(results / "seconds.csv", outcome.seconds)  # no output of DVC: time does not repeat

@@ -19,6 +19,7 @@ from worldmodels.pipeline.params import (
     Count,
     Natural,
     Part,
+    Place,
     Positive,
     Section,
     Seed,
@@ -42,23 +43,26 @@ class ControllerConfig(Section):
     space: Literal["scaled", "raw"]
     std_floor: Positive
     scaling_frames: Count
-    horizon: Count
-    patience: Natural
     validate_every: Count
     validation_tracks: Count
 
 
 class Round(Part):
-    """The keys of a round that concern C's training; dvc.yaml reads `trainer`."""
+    """The keys of a round that concern C's training; dvc.yaml reads `trainer`, `learned_in`."""
 
+    world: str
     trainer: ControllerTrainer
+    learned_in: Place
     iterations: Count
     env_steps: Natural
     trial: Natural
 
 
 class TrainingParams(Part):
-    """The params that all ways of training C have in common."""
+    """The params that all ways of training C have in common.
+
+    Subclasses add the section of the place where C learns, and say how long an episode lasts.
+    """
 
     seed: Seed
     machine: stage.Machine
@@ -75,8 +79,8 @@ class TrainingParams(Part):
         return Budget(self.round.iterations, self.round.env_steps)
 
     def limits(self) -> Limits:
-        """The limits of an episode while C is trained."""
-        return Limits(self.controller.horizon, self.controller.patience)
+        """The limits of an episode on the real track while C is trained."""
+        raise NotImplementedError
 
 
 class TrainingSetup(NamedTuple):
@@ -88,17 +92,18 @@ class TrainingSetup(NamedTuple):
     params: TrainingParams
 
     @classmethod
-    def load(cls, name: str, params: TrainingParams) -> "TrainingSetup":
-        """The outputs of the earlier stages of the round `name`, M untrained if params say so.
+    def load(cls, params: TrainingParams) -> "TrainingSetup":
+        """The world of the round, M untrained if params say so.
 
         Raises UserError for a file that is missing or damaged.
         """
-        config, models = params.controller, Path("models") / name
+        config, world = params.controller, params.round.world
+        models = Path("models") / world
         device = torch.device(params.machine.device)
         warn_of_slow_precision(config.precision, "controller.precision", device)
         vae = load_vae(models / "vae.safetensors")
         memory = load_mdnrnn(models / "mdnrnn.safetensors")
-        latents = Latents.load(Path("data") / name / "latents.parquet")
+        latents = Latents.load(Path("data") / world / "latents.parquet")
         if config.memory == "untrained":
             seed = torch_generator(params.training_seed(), "memory").initial_seed()
             torch.manual_seed(seed)
@@ -134,6 +139,21 @@ class TrainingSetup(NamedTuple):
             hidden = hidden_states(self.memory, self.latents, config.scaling_frames, rng)
         mu = self.latents.mu.astype(np.float64)
         return scaled_space(units, mu, hidden, components, config.std_floor)
+
+    def actor_inputs(self, components: int, key: str) -> int:
+        """The number of scaled features that PPO's actor is given: of h, `components` of them.
+
+        Raises UserError, naming the `key` of params.yaml that set them, if h has fewer.
+        """
+        features, latent_size = self.agent.config.features, self.agent.config.latent_size
+        if self.params.controller.inputs != "z+h" or self.params.controller.space == "raw":
+            return features
+        if latent_size + components > features:
+            raise UserError(
+                f"params.yaml: {key} is {components}, but M has a hidden state of "
+                f"{features - latent_size}: lower it"
+            )
+        return latent_size + components
 
     def candidates(self, space: SearchSpace) -> Candidates:
         """The means to drive points of `space`, under the limits of training."""

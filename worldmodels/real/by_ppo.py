@@ -19,19 +19,19 @@ from worldmodels.environment.privileged import PrivilegedConfig
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count
 from worldmodels.ppo.algorithm import AlgorithmConfig, Learner, Rollout
-from worldmodels.ppo.practice import PracticeConfig, PracticeJob
-from worldmodels.ppo.segment import PracticeGroup, Rules
-from worldmodels.runtime.batch import FIXED_BATCH
+from worldmodels.real.practice import PracticeConfig, PracticeJob
+from worldmodels.real.segment import PracticeGroup, Rules
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.parallel import run_jobs
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import generator, tracks_for_training
 from worldmodels.training.budget import Budget
 from worldmodels.training.curve import Row, curve_row
+from worldmodels.training.schedule import group_sizes
 
 
 class PPOConfig(AlgorithmConfig, PracticeConfig):
-    """The section `ppo` of params.yaml."""
+    """The section `real.ppo` of params.yaml."""
 
     hidden_components: Count
     averaged_actors: Count
@@ -54,15 +54,6 @@ class PracticeSetup(NamedTuple):
     name: str
     device: str
 
-    def group_sizes(self) -> list[int]:
-        """The number of environments in each group.
-
-        A group is one job. Results depend on the groups, so their number follows from params and
-        not from the machine.
-        """
-        envs = np.arange(self.config.envs)
-        return [len(part) for part in np.array_split(envs, -(-len(envs) // FIXED_BATCH))]
-
     def new_learner(self) -> Learner:
         """An actor that outputs 0, and a critic that knows nothing yet."""
         seed = int(generator(self.seed, "learner", self.name).integers(1 << 31))
@@ -79,7 +70,8 @@ class PracticeSetup(NamedTuple):
     ) -> tuple[list[Rollout], list[PracticeGroup | None]]:
         """Let all groups drive a segment with C at `point` [D]; returns their experience, and the
         groups for the next segment."""
-        sizes, config = self.group_sizes(), self.config
+        config = self.config
+        sizes = group_sizes(config.envs)
         tracks = tracks_for_training(config.tracks, self.seed, ("practice", self.name))
         actor = self.space.leading(self.actor_inputs)
         agent = self.agent.with_candidates(actor.unfold(point[None]))
@@ -146,12 +138,12 @@ def train_by_ppo(
     UserError for params that do not fit together, or if a loss or weight is no longer finite.
     """
     config = setup.config
-    _refuse_misfits(config, groups=len(setup.group_sizes()))
+    _refuse_misfits(config, groups=len(group_sizes(config.envs)))
     # Noise and rates depend on the budget: training by another one starts from scratch
     state = checkpoint.resume(lambda state: state.budget == budget) or PPOState(
         learner=setup.new_learner(),
         budget=budget,
-        groups=[None] * len(setup.group_sizes()),
+        groups=[None] * len(group_sizes(config.envs)),
         actors=deque(maxlen=config.averaged_actors),
     )
     learner = state.learner
@@ -200,11 +192,11 @@ def _refuse_misfits(config: PPOConfig, groups: int) -> None:
     """Raise UserError for params that do not fit together."""
     if config.steps % config.hold:
         raise UserError(
-            f"params.yaml: ppo.steps is {config.steps}, not a multiple of ppo.hold, {config.hold}"
-            ": change one of them"
+            f"params.yaml: real.ppo.steps is {config.steps}, not a multiple of real.ppo.hold, "
+            f"{config.hold}: change one of them"
         )
     if config.tracks < groups:
         raise UserError(
-            f"params.yaml: ppo.tracks is {config.tracks}, but ppo.envs drive in {groups} groups, "
-            "which share no tracks: raise it"
+            f"params.yaml: real.ppo.tracks is {config.tracks}, but its cars drive in {groups} "
+            "groups, which share no tracks: raise it"
         )

@@ -14,8 +14,8 @@ from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.environment.privileged import Privileged
 from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.ppo.algorithm import GOES_ON, TERMINATED, TRUNCATED
-from worldmodels.ppo.practice import PracticeJob
-from worldmodels.ppo.segment import Log, PracticeGroup, Rules, step_and_log
+from worldmodels.real.practice import PracticeJob
+from worldmodels.real.segment import Log, PracticeGroup, Rules, step_and_log
 
 FEATURES = 8 + 16  # of make_agent
 BOTH = 5  # a seed that draws both tracks

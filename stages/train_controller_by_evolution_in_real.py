@@ -1,16 +1,19 @@
 """Train the controller C by an evolution strategy: CMA-ES, the paper's way, or the simple ES.
 
-models/ROUND/{vae,mdnrnn}.safetensors, data/ROUND/latents.parquet
--> models/ROUND/agent.safetensors, results/ROUND/train_controller
+models/WORLD/{vae,mdnrnn}.safetensors, data/WORLD/latents.parquet
+-> models/ROUND/agent.safetensors, models/ROUND/dream, results/ROUND/train_controller
 Two minutes per million environment steps on two cores.
 Paper: section 2.3 and appendices A.3 and A.4; the scaled search space is ours.
 """
 
 import numpy as np
 
-from worldmodels.evolution.search import EvolutionConfig, Plan, search_by_es
+from worldmodels.driving.limits import Limits
 from worldmodels.evolution.strategies import make_strategy
 from worldmodels.pipeline import stage
+from worldmodels.pipeline.params import Part
+from worldmodels.real.by_evolution import EvolutionConfig, Plan, search_by_es
+from worldmodels.real.limits import PracticeLimits
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.seeds import generator, tracks_for_validation
@@ -19,17 +22,25 @@ from worldmodels.training.setup import TrainingParams, TrainingSetup
 
 # Excluded from the checkpoint's fingerprint: `search_by_es` decides in `resume` whether a saved
 # state still fits the budget and the schedule.
-PLAN = ("rounds.${key}.iterations", "rounds.${key}.env_steps", "evolution.schedule")
+PLAN = ("rounds.${key}.iterations", "rounds.${key}.env_steps", "real.evolution.schedule")
+
+
+class Real(Part):
+    practice: PracticeLimits
+    evolution: EvolutionConfig
 
 
 class Params(TrainingParams):
-    evolution: EvolutionConfig
+    real: Real
+
+    def limits(self) -> Limits:
+        return self.real.practice.limits()
 
 
 def train(name: str, params: Params, setup: TrainingSetup, checkpoint: Checkpoint) -> Outcome:
     """Search C from zero in the space that `controller.space` names."""
-    config = params.evolution
-    space = setup.make_space(config.hidden_components, "evolution.hidden_components")
+    config = params.real.evolution
+    space = setup.make_space(config.hidden_components, "real.evolution.hidden_components")
     rng = generator(params.training_seed(), "controller", "population", name)
     zero = np.zeros(space.dimensions)
     strategy = make_strategy(
@@ -49,7 +60,7 @@ def train(name: str, params: Params, setup: TrainingSetup, checkpoint: Checkpoin
 
 def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     stage.prepare(params.machine.device, params.machine.threads)
-    setup = TrainingSetup.load(name, params)
+    setup = TrainingSetup.load(params)
     write_outcome(name, setup, train(name, params, setup, checkpoint))
 
 

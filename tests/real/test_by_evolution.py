@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from worldmodels.driving.episodes import Drive, EpisodeResult, refuse_nonfinite
-from worldmodels.evolution.search import Phase, Plan, search_by_es
 from worldmodels.evolution.strategies import CMAES
 from worldmodels.pipeline.errors import UserError
+from worldmodels.real.by_evolution import Phase, Plan, search_by_es
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.seeds import tracks_for_validation
 from worldmodels.training.budget import Budget

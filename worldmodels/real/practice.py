@@ -9,10 +9,8 @@ yet shows on one lap in hundreds.
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
-from pydantic import Field
 
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.driver import AgentDriver
@@ -24,10 +22,9 @@ from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.environment.make import make_privileged
 from worldmodels.environment.privileged import PrivilegedConfig
 from worldmodels.pipeline.params import Count, Section, Share
-from worldmodels.ppo.algorithm import FromTo, Rollout, along
-from worldmodels.ppo.segment import Log, PracticeGroup, Rules, by_decision, step_and_log
-
-Shares = Annotated[list[Share], Field(min_length=2, max_length=2)]
+from worldmodels.ppo.algorithm import Rollout
+from worldmodels.real.segment import Log, PracticeGroup, Rules, by_decision, step_and_log
+from worldmodels.training.schedule import FromTo, Shares, discount_at, geometric
 
 
 class PracticeConfig(Section):
@@ -50,11 +47,11 @@ class PracticeConfig(Section):
         return Rules(
             steps=self.steps,
             hold=self.hold,
-            noise=along(self.noise, share),
+            noise=geometric(self.noise, share),
             limits=limits,
-            discount=1 - along([1 - discount for discount in self.discount], share),
-            lost_cost=along(self.lost_cost, share),
-            missed_cost=along(self.missed_cost, share),
+            discount=discount_at(self.discount, share),
+            lost_cost=geometric(self.lost_cost, share),
+            missed_cost=geometric(self.missed_cost, share),
             replay_share=self.replay_share,
             replay_tracks=self.replay_tracks,
         )

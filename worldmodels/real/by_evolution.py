@@ -40,7 +40,7 @@ Schedule = Annotated[list[Phase], Field(min_length=1), AfterValidator(in_order)]
 
 
 class EvolutionConfig(Section):
-    """The section `evolution` of params.yaml."""
+    """The section `real.evolution` of params.yaml."""
 
     strategy: Strategy
     hidden_components: Count

@@ -1,0 +1,76 @@
+"""Speed of the dream: steps of M with C at the wheel, without and with PPO's update."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.timing import rates
+from stages import train_controller_by_ppo_in_dream as stage
+from worldmodels.dream.by_ppo import DreamPPO
+from worldmodels.dream.environment import DreamStep
+from worldmodels.dream.lesson import Lesson
+from worldmodels.dream.model import load_dream_model
+from worldmodels.dream.moments import errors_of, follow
+from worldmodels.dream.record import Record
+from worldmodels.environment.interface import ACTION_SIZE
+from worldmodels.pipeline.params import load
+from worldmodels.ppo.algorithm import Learner
+from worldmodels.training.setup import TrainingSetup
+
+DRIVES = 100  # of the explorer, in whose moments the dreams begin
+
+
+def speeds(round_name: str, rounds: int, threads: int) -> dict[str, Any]:
+    """Dream steps per second on `threads` cores: `acting` alone, and `learning`, PPO's update
+    included; and the multiply-adds of a step, in MFLOP, of the M that dreams and of C's."""
+    params = load(stage.Params, round_name)
+    setup, config = TrainingSetup.load(params), params.dream.ppo
+    model = load_dream_model(Path("data") / round_name / "practice" / "dream.safetensors")
+    space = setup.make_space(setup.memory.config.hidden_size, "mdnrnn.hidden_size")
+    inputs = setup.actor_inputs(config.hidden_components, "dream.ppo.hidden_components")
+    told = len(space.basis) + model.config.hidden_size
+    learner = Learner.new((inputs, 0, ACTION_SIZE), told, config, 1)
+    practice = params.dream.practice
+    drives = Record.of_explorer(setup.latents, practice.record.patience).drives[:DRIVES]
+    along = follow(drives, setup.agent.memory, DreamStep(model))
+    rng = np.random.default_rng(1)
+    lesson = Lesson(
+        model=model,
+        memory=setup.agent.memory,
+        along=along,
+        errors=errors_of(along, DreamStep(model), rng, 1000),
+        config=practice.rules,
+        weights=practice.starts.weights(),
+        first=False,
+        lost_delay=practice.model.lost_delay,
+        rng=rng,
+        threads=threads,
+    )
+    trainer = DreamPPO(config.model_copy(update={"updates": 2}), space, learner)
+    steps = config.dreams * practice.rules.horizon
+
+    def act() -> float:
+        dream = lesson.dream(config.dreams, 1.0)
+        dream.reset(seed=1)
+        actions = np.zeros((config.dreams, ACTION_SIZE), np.float32)
+        for _ in range(practice.rules.horizon):
+            dream.step(actions)
+        dream.close()
+        return steps
+
+    def learn() -> float:
+        trainer.learn(lesson)
+        return 2 * steps
+
+    torch.set_num_threads(threads)
+    found: dict[str, Any] = rates({"acting": act, "learning": learn}, rounds)
+    torch.set_num_threads(1)
+    dreams, listens = DreamStep(model), setup.agent.memory
+    weights = dreams.gates.numel() + dreams.heads.numel(), listens.gates.numel()
+    found["megaflop_per_step"] = {
+        "the M that dreams": 2 * weights[0] / 1e6,
+        "the M that C listens to": 2 * weights[1] / 1e6,
+    }
+    return found

@@ -1,0 +1,62 @@
+"""Train the controller C by an evolution strategy, in M's dream: the paper's way, in its place.
+
+models/WORLD/{vae,mdnrnn}.safetensors, data/WORLD/latents.parquet
+-> models/ROUND/agent.safetensors, data/ROUND/practice, results/ROUND/train_controller
+Paper: section 5, of VizDoom; CarRacing it learns on the real track.
+"""
+
+import numpy as np
+import torch
+
+from worldmodels.dream.by_evolution import (
+    DreamEvolution,
+    DreamEvolutionConfig,
+    Valuer,
+    refuse_deep,
+)
+from worldmodels.dream.setup import DreamParams, DreamSection, learn_in_dream
+from worldmodels.evolution.strategies import make_strategy
+from worldmodels.pipeline import stage
+from worldmodels.runtime import resumable
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.seeds import generator, torch_generator
+from worldmodels.training.critic import Critic
+from worldmodels.training.outcome import write_outcome
+from worldmodels.training.setup import TrainingSetup
+
+# Excluded from the checkpoint's fingerprint: `train_in_dream` decides in `resume` whether a saved
+# state fits the budget.
+PLAN = ("rounds.${key}.iterations", "rounds.${key}.env_steps")
+
+
+class Dream(DreamSection):
+    evolution: DreamEvolutionConfig
+
+
+class Params(DreamParams):
+    dream: Dream
+
+
+def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
+    stage.prepare(params.machine.device, params.machine.threads)
+    setup, config = TrainingSetup.load(params), params.dream.evolution
+    space = setup.make_space(config.hidden_components, "dream.evolution.hidden_components")
+    refuse_deep(space)
+    told = setup.make_space(setup.memory.config.hidden_size, "mdnrnn.hidden_size")
+
+    def new_trainer(units: int) -> DreamEvolution:
+        rng = generator(params.training_seed(), "controller", "population", name)
+        zero = np.zeros(space.dimensions)
+        population = config.population
+        strategy = make_strategy(
+            config.strategy, zero, config.sigma, population, rng, config.simple_es
+        )
+        torch.manual_seed(torch_generator(params.training_seed(), "critic", name).initial_seed())
+        critic = Critic(len(told.basis) + units, config.critic_units)
+        return DreamEvolution(config, space, told, strategy, Valuer(critic, config))
+
+    write_outcome(name, setup, learn_in_dream(name, setup, space, new_trainer, checkpoint))
+
+
+if __name__ == "__main__":
+    resumable.run("train_controller", Params, main, apart_from=PLAN)

@@ -1,0 +1,48 @@
+"""Train the controller C by proximal policy optimisation, in M's dream.
+
+models/WORLD/{vae,mdnrnn}.safetensors, data/WORLD/latents.parquet
+-> models/ROUND/agent.safetensors, data/ROUND/practice, results/ROUND/train_controller
+Paper: section 5, of VizDoom; CarRacing it learns on the real track.
+"""
+
+from worldmodels.dream.by_ppo import DreamPPO, DreamPPOConfig
+from worldmodels.dream.setup import DreamParams, DreamSection, learn_in_dream
+from worldmodels.environment.interface import ACTION_SIZE
+from worldmodels.pipeline import stage
+from worldmodels.ppo.algorithm import Learner
+from worldmodels.runtime import resumable
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.seeds import generator
+from worldmodels.training.outcome import write_outcome
+from worldmodels.training.setup import TrainingSetup
+
+# Excluded from the checkpoint's fingerprint: `train_in_dream` decides in `resume` whether a saved
+# state fits the budget.
+PLAN = ("rounds.${key}.iterations", "rounds.${key}.env_steps")
+
+
+class Dream(DreamSection):
+    ppo: DreamPPOConfig
+
+
+class Params(DreamParams):
+    dream: Dream
+
+
+def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
+    stage.prepare(params.machine.device, params.machine.threads)
+    setup, config = TrainingSetup.load(params), params.dream.ppo
+    space = setup.make_space(setup.memory.config.hidden_size, "mdnrnn.hidden_size")
+    inputs = setup.actor_inputs(config.hidden_components, "dream.ppo.hidden_components")
+    actor = space.leading(inputs)
+
+    def new_trainer(units: int) -> DreamPPO:
+        seed = int(generator(params.training_seed(), "learner", name).integers(1 << 31))
+        sizes = inputs, space.hidden_units, ACTION_SIZE
+        return DreamPPO(config, space, Learner.new(sizes, len(space.basis) + units, config, seed))
+
+    write_outcome(name, setup, learn_in_dream(name, setup, actor, new_trainer, checkpoint))
+
+
+if __name__ == "__main__":
+    resumable.run("train_controller", Params, main, apart_from=PLAN)

@@ -1,0 +1,69 @@
+"""How honest the dream is: what M expects of drives that it has not learnt from, and what came."""
+
+import numpy as np
+import torch
+
+from worldmodels.dream.environment import MEANS, DreamStep
+from worldmodels.dream.moments import Along
+
+AFTER = (16, 32, 64)  # steps
+
+
+@torch.inference_mode()
+def honesty(
+    along: Along, dreams: DreamStep, delay: int, rng: np.random.Generator, count: int
+) -> dict[str, float | str]:
+    """M dreams on from `count` moments of drives, with the actions that were taken, and the means
+    of its mixtures; empty where no drive lasts.
+
+    For each of AFTER, in the moments that last as long or end with a loss: points per step
+    (`dreamt_reward_N`, `taken_reward_N`), the probability of a loss after N steps and the share
+    that was lost by then (`dreamt_lost_N`, `taken_lost_N`), and the root of the mean squared error
+    of the latents in stds (`latent_error_N`), of those that go on.
+    """
+    lengths = np.array([len(drive) for drive in along.drives])
+    of = np.repeat(np.arange(len(lengths)), lengths)
+    lost = np.array([drive.lost for drive in along.drives])
+    lost_from = np.array([drive.lost_from(delay) for drive in along.drives])
+    left = lengths[of] - along.step
+    usable = np.flatnonzero(((left > max(AFTER)) | lost[of]) & (along.step < lost_from[of]))
+    columns: dict[str, float | str] = {}
+    if not len(usable):
+        return dict.fromkeys(names(), "")
+    rows = rng.choice(usable, count)
+    actions = torch.from_numpy(np.concatenate([drive.actions for drive in along.drives]))
+    rewards = np.concatenate([drive.rewards for drive in along.drives])
+    start = along.moments.rows(rows)
+    mu, before, hidden, cell = start.mu, start.before, start.hidden, start.cell
+    unused = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.int64)
+    dreamt, taken = np.zeros(count), np.zeros(count)
+    for step in range(max(AFTER)):
+        # After the end of a drive that was lost, the car stands there with its last action
+        goes_on = left[rows] > step
+        now = np.minimum(rows + step, rows + left[rows] - 1)
+        hidden, cell = dreams.remember(mu, before, actions[torch.from_numpy(now)], hidden, cell)
+        raw, reward, probability = dreams.outcome(hidden)
+        before, mu = mu, dreams.next_mu(raw, mu, *unused, MEANS)
+        dreamt += reward
+        taken += np.where(goes_on, rewards[now], rewards.min())
+        if (after := step + 1) in AFTER:
+            follows = left[rows] > after
+            there = along.moments.mu[torch.from_numpy(np.where(follows, rows + after, rows))]
+            error = ((mu - there) / dreams.scale).square().mean(dim=1).numpy()
+            is_lost = lost[of[rows]] & (along.step[rows] + after > lost_from[of[rows]])
+            values = (
+                dreamt.mean() / after,
+                taken.mean() / after,
+                probability.mean(),
+                is_lost.mean(),
+                np.sqrt(error[follows].mean()) if follows.any() else "",
+            )
+            found = zip(names((after,)), values)
+            columns |= {name: value if value == "" else float(value) for name, value in found}
+    return columns
+
+
+def names(after: tuple[int, ...] = AFTER) -> list[str]:
+    """The columns of `honesty`."""
+    kinds = ("dreamt_reward", "taken_reward", "dreamt_lost", "taken_lost", "latent_error")
+    return [f"{kind}_{steps}" for steps in after for kind in kinds]

@@ -1,0 +1,80 @@
+"""From params.yaml to a training of C in the dream, whichever trainer it is by."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from worldmodels.control.search_space import SearchSpace
+from worldmodels.dream.learning import ModelTrainer, new_model
+from worldmodels.dream.lesson import DreamTrainer
+from worldmodels.dream.record import Record
+from worldmodels.dream.train import DreamSetup, DreamState, PracticeConfig, train_in_dream
+from worldmodels.driving.limits import Limits
+from worldmodels.pipeline.params import Part
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.seeds import generator, torch_generator
+from worldmodels.training.outcome import Outcome
+from worldmodels.training.schedule import group_sizes
+from worldmodels.training.setup import TrainingParams, TrainingSetup
+
+
+class DreamSection(Part):
+    """The section `dream` of params.yaml; subclasses add their trainer's."""
+
+    practice: PracticeConfig
+
+
+class DreamParams(TrainingParams):
+    """The params of a stage that trains C in the dream."""
+
+    dream: DreamSection
+
+    def limits(self) -> Limits:
+        return self.dream.practice.record.limits()
+
+
+def learn_in_dream(
+    name: str,
+    setup: TrainingSetup,
+    space: SearchSpace,
+    new_trainer: Callable[[int], DreamTrainer],
+    checkpoint: Checkpoint,
+) -> Outcome:
+    """Train C, a point of `space`, for the round `name`; `new_trainer` is given the size of the
+    state of the M that dreams.
+
+    Raises UserError for a record from which M cannot learn to dream.
+    """
+    params = setup.params
+    assert isinstance(params, DreamParams)
+    practice, seed = params.dream.practice, params.training_seed()
+    candidates = setup.candidates(space)
+
+    def validate(point: np.ndarray) -> float:
+        return float(candidates.validate(point, params.controller.validation_tracks).mean())
+
+    def new_state() -> DreamState:
+        record = Record.of_explorer(setup.latents, practice.record.patience)
+        torch.manual_seed(torch_generator(seed, "dream", "model", name).initial_seed())
+        model = new_model(record, practice.model, params.controller.std_floor)
+        rng = generator(seed, "dream", "windows", name)
+        return DreamState(
+            controller=new_trainer(practice.model.hidden_size),
+            model=ModelTrainer(model, practice.model, rng),
+            record=record,
+            groups=[None] * len(group_sizes(practice.record.envs)),
+        )
+
+    run = seed, name, params.machine.device, params.machine.threads
+    dream = DreamSetup(practice, setup.agent, space, *run)
+    every = params.controller.validate_every
+    state = train_in_dream(dream, new_state, params.budget(), validate, every, checkpoint)
+    return Outcome(
+        space=space,
+        point=state.controller.point(),
+        env_steps=state.env_steps,
+        rows=state.rows,
+        seconds=state.seconds,
+        save_practice=state.save_practice,
+    )
