@@ -61,8 +61,9 @@ def film(name: str, track: int, start: int, temperature: float, sampled: bool) -
         lost_at=1.0,
     )
     video = Path("drives") / f"dream-{track}.mp4"
+    sights = dream_beside(lap, agent, model, vae, start, rules, params["seed"])
     with Film(video, FPS / 2, STRIP) as shown:
-        for sight in dream_beside(lap, agent, model, vae, start, rules, params["seed"]):
+        for sight in sights:
             real, same, own = sight.points
             panels = [
                 (f"the track: {real:.0f} points", sight.track),

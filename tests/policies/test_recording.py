@@ -41,7 +41,7 @@ def test_random_agents_drive_the_frames_that_the_explorer_does_not(monkeypatch, 
     change = {"policy": sample.RANDOM, "frames": 50, "exploration_share": share}
     params = params.model_copy(
         update={
-            "round": params.round.model_copy(update=change),
+            "world": params.world.model_copy(update=change),
             "sample": params.sample.model_copy(update={"horizon": 20}),
         }
     )

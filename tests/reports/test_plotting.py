@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from stages import figures
+from stages import world_figures
 from worldmodels.pipeline.errors import UserError
 from worldmodels.reports.plotting import save_figure
 
@@ -105,6 +105,6 @@ def test_a_bad_v_is_not_cut_off_and_its_axis_begins_at_zero():
         "val_squared_error": np.array([700.0, 400]),
         "val_kl": np.array([3.0, 9]),
     }
-    figures.plot_vae(axes, curve)
+    world_figures.plot_vae(axes, curve)
     low, high = axes.get_ylim()
     assert low == 0 and high > 700

@@ -49,7 +49,7 @@ def test_the_dream_is_filmed_beside_the_drive(copy):
     ],
 )
 def test_what_cannot_be_filmed_ends_with_one_line(copy, options, said):
-    done = say(copy, sys.executable, "-m", "commands.dream", *options)
+    done = say(copy, sys.executable, "-m", "commands.dream", "--start", "3", *options)
     assert done.returncode == 1 and said in done.stderr
     assert done.stderr.count("\n") == 1 and not [*copy.glob("drives/*")]
 

@@ -27,7 +27,7 @@ WRONG = [
     ("encode", lambda f: truncate(f / "models/first/vae.safetensors"), "vae.safetensors: damaged"),
     ("encode", lambda f: (f / "models/first/vae.safetensors").unlink(), "dvc pull"),
     ("train_mdnrnn", lambda f: flip(f / "data/first/latents.parquet"), "latents.parquet: damaged"),
-    (BY_EVOLUTION, lambda f: set_param(f, "evolution.population", 1), "population is 1"),
+    (BY_EVOLUTION, lambda f: set_param(f, "real.evolution.population", 1), "population is 1"),
     (
         "evaluate",
         lambda f: flip(f / "models/first/agent.safetensors"),
@@ -44,7 +44,7 @@ WRONG = [
         lambda f: set_param(f, "exploration.gas_mean", [1.0, 0.0]),
         "lower end comes first",
     ),
-    (BY_EVOLUTION, lambda f: set_param(f, "evolution.hidden_components", 999), "256"),
+    (BY_EVOLUTION, lambda f: set_param(f, "real.evolution.hidden_components", 999), "256"),
     ("sample", lambda f: set_param(f, "machine.device", "cuda:999"), "machine.device"),
     ("train_vae", lambda f: set_param(f, "vae.learning_rate", 1e30), "lower vae.learning_rate"),
     ("train_mdnrnn", lambda f: set_param(f, "mdnrnn.learning_rate", 1e38), "mdnrnn.learning_rate"),
@@ -92,9 +92,9 @@ def test_a_record_too_short_to_learn_from_is_refused(copy, run_stages):
     assert done.returncode == 1 and "raise worlds.*.frames" in done.stderr
 
 
-def test_an_unknown_round_is_refused(copy):
+def test_an_unknown_world_is_refused(copy):
     done = say(copy, sys.executable, "-m", "stages.sample", "third")
-    assert done.returncode == 1 and "no round 'third'" in done.stderr
+    assert done.returncode == 1 and "no world 'third'" in done.stderr
 
 
 def test_a_damaged_object_of_the_cache_is_refused_when_it_is_read(tracked, run_stages):

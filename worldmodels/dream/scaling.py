@@ -22,5 +22,7 @@ class Scaling:
         return cls(basis, torch.from_numpy((space.basis @ space.centre).astype(np.float32)))
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Scaled features float32 [n, K] of features float32 [n, F]."""
-        return (torch.from_numpy(features) @ self.basis - self.shift).numpy()
+        """Scaled features float32 [n, K] of features float32 [n, F or more], of which C is given
+        the first F."""
+        given = torch.from_numpy(features[:, : len(self.basis)])
+        return (given @ self.basis - self.shift).numpy()

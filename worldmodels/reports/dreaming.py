@@ -1,7 +1,7 @@
 """A drive and the dream beside it, from one moment: with the same actions, and with C driving."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -61,13 +61,12 @@ def drive_lap(agent: Agent, vae: VAE, track: int, seed: int, horizon: int) -> La
     return Lap(pictures, mu.numpy(), np.stack(taken).astype(np.float32), rewards)
 
 
-@torch.inference_mode()
 def dream_beside(
     lap: Lap, agent: Agent, model: DreamModel, vae: VAE, start: int, rules: Rules, seed: int
 ) -> Iterator[Sight]:
     """Dream on from step `start` of a lap, to its end or the horizon of `rules`.
 
-    Raises UserError if the lap ends before.
+    Raises UserError, at once, if the lap ends before, and for rules that are impossible.
     """
     steps = min(rules.horizon, len(lap.rewards) - 1 - start)
     if steps < 1:
@@ -77,8 +76,22 @@ def dream_beside(
     drive = Drive(lap.mu, lap.actions, lap.rewards, over=True, lost=False, scene=None)
     moments = follow([drive], agent.memory, DreamStep(model)).moments
     dream = Dream(model, agent.memory, moments, rules, num_envs=2)
-    observations, infos = dream.reset(options={"moments": [start, start], "seeds": [seed, seed]})
-    real, points = 0.0, np.zeros(2)
+    first = dream.reset(options={"moments": [start, start], "seeds": [seed, seed]})
+    return _sights(lap, agent, vae, dream, first, start, steps)
+
+
+@torch.no_grad()
+def _sights(
+    lap: Lap,
+    agent: Agent,
+    vae: VAE,
+    dream: Dream,
+    first: tuple[np.ndarray, dict[str, Any]],
+    start: int,
+    steps: int,
+) -> Iterator[Sight]:
+    (observations, infos), real, points = first, 0.0, np.zeros(2)
+    candidates = np.zeros(1, dtype=np.int64)
     for step in range(steps + 1):
         here = lap.pictures[start + step]
         mu = torch.cat([torch.from_numpy(lap.mu[start + step][None]), dream.mu[:2]])
@@ -93,8 +106,7 @@ def dream_beside(
             (real, *points),
             (float(lost[0]), float(lost[1])),
         )
-        candidates = np.zeros(1, dtype=np.int64)
-        features = observations[1:].astype(np.float64)
+        features = observations[1:, : agent.config.features].astype(np.float64)
         chosen = act(agent.parameters, candidates, features, agent.hidden_units)
         actions = np.concatenate([lap.actions[start + step][None], chosen])
         observations, rewards, _, _, infos = dream.step(actions.astype(np.float32))
