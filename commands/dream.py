@@ -12,6 +12,8 @@ from pathlib import Path
 from commands.drive import parse_track
 from worldmodels.pipeline.errors import UserError
 
+LENGTH = 150  # steps of the dream
+
 
 def dreamer(name: str | None) -> str:
     """The round whose C learnt in the dream: `name`, or the first there is.
@@ -75,9 +77,6 @@ def film(name: str, track: int, start: int, temperature: float, sampled: bool) -
     print(f"track {track} from step {start}, {sight.step} steps: {real:.1f} points on the track")
     print(f"dreamt with the same actions: {same:.1f}; dreamt with C at the wheel: {own:.1f}")
     return video
-
-
-LENGTH = 150  # steps of the dream
 
 
 def main() -> None:

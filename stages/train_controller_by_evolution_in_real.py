@@ -1,7 +1,7 @@
 """Train the controller C by an evolution strategy: CMA-ES, the paper's way, or the simple ES.
 
 models/WORLD/{vae,mdnrnn}.safetensors, data/WORLD/latents.parquet
--> models/ROUND/agent.safetensors, models/ROUND/dream, results/ROUND/train_controller
+-> models/ROUND/agent.safetensors, data/ROUND/practice, results/ROUND/train_controller
 Two minutes per million environment steps on two cores.
 Paper: section 2.3 and appendices A.3 and A.4; the scaled search space is ours.
 """

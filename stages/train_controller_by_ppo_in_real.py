@@ -1,7 +1,7 @@
 """Train the controller C by proximal policy optimisation, on the real track.
 
 models/WORLD/{vae,mdnrnn}.safetensors, data/WORLD/latents.parquet
--> models/ROUND/agent.safetensors, models/ROUND/dream, results/ROUND/train_controller
+-> models/ROUND/agent.safetensors, data/ROUND/practice, results/ROUND/train_controller
 Two minutes per million environment steps on two cores.
 Source: Schulman et al. 2017; the paper trains C by CMA-ES alone.
 """

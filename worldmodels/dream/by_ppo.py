@@ -29,7 +29,7 @@ from worldmodels.ppo.algorithm import (
 )
 from worldmodels.training.schedule import FromTo, geometric
 
-REFRESHED_EVERY = 5  # updates, after which the values of recorded moments are computed anew
+REFRESHED_EVERY = 5  # updates, after which the values of recorded moments are computed again
 
 
 class DreamPPOConfig(AlgorithmConfig):
