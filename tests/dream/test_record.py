@@ -17,9 +17,11 @@ from tests.dream.toys import (
 from worldmodels.dream.environment import DreamStep
 from worldmodels.dream.moments import Weights, draw_moments, follow
 from worldmodels.dream.record import Record, Windows
-from worldmodels.dream.recording import RecordSegmentJob
+from worldmodels.dream.recording import EpisodeEnd, RecordSegmentJob, Segment, has_come_round
 from worldmodels.dream.values import values_along
 from worldmodels.driving.limits import Limits
+from worldmodels.environment.frames import POSE_DTYPE
+from worldmodels.environment.picture.track import NEVER
 from worldmodels.environment.rewards import LEFT_PLAYFIELD, STEP_COST
 from worldmodels.pipeline.errors import UserError
 from worldmodels.records.latents import Latents
@@ -74,6 +76,57 @@ def test_a_lost_car_counts_as_lost_some_steps_after_its_last_tile():
     assert drive.lost_from(DELAY) == 31
     assert drive.lost_from(100) == 40
     assert make_drive(40).lost_from(DELAY) == 40
+
+
+def test_the_newest_drives_are_those_under_way_last_not_those_that_began_last():
+    record = record_segments(4, steps=20, envs=2, patience=8)
+    ages = {  # steps since the last frame of each drive
+        index: 80 - drive.until for index, drive in enumerate(record.drives)
+    }
+    assert sorted(ages.values())[:2] == [0, 0]  # under way in both environments
+    for steps in (1, 15, 40, 80):
+        assert record.newest(2 * steps) == [index for index, age in ages.items() if age < steps]
+    assert record.newest(10_000) == list(ages)
+    assert Record([make_drive(10, lost=True)], explored=1).newest(100) == []
+
+
+def test_a_car_that_has_come_round_is_not_lost_where_it_drives_again():
+    """It is given nothing for road that it has driven before, which looks like any road."""
+    track = 300
+    touched = np.full(track, NEVER)
+    assert not has_come_round(touched)
+    touched[: track - 12] = 5
+    assert not has_come_round(touched)
+    touched[-1] = 0  # it starts on the last
+    assert not has_come_round(touched)
+    touched[track - 6] = 9
+    assert has_come_round(touched)
+    touched[10 : track // 2 + 10] = NEVER  # across the grass
+    assert not has_come_round(touched)
+
+
+@pytest.mark.parametrize("came_round", [True, False])
+def test_what_follows_the_last_tile_of_a_lap_is_forgotten(came_round):
+    steps, rewards = 30, np.full((30, 1), -0.1, np.float32)
+    rewards[:21:3] = 3.0
+    end = EpisodeEnd(0, 27, False, not came_round, came_round, 1.0, 5, np.zeros(9, np.uint16))
+    segment = Segment(
+        poses=np.zeros((steps, 1), POSE_DTYPE),
+        mu=np.random.default_rng(1).normal(size=(steps, 1, LATENTS)).astype(np.float32),
+        actions=np.zeros((steps, 1, 3), np.float16),
+        rewards=rewards,
+        ends=[end],
+        tracks=np.array([6]),
+        touched_at=[np.zeros(9, np.uint16)],
+    )
+    record = Record([], explored=0)
+    record.add(segment, 0)
+    drive, following = record.drives
+    assert drive.over and drive.lost != came_round
+    assert len(drive) == len(drive.mu) == len(drive.actions) == (19 if came_round else 28)
+    assert drive.until == len(drive) and following.until == 30
+    assert drive.scene is not None and len(drive.scene.rewards) == 28  # all can be drawn
+    assert len(following) == 2
 
 
 def test_the_explorers_lost_cars_are_cut_off_and_leaving_the_playfield_is_no_reward():

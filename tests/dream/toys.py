@@ -85,4 +85,5 @@ def make_record() -> Record:
     """Two drives of the explorer, one of them lost, and two of C, one of them lost."""
     explored = [make_drive(30, lost=True, seed=1), make_drive(20, seed=2)]
     driven = [make_drive(40, lost=True, by_c=True, seed=3), make_drive(25, by_c=True, seed=4)]
-    return Record([*explored, *driven], explored=2)
+    driven[0].until, driven[1].until = 40, 65
+    return Record([*explored, *driven], explored=2, steps={0: 65})

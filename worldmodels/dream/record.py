@@ -23,7 +23,7 @@ class Drive:
 
     `mu` [T, Z], `actions` [T, A], `rewards` [T], float32. `over`: nothing more will follow;
     `lost`: it ended with a car that was lost. `scene` draws it again; the explorer's are in the
-    round's record.
+    round's record. `until` counts the steps that its environment had recorded by its last frame.
     """
 
     mu: np.ndarray
@@ -32,9 +32,17 @@ class Drive:
     over: bool
     lost: bool
     scene: Episode | None
+    until: int = 0
 
     def __len__(self) -> int:
         return len(self.rewards)
+
+    def end_with_the_last_tile(self) -> None:
+        """Forget what a car drove after its lap: tiles were given for such road before, and none
+        are now, which no picture shows."""
+        end = int(np.flatnonzero(self.rewards > 0)[-1]) + 1
+        self.until -= len(self) - end
+        self.mu, self.actions, self.rewards = self.mu[:end], self.actions[:end], self.rewards[:end]
 
     def lost_from(self, delay: int) -> int:
         """The first step after which the car counts as lost: `delay` steps after the last tile, if
@@ -49,12 +57,14 @@ class Drive:
 class Record:
     """All drives, the explorer's first; `by_c` counts those of C, which come after them.
 
-    `slots` has, for each recorded environment, the drive that is under way in it, if any.
+    `slots` has, for each recorded environment, the drive that is under way in it, if any, and
+    `steps` the steps that it has recorded.
     """
 
     drives: list[Drive]
     explored: int
     slots: dict[int, int] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def of_explorer(cls, latents: Latents, patience: int) -> "Record":
@@ -98,7 +108,9 @@ class Record:
             part = slice(begun[end.slot], end.step + 1)
             begun[end.slot] = end.step + 1
             drive = self._extend(first_slot + end.slot, segment, end.slot, part, end.track)
-            drive.over, drive.lost = True, end.hopeless
+            drive.over, drive.lost = True, end.lost
+            if end.came_round:
+                drive.end_with_the_last_tile()
             assert drive.scene is not None
             drive.scene = replace(
                 drive.scene, terminated=end.terminated, touched_at=end.touched_at
@@ -113,6 +125,7 @@ class Record:
 
     def _extend(self, slot: int, segment: Segment, column: int, part: slice, track: int) -> Drive:
         """Add steps of a segment to the drive under way in a slot, or to a new one."""
+        self.steps[slot] = self.steps.get(slot, 0) + part.stop - part.start
         mu, taken = segment.mu[part, column], segment.actions[part, column]
         rewards, poses = segment.rewards[part, column], segment.poses[part, column]
         more = Drive(
@@ -122,12 +135,14 @@ class Record:
             over=False,
             lost=False,
             scene=Episode(track, "agent", poses.copy(), taken, rewards, False, np.zeros(0)),
+            until=self.steps[slot],
         )
         if slot not in self.slots:
             self.slots[slot] = len(self.drives)
             self.drives.append(more)
             return more
         drive = self.drives[self.slots[slot]]
+        drive.until = more.until
         assert drive.scene is not None and more.scene is not None
         for name in ("mu", "actions", "rewards"):
             joined = np.concatenate([getattr(drive, name), getattr(more, name)])
@@ -146,14 +161,15 @@ class Record:
         return [drive.scene for drive in self.drives if drive.scene is not None]
 
     def newest(self, frames: int) -> list[int]:
-        """The drives of C that make up its last `frames` frames, or all of them."""
-        chosen, count = [], 0
-        for index in reversed(range(self.explored, len(self.drives))):
-            if count >= frames:
-                break
-            chosen.append(index)
-            count += len(self.drives[index])
-        return chosen[::-1]
+        """The drives of C that were under way in its last `frames` frames; all, if it has fewer.
+
+        Those that ended last, not those that began last, most of which are short.
+        """
+        if not self.steps:
+            return []
+        since = max(self.steps.values()) - frames / len(self.steps)
+        by_c = range(self.explored, len(self.drives))
+        return [index for index in by_c if self.drives[index].until > since]
 
     def frames(self) -> int:
         """The number of frames."""

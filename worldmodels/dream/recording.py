@@ -20,6 +20,7 @@ from worldmodels.environment.actions import HIGHEST, LOWEST, squash
 from worldmodels.environment.frames import POSE_DTYPE
 from worldmodels.environment.interface import ACTION_SIZE, VectorEnv
 from worldmodels.environment.make import make_vector_env
+from worldmodels.environment.picture.track import NEVER
 from worldmodels.memory.step import MemoryState
 from worldmodels.pipeline.params import Count, Section, Share
 from worldmodels.policies.explorer import Exploration, ExplorationConfig
@@ -35,6 +36,7 @@ Steps = Annotated[list[Count], Field(min_length=2, max_length=2), AfterValidator
 
 
 LEVELS = 8  # of noise
+LAST_TILES = slice(-12, -3)  # of a lap; a car that starts stands on the very last
 
 
 class TakeoverConfig(Section):
@@ -78,6 +80,13 @@ class Takeovers:
         return taken
 
 
+def has_come_round(touched_at: np.ndarray) -> bool:
+    """True for a car that has touched, by frames [N], more than half of the tiles, and one of the
+    last. It may miss some, and is then given none for the road that it drives again."""
+    touched = touched_at != NEVER
+    return bool(touched.mean() > 0.5 and touched[LAST_TILES].any())
+
+
 @dataclass
 class RecordingGroup:
     """N environments between two segments, their memories, and the state of each episode [N]."""
@@ -95,14 +104,17 @@ class RecordingGroup:
 class EpisodeEnd:
     """The end of an episode in slot `slot`, with step `step` of the segment as its last.
 
-    `terminated`: the environment ended it; `hopeless`: it was cut off for its idle steps, or left
-    the playfield. `score` as `Limits.score`; `track` and `touched_at` as in `records.Episode`.
+    `terminated`: the environment ended it. `lost`: the car left the playfield, or was cut off for
+    its idle steps before it had come round; `came_round`: cut off for them after that, on the road
+    that it had driven before. `score` as `Limits.score`; `track` and `touched_at` as in
+    `records.Episode`.
     """
 
     slot: int
     step: int
     terminated: bool
-    hopeless: bool
+    lost: bool
+    came_round: bool
     score: float
     track: int
     touched_at: np.ndarray
@@ -202,15 +214,19 @@ class RecordSegmentJob:
         over = np.flatnonzero(ended | hopeless | (group.steps >= self.limits.horizon)).tolist()
         for slot in over:
             terminated, steps = bool(ended[slot]), int(group.steps[slot])
+            touched_at = group.env.touched_at(slot)
+            came_round = bool(hopeless[slot]) and has_come_round(touched_at)
             ends.append(
                 EpisodeEnd(
                     slot=slot,
                     step=step,
                     terminated=terminated,
-                    hopeless=bool(hopeless[slot]) or (terminated and rewards[slot] < 0),
+                    lost=(bool(hopeless[slot]) and not came_round)
+                    or (terminated and rewards[slot] < 0),
+                    came_round=came_round,
                     score=float(self.limits.score(group.returns[slot], steps, terminated)),
                     track=int(group.tracks[slot]),
-                    touched_at=group.env.touched_at(slot),
+                    touched_at=touched_at,
                 )
             )
         return rewards, over

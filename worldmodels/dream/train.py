@@ -236,7 +236,7 @@ def curve_columns(segments: list[Segment]) -> Row:
     ends = [end for segment in segments for end in segment.ends]
     return {
         "real_reward": rewards / steps,
-        "real_losses": 1000 * sum(end.hopeless for end in ends) / steps,
+        "real_losses": 1000 * sum(end.lost for end in ends) / steps,
         "return_mean": float(np.mean([end.score for end in ends])) if ends else "",
     }
 
