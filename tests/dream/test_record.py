@@ -87,6 +87,10 @@ def test_the_newest_drives_are_those_under_way_last_not_those_that_began_last():
     for steps in (1, 15, 40, 80):
         assert record.newest(2 * steps) == [index for index, age in ages.items() if age < steps]
     assert record.newest(10_000) == list(ages)
+    for steps in (15, 40, 80):  # the last frames of the newest drives are the last frames driven
+        chosen = record.newest(2 * steps)
+        fresh = [len(record.drives[i]) - record.newest_from(i, 2 * steps) for i in chosen]
+        assert sum(fresh) == 2 * steps
     assert Record([make_drive(10, lost=True)], explored=1).newest(100) == []
 
 

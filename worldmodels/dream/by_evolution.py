@@ -101,7 +101,10 @@ class DreamEvolution:
     critic_space: SearchSpace
     strategy: EvolutionStrategy
     valuer: Valuer
-    results: deque[np.ndarray] = field(default_factory=deque)
+    results: deque[np.ndarray] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.results = deque(maxlen=self.config.averaged_lessons)
 
     def learn(self, lesson: Lesson) -> dict[str, float]:
         """Some generations in the dreams of a `lesson`; returns what the curve shows of them."""
@@ -116,8 +119,6 @@ class DreamEvolution:
             rewards.append(reward)
             self.strategy.tell(population, fitness)
         self.results.append(self.strategy.mean)
-        while len(self.results) > config.averaged_lessons:
-            self.results.popleft()
         return {
             "dreamt_reward": float(np.mean(rewards[-generations // 2 :])),
             "explained": explained,

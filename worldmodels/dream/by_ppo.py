@@ -120,7 +120,10 @@ class DreamPPO:
     config: DreamPPOConfig
     space: SearchSpace
     learner: Learner
-    results: deque[np.ndarray] = field(default_factory=deque)
+    results: deque[np.ndarray] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.results = deque(maxlen=self.config.averaged_lessons)
 
     def learn(self, lesson: Lesson) -> dict[str, float]:
         """Some updates in the dreams of a `lesson`; returns what the curve shows of them."""
@@ -148,8 +151,6 @@ class DreamPPO:
             self.learner.refuse_nonfinite(self.learner.weights())
             actors.append(self.learner.actor.point())
         self.results.append(np.mean(actors, axis=0))
-        while len(self.results) > config.averaged_lessons:
-            self.results.popleft()
         return {
             "dreamt_reward": float(np.mean(rewards[-updates // 2 :])),
             "explained": float(np.mean(explained)),

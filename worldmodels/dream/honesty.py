@@ -11,10 +11,15 @@ AFTER = (16, 32, 64)  # steps
 
 @torch.inference_mode()
 def honesty(
-    along: Along, dreams: DreamStep, delay: int, rng: np.random.Generator, count: int
+    along: Along,
+    new_from: np.ndarray,
+    dreams: DreamStep,
+    delay: int,
+    rng: np.random.Generator,
+    count: int,
 ) -> dict[str, float | str]:
-    """M dreams on from `count` moments of drives, with the actions that were taken, and the means
-    of its mixtures; empty where no drive lasts.
+    """M dreams on from `count` moments of drives, each from its step `new_from` [drives] on, with
+    the actions that were taken, and the means of its mixtures; empty where no drive lasts.
 
     For each of AFTER, in the moments that last as long or end with a loss: points per step
     (`dreamt_reward_N`, `taken_reward_N`), the probability of a loss after N steps and the share
@@ -26,7 +31,8 @@ def honesty(
     lost = np.array([drive.lost for drive in along.drives])
     lost_from = np.array([drive.lost_from(delay) for drive in along.drives])
     left = lengths[of] - along.step
-    usable = np.flatnonzero(((left > max(AFTER)) | lost[of]) & (along.step < lost_from[of]))
+    within = (along.step >= new_from[of]) & (along.step < lost_from[of])
+    usable = np.flatnonzero(((left > max(AFTER)) | lost[of]) & within)
     columns: dict[str, float | str] = {}
     if not len(usable):
         return dict.fromkeys(names(), "")

@@ -1,5 +1,6 @@
 """The record that M learns from: the explorer's episodes first, then what C drives."""
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -55,7 +56,7 @@ class Drive:
 
 @dataclass
 class Record:
-    """All drives, the explorer's first; `by_c` counts those of C, which come after them.
+    """All drives: the explorer's, of which there are `explored`, then those of C.
 
     `slots` has, for each recorded environment, the drive that is under way in it, if any, and
     `steps` the steps that it has recorded.
@@ -165,11 +166,18 @@ class Record:
 
         Those that ended last, not those that began last, most of which are short.
         """
-        if not self.steps:
-            return []
-        since = max(self.steps.values()) - frames / len(self.steps)
         by_c = range(self.explored, len(self.drives))
+        since = self._since(frames)
         return [index for index in by_c if self.drives[index].until > since]
+
+    def newest_from(self, index: int, frames: int) -> int:
+        """The first step of a drive of C that is among its last `frames` frames."""
+        drive = self.drives[index]
+        return max(math.ceil(self._since(frames)) - (drive.until - len(drive)), 0)
+
+    def _since(self, frames: int) -> float:
+        """The steps that every environment had recorded before C's last `frames` frames."""
+        return max(self.steps.values(), default=0) - frames / max(len(self.steps), 1)
 
     def frames(self) -> int:
         """The number of frames."""

@@ -109,14 +109,17 @@ class DreamSetup(NamedTuple):
     def judge(self, trainer: ModelTrainer, record: Record, iteration: int) -> Row:
         """How honest M's dream is of the newest segment, which it has not learnt from."""
         config = self.config.record
-        chosen = record.newest(config.envs * config.steps)
-        drives = [record.drives[index] for index in chosen if len(record.drives[index]) > 1]
-        if not drives:
+        frames = config.envs * config.steps
+        chosen = [index for index in record.newest(frames) if len(record.drives[index]) > 1]
+        if not chosen:
             return dict.fromkeys(names(), "")
+        drives = [record.drives[index] for index in chosen]
+        new_from = np.array([record.newest_from(index, frames) for index in chosen])
         dreams = DreamStep(trainer.model)
         along = follow(drives, self.agent.memory, dreams)
         rng = generator(self.seed, "dream", "honesty", self.name, iteration)
-        return dict(honesty(along, dreams, self.config.model.lost_delay, rng, MOMENTS))
+        delay = self.config.model.lost_delay
+        return dict(honesty(along, new_from, dreams, delay, rng, MOMENTS))
 
     def lesson(self, trainer: ModelTrainer, record: Record, iteration: int) -> Lesson:
         """The lesson of an iteration, from the newest drives and some of the explorer's."""
