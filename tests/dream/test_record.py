@@ -21,8 +21,7 @@ from worldmodels.dream.recording import EpisodeEnd, RecordSegmentJob, Segment, h
 from worldmodels.dream.values import values_along
 from worldmodels.driving.limits import Limits
 from worldmodels.environment.frames import POSE_DTYPE
-from worldmodels.environment.picture.track import NEVER
-from worldmodels.environment.rewards import LEFT_PLAYFIELD, STEP_COST
+from worldmodels.environment.rewards import LAP_REWARD, LEFT_PLAYFIELD, STEP_COST
 from worldmodels.pipeline.errors import UserError
 from worldmodels.records.latents import Latents
 from worldmodels.records.scenes import Scenes
@@ -96,17 +95,21 @@ def test_the_newest_drives_are_those_under_way_last_not_those_that_began_last():
 
 def test_a_car_that_has_come_round_is_not_lost_where_it_drives_again():
     """It is given nothing for road that it has driven before, which looks like any road."""
-    track = 300
-    touched = np.full(track, NEVER)
-    assert not has_come_round(touched)
-    touched[: track - 12] = 5
-    assert not has_come_round(touched)
-    touched[-1] = 0  # it starts on the last
-    assert not has_come_round(touched)
-    touched[track - 6] = 9
-    assert has_come_round(touched)
-    touched[10 : track // 2 + 10] = NEVER  # across the grass
-    assert not has_come_round(touched)
+    rewards = np.full(40, -STEP_COST, np.float32)
+    rewards[[3, 9, 20]] += 0.31 * LAP_REWARD
+    latents = Latents(
+        mu=np.zeros((80, LATENTS), np.float16),
+        logvar=np.zeros((80, LATENTS), np.float16),
+        actions=np.zeros((80, 3), np.float16),
+        rewards=np.concatenate([rewards, np.where(np.arange(40) < 20, rewards, -0.1)]),
+        terminated=np.zeros(80, dtype=bool),
+        episode=np.repeat(np.array([0, 1], np.int32), 40),
+    )
+    whole, most = Record.of_explorer(latents, patience=15).drives
+    assert (len(whole), whole.lost) == (21, False)
+    assert (len(most), most.lost) == (25, True)
+    assert has_come_round(0.9 * LAP_REWARD - 40 * STEP_COST, 40)
+    assert not has_come_round(0.89 * LAP_REWARD - 40 * STEP_COST, 40)
 
 
 @pytest.mark.parametrize("came_round", [True, False])

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodels.dream.recording import Segment
+from worldmodels.dream.recording import Segment, has_come_round
 from worldmodels.environment.rewards import STEP_COST
 from worldmodels.pipeline.errors import UserError
 from worldmodels.records.latents import Latents
@@ -81,19 +81,22 @@ class Record:
             terminated = bool(latents.terminated[start + length - 1])
             tiles = np.flatnonzero(rewards > 0)
             idle = int(length - 1 - (tiles[-1] if len(tiles) else -1))
-            lost = idle >= patience or (terminated and rewards[-1] < 0)
+            left_playfield = terminated and bool(rewards[-1] < 0)
+            came_round = idle >= patience and has_come_round(float(rewards.sum()), int(length))
+            lost = left_playfield or (idle >= patience and not came_round)
             end = int(length - max(idle - patience, 0)) if lost else int(length)
             rows = slice(start, start + end)
-            drives.append(
-                Drive(
-                    mu=latents.mu[rows].astype(np.float32),
-                    actions=latents.actions[rows].astype(np.float32),
-                    rewards=as_driven(latents.rewards[rows]),
-                    over=True,
-                    lost=lost,
-                    scene=None,
-                )
+            drive = Drive(
+                mu=latents.mu[rows].astype(np.float32),
+                actions=latents.actions[rows].astype(np.float32),
+                rewards=as_driven(latents.rewards[rows]),
+                over=True,
+                lost=lost,
+                scene=None,
             )
+            if came_round:
+                drive.end_with_the_last_tile()
+            drives.append(drive)
         if not any(drive.lost for drive in drives):
             raise UserError(
                 "no car is lost in the record, so that M could not learn what a loss is: record "

@@ -20,7 +20,7 @@ from worldmodels.environment.actions import HIGHEST, LOWEST, squash
 from worldmodels.environment.frames import POSE_DTYPE
 from worldmodels.environment.interface import ACTION_SIZE, VectorEnv
 from worldmodels.environment.make import make_vector_env
-from worldmodels.environment.picture.track import NEVER
+from worldmodels.environment.rewards import LAP_REWARD, STEP_COST
 from worldmodels.memory.step import MemoryState
 from worldmodels.pipeline.params import Count, Section, Share
 from worldmodels.policies.explorer import Exploration, ExplorationConfig
@@ -36,7 +36,7 @@ Steps = Annotated[list[Count], Field(min_length=2, max_length=2), AfterValidator
 
 
 LEVELS = 8  # of noise
-LAST_TILES = slice(-12, -3)  # of a lap; a car that starts stands on the very last
+LAP = 0.9  # share of the tiles, after which a car has come round
 
 
 class TakeoverConfig(Section):
@@ -80,11 +80,12 @@ class Takeovers:
         return taken
 
 
-def has_come_round(touched_at: np.ndarray) -> bool:
-    """True for a car that has touched, by frames [N], more than half of the tiles, and one of the
-    last. It may miss some, and is then given none for the road that it drives again."""
-    touched = touched_at != NEVER
-    return bool(touched.mean() > 0.5 and touched[LAST_TILES].any())
+def has_come_round(returned: float, steps: int) -> bool:
+    """True for an episode that brought LAP of the tiles or more, by its return after `steps`.
+
+    A car that missed some of them drives its lap again, and is given nothing for it.
+    """
+    return (returned + STEP_COST * steps) / LAP_REWARD >= LAP
 
 
 @dataclass
@@ -214,8 +215,8 @@ class RecordSegmentJob:
         over = np.flatnonzero(ended | hopeless | (group.steps >= self.limits.horizon)).tolist()
         for slot in over:
             terminated, steps = bool(ended[slot]), int(group.steps[slot])
-            touched_at = group.env.touched_at(slot)
-            came_round = bool(hopeless[slot]) and has_come_round(touched_at)
+            returned = float(group.returns[slot])
+            came_round = bool(hopeless[slot]) and has_come_round(returned, steps)
             ends.append(
                 EpisodeEnd(
                     slot=slot,
@@ -224,9 +225,9 @@ class RecordSegmentJob:
                     lost=(bool(hopeless[slot]) and not came_round)
                     or (terminated and rewards[slot] < 0),
                     came_round=came_round,
-                    score=float(self.limits.score(group.returns[slot], steps, terminated)),
+                    score=float(self.limits.score(returned, steps, terminated)),
                     track=int(group.tracks[slot]),
-                    touched_at=touched_at,
+                    touched_at=group.env.touched_at(slot),
                 )
             )
         return rewards, over
