@@ -17,6 +17,7 @@ from worldmodels.dream.record import Record
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.pipeline.params import load
 from worldmodels.ppo.algorithm import Learner
+from worldmodels.records.scenes import Scenes
 from worldmodels.training.setup import TrainingSetup
 
 DRIVES = 100  # of the explorer, in whose moments the dreams begin
@@ -33,7 +34,9 @@ def speeds(round_name: str, rounds: int, threads: int) -> dict[str, Any]:
     told = len(space.basis) + model.config.hidden_size
     learner = Learner.new((inputs, 0, ACTION_SIZE), told, config, 1)
     practice = params.dream.practice
-    drives = Record.of_explorer(setup.latents, practice.record.patience).drives[:DRIVES]
+    scenes = Scenes.load(Path("data") / params.round.world / "scenes")
+    record = Record.of_explorer(setup.latents, scenes.poses, practice.record.patience)
+    drives = record.drives[:DRIVES]
     along = follow(drives, setup.agent.memory, DreamStep(model))
     rng = np.random.default_rng(1)
     lesson = Lesson(
@@ -43,7 +46,7 @@ def speeds(round_name: str, rounds: int, threads: int) -> dict[str, Any]:
         errors=errors_of(along, DreamStep(model), rng, 1000),
         config=practice.rules,
         weights=practice.starts.weights(),
-        first=False,
+        number=1,
         lost_delay=practice.model.lost_delay,
         rng=rng,
         threads=threads,

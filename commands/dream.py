@@ -5,6 +5,7 @@ M's dream with C at the wheel. Prints the points that each brought, and writes a
 """
 
 import argparse
+import math
 import signal
 import sys
 from pathlib import Path
@@ -61,6 +62,9 @@ def film(name: str, track: int, start: int, temperature: float, sampled: bool) -
         horizon=LENGTH,
         lost_cost=0.0,
         lost_at=1.0,
+        pace_limit=math.inf,
+        haste_cost=0.0,
+        off_road_cost=0.0,
     )
     video = Path("drives") / f"dream-{track}.mp4"
     sights = dream_beside(lap, agent, model, vae, start, rules, params["seed"])

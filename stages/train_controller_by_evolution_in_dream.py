@@ -1,6 +1,6 @@
 """Train the controller C by an evolution strategy, in M's dream: the paper's way, in its place.
 
-models/WORLD/{vae,mdnrnn}.safetensors, data/WORLD/latents.parquet
+models/WORLD/{vae,mdnrnn}.safetensors, data/WORLD/{latents.parquet,scenes}
 -> models/ROUND/agent.safetensors, data/ROUND/practice, results/ROUND/train_controller
 Paper: section 5, of VizDoom; CarRacing it learns on the real track.
 """

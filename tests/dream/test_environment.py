@@ -165,6 +165,27 @@ def test_the_costs_of_a_dream_add_up_to_the_cost_of_the_probability_at_its_end()
     np.testing.assert_allclose(paid, 70.0 * (priced[-1][-1] - priced[0][-1]), rtol=1e-3, atol=1e-4)
 
 
+def test_a_dream_does_not_pay_for_haste_or_beside_the_road():
+    def rewards(**changes):
+        rules = replace(RULES, lost_cost=0.0, lost_at=1.0, **changes)
+        return np.stack(
+            [step[1] for step in dream_for(make_dream(num_envs=3, rules=rules), 5)[1:]]
+        )
+
+    free = rewards()
+    limit = float(np.median(free))
+    np.testing.assert_allclose(rewards(pace_limit=limit), np.minimum(free, limit), rtol=1e-5)
+    dear = rewards(pace_limit=limit, haste_cost=2.0)
+    np.testing.assert_allclose(dear, free - 3 * np.maximum(free - limit, 0), rtol=1e-4, atol=1e-5)
+    beside = free - rewards(off_road_cost=4.0)
+    assert (beside > 0).all() and (beside < 4).all()
+    model = make_model()
+    model.outcome.weight[2], model.outcome.bias[2] = 0.0, 50.0  # always off the road
+    rules = replace(RULES, lost_cost=0.0, lost_at=1.0, off_road_cost=4.0)
+    off = dream_for(make_dream(num_envs=3, model=model, rules=rules), 1)[1][1]
+    np.testing.assert_allclose(off, free[0] - 4, rtol=1e-5)
+
+
 def test_a_step_of_the_dream_is_the_models_prediction_along_a_sequence():
     """With the mixtures' means, dreaming is the model fed with its own predictions."""
     model, steps = make_model(), 5

@@ -29,6 +29,7 @@ CONFIG = DreamTrainingConfig(
     gradient_norm=1.0,
     reward_weight=0.3,
     lost_weight=0.1,
+    off_road_weight=1.0,
     ahead_weight=0.1,
     ahead_steps=4,
     lost_delay=4,
@@ -41,12 +42,13 @@ def test_losses_are_those_of_a_gaussian_a_square_and_a_coin():
     torch.manual_seed(1)
     shape = (2, 3, 4)
     means, log_sigmas = torch.randn(*shape, 1), torch.randn(*shape, 1)
-    prediction = DreamPrediction(torch.zeros(*shape, 1), means, log_sigmas, *torch.randn(3, 2, 3))
+    prediction = DreamPrediction(torch.zeros(*shape, 1), means, log_sigmas, *torch.randn(4, 2, 3))
     next_z, reward, lost = torch.randn(*shape), torch.randn(2, 3), torch.tensor([[0.0, 1, 1]] * 2)
     is_step = torch.tensor([[1.0, 1, 1], [1, 1, 0]])
     has_next = torch.tensor([[1.0, 1, 0], [1, 0, 0]])
     ahead = torch.randn(2, 3)
-    found = dream_losses(prediction, next_z, reward, lost, ahead, has_next, is_step)
+    off = torch.tensor([[0.0, 0.5, 1]] * 2)
+    found = dream_losses(prediction, next_z, reward, lost, off, ahead, has_next, is_step)
     normal = torch.distributions.Normal(means[..., 0], log_sigmas[..., 0].exp())
     nll = -normal.log_prob(next_z).mean(dim=2)
     assert found.nll == pytest.approx((nll[has_next > 0]).mean().item(), rel=1e-5)
@@ -56,6 +58,9 @@ def test_losses_are_those_of_a_gaussian_a_square_and_a_coin():
     assert found.ahead == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
     coin = torch.distributions.Bernoulli(logits=prediction.lost_logit)
     assert found.lost == pytest.approx(-coin.log_prob(lost)[is_step > 0].mean().item(), rel=1e-5)
+    coin = torch.distributions.Bernoulli(logits=prediction.off_road_logit)
+    entropy = -off * coin.log_prob(torch.ones(2, 3)) - (1 - off) * coin.log_prob(torch.zeros(2, 3))
+    assert found.off_road == pytest.approx(entropy[is_step > 0].mean().item(), rel=1e-5)
 
 
 def test_sigma_never_falls_below_its_floor():
@@ -86,6 +91,7 @@ def rotating_world(drives: int, by_c: bool, steps: int = 60) -> list[Drive]:
         angle = np.cumsum(rate, axis=0) + rng.uniform(0, 6, (1, 1)) + np.arange(LATENTS)
         drive.mu[:] = np.sin(angle - rate)
         drive.rewards[:] = 4 * drive.actions[:, 1]
+        drive.off_road[:] = drive.actions[:, 2] > 0.5
         drive.until = steps * (number + 1) if by_c else 0
         found.append(drive)
     return found
@@ -101,6 +107,7 @@ def test_learns_a_toy_world_to_a_stated_error():
     assert last["nll"] < -1.0 < 0.5 < first["nll"]
     assert last["reward_loss"] < 0.15 * first["reward_loss"]
     assert last["lost_loss"] < 0.5 * first["lost_loss"]
+    assert last["off_road_loss"] < 0.5 * first["off_road_loss"]
 
 
 def test_training_repeats_to_the_byte_and_half_of_it_is_new():

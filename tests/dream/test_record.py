@@ -1,13 +1,17 @@
 """The record that grows: what is added, what counts as lost, where windows and dreams begin."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from tests.agents import make_agent
 from tests.dream.toys import (
+    HASTE,
     LATENTS,
     MEMORY,
+    RULES,
     TAKEOVERS,
     make_drive,
     make_memory,
@@ -15,12 +19,21 @@ from tests.dream.toys import (
     make_record,
 )
 from worldmodels.dream.environment import DreamStep
+from worldmodels.dream.mirror import mirrored_mu_of
 from worldmodels.dream.moments import Weights, draw_moments, follow
 from worldmodels.dream.record import Record, Windows
-from worldmodels.dream.recording import EpisodeEnd, RecordSegmentJob, Segment, has_come_round
-from worldmodels.dream.values import values_along
+from worldmodels.dream.recording import (
+    EpisodeEnd,
+    HasteConfig,
+    RecordSegmentJob,
+    Segment,
+    has_come_round,
+)
+from worldmodels.dream.values import paid_along, values_along
 from worldmodels.driving.limits import Limits
-from worldmodels.environment.frames import POSE_DTYPE
+from worldmodels.environment.actions import mirrored_actions
+from worldmodels.environment.frames import POSE_DTYPE, mirrored_pictures
+from worldmodels.environment.make import make_vector_env
 from worldmodels.environment.rewards import LAP_REWARD, LEFT_PLAYFIELD, STEP_COST
 from worldmodels.pipeline.errors import UserError
 from worldmodels.records.latents import Latents
@@ -30,10 +43,10 @@ from worldmodels.vision.encoder import BatchEncoder
 DELAY = 4
 
 
-def record_segments(count, steps=30, envs=2, agent=None, patience=20):
+def record_segments(count, steps=30, envs=2, agent=None, patience=20, haste=HASTE, mirrored=False):
     """A record of `count` segments of a small agent, without an explorer's drives."""
     agent = agent or make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
-    record, group = Record([], explored=0), None
+    record, group = Record([], explored=0, mirrored=mirrored), None
     for number in range(count):
         job = RecordSegmentJob(
             agent=agent,
@@ -44,7 +57,9 @@ def record_segments(count, steps=30, envs=2, agent=None, patience=20):
             limits=Limits(50, patience),
             rng=np.random.default_rng(number),
             tracks=[1, 2, 3],
+            haste=haste,
             takeovers=TAKEOVERS,
+            mirrored=mirrored,
             group=group,
             device="cpu",
             title="",
@@ -105,7 +120,7 @@ def test_a_car_that_has_come_round_is_not_lost_where_it_drives_again():
         terminated=np.zeros(80, dtype=bool),
         episode=np.repeat(np.array([0, 1], np.int32), 40),
     )
-    whole, most = Record.of_explorer(latents, patience=15).drives
+    whole, most = Record.of_explorer(latents, np.zeros(80, POSE_DTYPE), patience=15).drives
     assert (len(whole), whole.lost) == (21, False)
     assert (len(most), most.lost) == (25, True)
     assert has_come_round(0.9 * LAP_REWARD - 40 * STEP_COST, 40)
@@ -120,6 +135,7 @@ def test_what_follows_the_last_tile_of_a_lap_is_forgotten(came_round):
     segment = Segment(
         poses=np.zeros((steps, 1), POSE_DTYPE),
         mu=np.random.default_rng(1).normal(size=(steps, 1, LATENTS)).astype(np.float32),
+        mirrored_mu=np.zeros((steps, 1, 0), np.float32),
         actions=np.zeros((steps, 1, 3), np.float16),
         rewards=rewards,
         ends=[end],
@@ -146,13 +162,16 @@ def test_the_explorers_lost_cars_are_cut_off_and_leaving_the_playfield_is_no_rew
         terminated=np.arange(8) == 7,
         episode=np.array([0] * 5 + [1] * 3, np.int32),
     )
-    idle, left = Record.of_explorer(latents, patience=2).drives
+    poses = np.zeros(8, POSE_DTYPE)
+    poses["on_road"][:3] = 4, 1, 2
+    idle, left = Record.of_explorer(latents, poses, patience=2).drives
     assert (len(idle), idle.lost) == (3, True)
     assert (len(left), left.lost) == (3, True)
     assert left.rewards[-1] == np.float32(-STEP_COST)
+    assert idle.off_road.tolist() == [0.5, 0, 0] and left.off_road.tolist() == [1, 1, 1]
     with pytest.raises(UserError, match="no car is lost in the record"):
         Record.of_explorer(
-            Latents(**vars(latents) | {"rewards": np.full(8, 3.0, np.float32)}), patience=5
+            Latents(**vars(latents) | {"rewards": np.full(8, 3.0, np.float32)}), poses, patience=5
         )
 
 
@@ -175,6 +194,9 @@ def test_windows_hold_what_the_drives_do_and_label_the_lost():
         assert batch["has_next"][row].sum() == following
         np.testing.assert_array_equal(
             batch["mu"][row, 1 : following + 1], drive.mu[at + 1 : at + 1 + following]
+        )
+        np.testing.assert_array_equal(
+            batch["off_road"][row, :steps], drive.off_road[at : at + steps]
         )
     assert batch["lost"].sum() > 0
 
@@ -217,11 +239,55 @@ def test_dreams_begin_where_the_shares_say_and_never_with_a_lost_car():
     assert len(draw_moments(only, 50, weights, DELAY, np.random.default_rng(1))) == 50
 
 
+def test_the_record_pays_as_the_dream_does():
+    """A recorded step is paid less where M expected more than the limit, or the car was off it."""
+    record, model = make_record(), make_model()
+    dreams = DreamStep(model)
+    found = follow(record.drives, make_memory(), dreams)
+    rules = replace(RULES, pace_limit=0.1, haste_cost=2.0, off_road_cost=5.0)
+    paid = paid_along(found, dreams, rules)
+    taken_off = 0
+    for drive, start in zip(record.drives, found.starts):
+        z = torch.from_numpy((drive.mu - model.centre.numpy()) / model.scale.numpy())
+        expected = model(z[None], torch.from_numpy(drive.actions)[None]).reward[0].numpy()
+        excess = np.maximum(expected - 0.1, 0)
+        excess[-1] = 0  # nothing is known of the last step
+        rows = slice(start, start + len(drive))
+        due = drive.rewards - 3.0 * excess - 5.0 * drive.off_road
+        np.testing.assert_allclose(paid[rows], due, atol=1e-4)
+        taken_off += (excess > 0).sum()
+    assert taken_off > 10
+    free = paid_along(found, dreams, RULES)
+    np.testing.assert_array_equal(free, np.concatenate([drive.rewards for drive in record.drives]))
+
+
+def test_haste_is_added_to_the_outputs_of_a_share_of_the_cars():
+    added = HASTE.draw(2000, np.random.default_rng(1))
+    hasty = (added != 0).any(axis=1)
+    assert 0.45 < hasty.mean() < 0.55
+    assert (added[:, 0] == 0).all()
+    assert 0.75 < added[:, 1].max() <= 0.8 and added[:, 1].min() == 0
+    assert -0.2 <= added[:, 2].min() < -0.19 and added[:, 2].max() == 0
+
+
+def test_a_hasty_car_is_faster_than_c():
+    agent = make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
+    calm, hasty = (
+        record_segments(
+            1, agent=agent, haste=HasteConfig(share=share, steps=8, most=[0.0, 2.0, -2.0])
+        )
+        for share in (0.0, 1.0)
+    )
+    gas = [np.concatenate([drive.actions[:, 1] for drive in r.drives]) for r in (calm, hasty)]
+    assert gas[1].mean() > gas[0].mean() + 0.1
+
+
 def test_values_along_are_discounted_sums_with_the_price_of_a_loss():
     record = make_record()
     found = follow(record.drives, make_memory(), DreamStep(make_model()))
     value = np.random.default_rng(1).normal(size=len(found.step))
-    targets = values_along(found, value, 0.9, 1.0, 70.0, DELAY)
+    rewards_of = np.concatenate([drive.rewards for drive in record.drives])
+    targets = values_along(found, rewards_of, value, 0.9, 1.0, 70.0, DELAY)
     for drive, start in zip(record.drives, found.starts):
         rewards = drive.rewards.astype(float)
         after = 0.0 if drive.lost else value[start + len(drive) - 1]
@@ -230,7 +296,51 @@ def test_values_along_are_discounted_sums_with_the_price_of_a_loss():
         for step in reversed(range(len(drive))):
             after = rewards[step] + 0.9 * after
             assert targets[start + step] == pytest.approx(after)
-    nearer = values_along(found, value, 0.9, 0.0, 70.0, DELAY)  # one step, then the critic's
+    nearer = values_along(
+        found, rewards_of, value, 0.9, 0.0, 70.0, DELAY
+    )  # one step, then the critic's
     drive, start = record.drives[3], found.starts[3]
     expected = drive.rewards[:-1] + 0.9 * value[start + 1 : start + len(drive)]
     np.testing.assert_allclose(nearer[start : start + len(drive) - 1], expected)
+
+
+def test_what_is_recorded_in_a_mirror_is_what_v_sees_there():
+    agent = make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
+    record = record_segments(2, agent=agent, mirrored=True)
+    encoder = BatchEncoder(agent.encoder, "float32", "cpu")
+    for drive in record.drives:
+        pictures = Scenes([drive.scene]).draw(np.arange(len(drive)))
+        padded = np.resize(pictures[:, :, ::-1], (-(-len(drive) // 32) * 32, *pictures.shape[1:]))
+        seen = encoder(np.ascontiguousarray(padded))[0][: len(drive)]
+        np.testing.assert_allclose(drive.mirrored_mu, seen, atol=1e-5)
+    scenes = Scenes(record.scenes())
+    joined = np.concatenate([drive.mirrored_mu for drive in record.drives])
+    np.testing.assert_allclose(mirrored_mu_of(scenes, encoder, 1), joined, atol=1e-5)
+
+
+def test_drives_are_learnt_from_in_a_mirror_too():
+    record = make_record()
+    assert record.chosen([0, 2]) == [record.drives[0], record.drives[2]]
+    record.mirrored = True
+    plain, other = record.chosen([2])
+    assert plain is record.drives[2]
+    np.testing.assert_array_equal(other.mu, plain.mirrored_mu)
+    np.testing.assert_array_equal(other.actions[:, 0], -plain.actions[:, 0])
+    np.testing.assert_array_equal(other.actions[:, 1:], plain.actions[:, 1:])
+    np.testing.assert_array_equal(other.rewards, plain.rewards)
+    assert other.lost == plain.lost and other.in_a_mirror().mu is plain.mu
+    windows = Windows(record, [2], DELAY, 3)
+    np.testing.assert_array_equal(windows.mu[len(plain) :], plain.mirrored_mu)
+
+
+def test_a_drive_in_a_mirror_is_a_drive_of_the_environment():
+    """The mirror image of a straight start: the same picture, steered the other way."""
+    env = make_vector_env("drawn", 2)
+    env.reset(0, 5)
+    picture = env.observations[:1].copy()
+    reflected = mirrored_pictures(picture)
+    assert not np.array_equal(picture, reflected)
+    np.testing.assert_array_equal(mirrored_pictures(reflected), picture)
+    actions = np.array([[0.5, 0.2, 0.1]], np.float32)
+    assert mirrored_actions(actions).tolist() == np.float32([[-0.5, 0.2, 0.1]]).tolist()
+    assert mirrored_actions(actions).dtype == np.float32

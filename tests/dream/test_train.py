@@ -8,7 +8,15 @@ import torch
 
 from tests.agents import make_agent
 from tests.dream.test_model import CONFIG, rotating_world
-from tests.dream.toys import LATENTS, MEMORY, TAKEOVERS, make_drive, make_memory, make_record
+from tests.dream.toys import (
+    HASTE,
+    LATENTS,
+    MEMORY,
+    TAKEOVERS,
+    make_drive,
+    make_memory,
+    make_record,
+)
 from worldmodels.control.search_space import raw_space
 from worldmodels.dream.by_evolution import (
     DreamEvolution,
@@ -51,7 +59,7 @@ PPO = DreamPPOConfig(
     critic_learning_rate=[0.01, 0.01],
     critic_units=8,
     value_scale=10.0,
-    output_cost=0.0,
+    output_cost=[0.0, 0.0, 0.0],
     hidden_components=4,
     dreams=24,
     first_updates=4,
@@ -72,7 +80,7 @@ EVOLUTION = DreamEvolutionConfig(
     first_generations=3,
     generations=3,
     averaged_lessons=2,
-    output_cost=0.1,
+    output_cost=[0.1, 0.0, 0.0],
     return_lambda=0.9,
     critic_steps=20,
     critic_batch_size=32,
@@ -87,7 +95,11 @@ RULES_CONFIG = RulesConfig(
     sight_noise=0.5,
     horizon=6,
     lost_at=0.9,
-    lost_cost=[5.0, 50.0],
+    lost_cost=[5.0, 50.0, 200.0],
+    lost_cost_by=3,
+    pace_limit=10.0,
+    haste_cost=0.0,
+    off_road_cost=0.0,
     discount=[0.9, 0.99],
 )
 
@@ -109,7 +121,7 @@ def by_evolution(config=EVOLUTION):
 TRAINERS = pytest.mark.parametrize("new_trainer", [by_ppo, by_evolution])
 
 
-def lesson_of(record, model, seed=1, first=False, config=RULES_CONFIG):
+def lesson_of(record, model, seed=1, number=1, config=RULES_CONFIG):
     memory, dreams, rng = make_memory(), DreamStep(model), np.random.default_rng(seed)
     along = follow(record.drives, memory, dreams)
     return Lesson(
@@ -119,7 +131,7 @@ def lesson_of(record, model, seed=1, first=False, config=RULES_CONFIG):
         errors=errors_of(along, dreams, rng, 50),
         config=config,
         weights=WEIGHTS,
-        first=first,
+        number=number,
         lost_delay=4,
         rng=rng,
         threads=1,
@@ -168,6 +180,7 @@ def test_a_rollout_is_what_was_dreamt(toy):
 
 def config_of(**changes):
     values = {
+        "mirrored": True,
         "model": CONFIG.model_copy(update={"first_steps": 640, "steps": 320}),
         "record": RecordingConfig(
             horizon=50,
@@ -177,6 +190,7 @@ def config_of(**changes):
             tracks=4,
             hold=2,
             noise=0.3,
+            haste=HASTE,
             takeovers=TAKEOVERS,
         ),
         "starts": StartsConfig(
@@ -196,7 +210,7 @@ def train(checkpoint, iterations=3, config=None, new_trainer=by_ppo):
 
     def new_state():
         record = make_record()
-        record = Record(record.drives[:2], explored=2)
+        record = Record(record.drives[:2], explored=2, mirrored=True)
         torch.manual_seed(1)
         model = new_model(record, config.model, 0.1)
         trainer = ModelTrainer(model, config.model, np.random.default_rng(1))
@@ -278,24 +292,27 @@ def test_a_longer_training_goes_on_from_a_shorter_one_and_a_shorter_one_does_not
     assert again.rows == whole.rows[:1]
 
 
-def test_prices_rise_in_the_first_lesson_and_stay(toy):
-    first, later = (lesson_of(*toy, first=first) for first in (True, False))
+def test_prices_rise_in_the_first_lesson_and_over_the_lessons(toy):
+    first, later = (lesson_of(*toy, number=number) for number in (0, 1))
     costs = [first.rules(share).lost_cost for share in (0.0, 0.25, 0.5, 1.0)]
     assert costs == pytest.approx([5.0, 250**0.5, 50.0, 50.0])
-    assert later.rules(0.0).lost_cost == pytest.approx(50.0)
+    prices = [lesson_of(*toy, number=n).rules(0.0).lost_cost for n in (1, 2, 3, 9)]
+    assert prices == pytest.approx([50.0, 100.0, 200.0, 200.0])
     assert [first.discount(share) for share in (0.0, 1.0)] == pytest.approx([0.9, 0.99])
     assert later.discount(0.0) == pytest.approx(0.99)
 
 
-def test_a_cost_of_the_outputs_keeps_them_small(toy):
+def test_a_cost_of_an_output_keeps_it_small(toy):
     record, model = toy
     sizes = []
     for cost in (0.0, 30.0):
-        trainer = by_ppo(PPO.model_copy(update={"output_cost": cost}))
+        trainer = by_ppo(PPO.model_copy(update={"output_cost": [cost, 0.0, 0.0]}))
         for seed in range(4):
             trainer.learn(lesson_of(record, model, seed))
-        sizes.append(np.abs(trainer.point()).mean())
-    assert sizes[1] < sizes[0] / 2
+        weights = trainer.point()[: 3 * FEATURES].reshape(3, FEATURES)
+        sizes.append(np.abs(weights).mean(axis=1))
+    assert sizes[1][0] < sizes[0][0] / 2  # the steering's
+    assert (sizes[1][1:] > sizes[0][1:] / 2).all()
 
 
 def test_all_candidates_dream_the_same_dreams(toy):

@@ -7,14 +7,23 @@ from tests.agents import make_agent
 from worldmodels.dream.environment import Dream, Moments, Rules
 from worldmodels.dream.model import DreamModel, DreamModelConfig
 from worldmodels.dream.record import Drive, Record
-from worldmodels.dream.recording import TakeoverConfig
+from worldmodels.dream.recording import HasteConfig, TakeoverConfig
 from worldmodels.environment.frames import POSE_DTYPE
 from worldmodels.records.scenes import Episode
 
 LATENTS, MEMORY, HIDDEN = 8, 16, 12
 RULES = Rules(
-    temperature=1.0, sampled=True, sight_noise=0.0, horizon=6, lost_cost=50.0, lost_at=0.9
+    temperature=1.0,
+    sampled=True,
+    sight_noise=0.0,
+    horizon=6,
+    lost_cost=50.0,
+    lost_at=0.9,
+    pace_limit=np.inf,
+    haste_cost=0.0,
+    off_road_cost=0.0,
 )
+HASTE = HasteConfig(share=0.5, steps=8, most=[0.0, 0.8, -0.2])
 
 TAKEOVERS = TakeoverConfig(
     **{
@@ -73,8 +82,10 @@ def make_drive(steps, lost=False, by_c=False, tile_every=3, seed=0) -> Drive:
     )
     return Drive(
         mu=rng.normal(size=(steps, LATENTS)).astype(np.float32),
+        mirrored_mu=rng.normal(size=(steps, LATENTS)).astype(np.float32),
         actions=actions,
         rewards=rewards,
+        off_road=rng.choice(np.array([0, 0, 0, 0.5, 1], np.float32), steps),
         over=True,
         lost=lost,
         scene=scene if by_c else None,

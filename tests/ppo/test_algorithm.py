@@ -34,7 +34,7 @@ LEARNING = {
     "critic_learning_rate": [0.01, 0.01],
     "critic_units": 8,
     "value_scale": 50.0,
-    "output_cost": 0.0,
+    "output_cost": [0.0, 0.0, 0.0],
 }
 CONFIG = PPOConfig(
     **LEARNING,

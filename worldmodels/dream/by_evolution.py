@@ -21,13 +21,13 @@ from worldmodels.evolution.strategies import EvolutionStrategy, SimpleESConfig, 
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import (
     Count,
-    NonNegative,
     Population,
     Positive,
     Section,
     Share,
 )
 from worldmodels.training.critic import Critic
+from worldmodels.training.schedule import OutputCosts
 
 
 class DreamEvolutionConfig(Section):
@@ -42,7 +42,7 @@ class DreamEvolutionConfig(Section):
     first_generations: Count
     generations: Count
     averaged_lessons: Count
-    output_cost: NonNegative
+    output_cost: OutputCosts
     return_lambda: Share
     critic_steps: Count
     critic_batch_size: Count
@@ -141,19 +141,19 @@ class DreamEvolution:
         rows = np.tile(np.arange(config.dreams), count)
         seeds = np.tile(lesson.rng.integers(1 << 62, size=config.dreams), count)
         observations, infos = dream.reset(options={"moments": rows, "seeds": seeds})
-        returns, paid, squares = np.zeros(len(rows)), 0.0, np.zeros(len(rows))
+        returns, paid, spent = np.zeros(len(rows)), 0.0, np.zeros(len(rows))
         alive = np.ones(len(rows), dtype=bool)
         for step in range(dream.rules.horizon):
             features = torch.from_numpy(scale(observations)).view(count, config.dreams, -1)
             raw = torch.baddbmm(bias, features, weights).view(len(rows), ACTION_SIZE).numpy()
-            squares += np.square(raw).mean(axis=1)
+            spent += np.square(raw) @ np.array(config.output_cost)
             observations, reward, terminated, _, infos = dream.step(squash(raw))
             returns += discount**step * reward * alive
             paid += float((reward * alive).mean())
             alive &= ~terminated
         told = self._told(observations, infos["hidden"])
         returns += discount**dream.rules.horizon * self.valuer.values(told) * alive
-        returns -= config.output_cost * squares / dream.rules.horizon
+        returns -= spent / dream.rules.horizon
         return returns.reshape(count, -1).mean(axis=1), paid / dream.rules.horizon
 
     def _layers(self, population: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -175,6 +175,7 @@ class DreamEvolution:
         inputs = self._told(features, moments.hidden.numpy())
         targets = values_along(
             lesson.along,
+            lesson.rewards(share),
             self.valuer.values(inputs),
             lesson.discount(share),
             self.config.return_lambda,

@@ -21,6 +21,8 @@ from worldmodels.pipeline.errors import UserError
 # many others there are; and a chunk's arrays stay in a core's cache.
 CHUNK = 256
 
+REWARD, LOST, OFF_ROAD = -3, -2, -1  # of the columns of DreamModel.outcome, after the mixtures'
+
 
 class Moments(NamedTuple):
     """n moments of recorded episodes, from which dreams begin, all float32.
@@ -49,7 +51,9 @@ class Rules:
     `temperature` of the draws (paper: tau), above 0; `sampled`: latents are drawn, else the means
     of their mixtures; `sight_noise`: how much of the errors that M makes C is shown; `horizon`:
     steps after which a dream is truncated; `lost_cost`: points that a loss costs; `lost_at`: the
-    probability of a loss at which the dream ends with it.
+    probability of a loss at which the dream ends with it. Points of a step beyond `pace_limit` are
+    not paid, and cost `haste_cost` each. `off_road_cost`: points that a step costs after which the
+    car is off the road.
     """
 
     temperature: float
@@ -58,10 +62,25 @@ class Rules:
     horizon: int
     lost_cost: float
     lost_at: float
+    pace_limit: float
+    haste_cost: float
+    off_road_cost: float
+
+    def unpaid(self, expected: np.ndarray) -> np.ndarray:
+        """What is taken off rewards [n] of which M expects `expected` [n]."""
+        return (1 + self.haste_cost) * np.maximum(expected - self.pace_limit, 0)
 
 
 MEANS = Rules(
-    temperature=1.0, sampled=False, sight_noise=0.0, horizon=1, lost_cost=0.0, lost_at=1.0
+    temperature=1.0,
+    sampled=False,
+    sight_noise=0.0,
+    horizon=1,
+    lost_cost=0.0,
+    lost_at=1.0,
+    pace_limit=np.inf,
+    haste_cost=0.0,
+    off_road_cost=0.0,
 )
 
 
@@ -90,22 +109,29 @@ class DreamStep:
         cell = forget.sigmoid_() * cell + write.sigmoid_() * candidate.tanh_()
         return output.sigmoid_() * cell.tanh(), cell
 
-    def outcome(self, hidden: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def outcome(self, hidden: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """From hidden [CHUNK, H]: the mixtures' raw outputs [CHUNK, 3 Z K], the reward [CHUNK],
-        the probability of a loss [CHUNK]."""
+        the probability of a loss [CHUNK], how far off the road the car is [CHUNK], 0 to 1."""
         outputs = torch.addmm(self.heads_bias, hidden, self.heads)
-        reward, lost = outputs[:, -2], outputs[:, -1].sigmoid()
-        return outputs[:, :-2].contiguous().numpy(), reward.numpy(), lost.numpy()
+        reward, lost, off_road = outputs[:, REWARD], outputs[:, LOST], outputs[:, OFF_ROAD]
+        raw = outputs[:, :REWARD].contiguous().numpy()
+        return raw, reward.numpy(), lost.sigmoid().numpy(), off_road.sigmoid().numpy()
 
     def mean_mu(self, hidden: Tensor, mu: Tensor) -> Tensor:
         """The means [n, Z] of the mixtures of the next frame, from hidden [n, H] after `mu`."""
-        raw = torch.addmm(self.heads_bias, hidden, self.heads)[:, :-2].contiguous().numpy()
+        raw = torch.addmm(self.heads_bias, hidden, self.heads)[:, :REWARD].contiguous().numpy()
         unused = np.zeros(len(raw), dtype=np.uint64), np.zeros(len(raw), dtype=np.int64)
         return self.next_mu(raw, mu, *unused, MEANS)
 
-    def lost(self, hidden: Tensor) -> Tensor:
-        """The probability [n] of a loss, from hidden [n, H]."""
-        return (hidden @ self.heads[:, -1] + self.heads_bias[-1]).sigmoid()
+    def reward(self, hidden: Tensor) -> Tensor:
+        """The reward [n] of the step that led to hidden [n, H]."""
+        return hidden @ self.heads[:, REWARD] + self.heads_bias[REWARD]
+
+    def lost(self, hidden: Tensor) -> np.ndarray:
+        """The probability [n] of a loss, from hidden [n, H]; its bits do not depend on n."""
+        padded = torch.nn.functional.pad(hidden, (0, 0, 0, -len(hidden) % CHUNK))
+        found = [self.outcome(part)[2] for part in padded.split(CHUNK)]
+        return np.concatenate(found)[: len(hidden)]
 
     def next_mu(
         self, raw: np.ndarray, mu: Tensor, keys: np.ndarray, steps: np.ndarray, rules: Rules
@@ -134,7 +160,8 @@ class Dream(gymnasium.vector.VectorEnv):
     h the state of the M that C listens to, before the frame is added to it. C sees a frame less
     clearly than M dreams it: an error that M made on the record, drawn from `errors` [E, Z], times
     `sight_noise`, is added to its z, and to what its M remembers. Action float32 [n, A],
-    as the track takes it. The reward is what M expects of the step, in points, less `lost_cost`
+    as the track takes it. The reward is what M expects of the step, in points, up to `pace_limit`
+    (see `Rules`), less `off_road_cost` times how far the car is off the road, and `lost_cost`
     times the rise in the probability of a loss: over a dream that comes to its cost times the
     probability at its end. `terminated` where that probability reaches `lost_at`, `truncated`
     after `horizon` steps. `infos` tells what C is not given: `lost` [n], the probability, and
@@ -243,14 +270,15 @@ class Dream(gymnasium.vector.VectorEnv):
         hidden, cell = self.dreams.remember(
             mu, before, action, self.hidden[chunk], self.cell[chunk]
         )
-        raw, reward, lost = self.dreams.outcome(hidden)
+        raw, reward, lost, off_road = self.dreams.outcome(hidden)
         following = self.dreams.next_mu(raw, mu, keys, steps, rules)
         drawn = np.empty(len(keys), dtype=np.int64)
         draw_indices(keys, steps, len(self.errors), drawn)
         self.seen[chunk] = following + rules.sight_noise * self.errors[torch.from_numpy(drawn)]
         # A dream that ends with a loss pays for all of it
         counted = np.where(lost >= rules.lost_at, 1.0, lost)
-        rewards[chunk] = reward - rules.lost_cost * (counted - self.lost[chunk])
+        paid = reward - rules.unpaid(reward) - rules.off_road_cost * off_road
+        rewards[chunk] = paid - rules.lost_cost * (counted - self.lost[chunk])
         self.before[chunk], self.mu[chunk] = mu.clone(), following
         self.hidden[chunk], self.cell[chunk], self.lost[chunk] = hidden, cell, lost
 
@@ -263,7 +291,7 @@ class Dream(gymnasium.vector.VectorEnv):
         self.mu[dreams], self.before[dreams], self.seen[dreams] = start.mu, start.before, start.mu
         self.state.hidden[dreams], self.state.cell[dreams] = start.memory, start.memory_cell
         self.hidden[dreams], self.cell[dreams] = start.hidden, start.cell
-        self.lost[dreams] = self.dreams.lost(start.hidden).numpy()
+        self.lost[dreams] = self.dreams.lost(start.hidden)
         self.steps[dreams], self.over[dreams] = 0, False
 
     def _infos(self) -> dict[str, np.ndarray]:

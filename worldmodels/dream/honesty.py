@@ -48,7 +48,7 @@ def honesty(
         goes_on = left[rows] > step
         now = np.minimum(rows + step, rows + left[rows] - 1)
         hidden, cell = dreams.remember(mu, before, actions[torch.from_numpy(now)], hidden, cell)
-        raw, reward, probability = dreams.outcome(hidden)
+        raw, reward, probability, _ = dreams.outcome(hidden)
         before, mu = mu, dreams.next_mu(raw, mu, *unused, MEANS)
         dreamt += reward
         taken += np.where(goes_on, rewards[now], rewards.min())

@@ -24,6 +24,7 @@ class DreamTrainingConfig(DreamModelConfig):
     gradient_norm: Positive
     reward_weight: NonNegative
     lost_weight: NonNegative
+    off_road_weight: NonNegative
     ahead_weight: NonNegative
     ahead_steps: Count
     lost_delay: Count
@@ -75,7 +76,7 @@ class ModelTrainer:
         recent = Windows(record, newest, *kept) if newest else everything
         new = round(config.batch_size * config.newest_share)
         batches = max(steps // (config.batch_size * config.sequence), 1)
-        totals = np.zeros(4)
+        totals = np.zeros(5)
         for batch in range(batches):
             for group in self.optimiser.param_groups:
                 group["lr"] = geometric(config.learning_rate, batch / batches)
@@ -92,12 +93,14 @@ class ModelTrainer:
                 z[:, 1:],
                 joined["reward"],
                 joined["lost"],
+                joined["off_road"],
                 joined["ahead"],
                 joined["has_next"],
                 joined["is_step"],
             )
             loss = losses.nll + config.reward_weight * losses.reward
             loss = loss + config.lost_weight * losses.lost + config.ahead_weight * losses.ahead
+            loss = loss + config.off_road_weight * losses.off_road
             if not torch.isfinite(loss):
                 raise UserError(
                     f"the loss of the M that dreams is not finite after {batch} of {batches} "
@@ -108,5 +111,5 @@ class ModelTrainer:
             nn.utils.clip_grad_norm_(self.weights, config.gradient_norm)
             self.optimiser.step()
             totals += [part.item() for part in losses]
-        names = ("nll", "reward_loss", "lost_loss", "ahead_loss")
+        names = ("nll", "reward_loss", "lost_loss", "off_road_loss", "ahead_loss")
         return dict(zip(names, (totals / batches).tolist()))

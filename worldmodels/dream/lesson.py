@@ -1,17 +1,19 @@
 """A lesson: all that an iteration gives to what trains C, whichever trainer that is."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
+from pydantic import Field
 from torch import Tensor
 
-from worldmodels.dream.environment import Dream, Rules
+from worldmodels.dream.environment import Dream, DreamStep, Rules
 from worldmodels.dream.model import DreamModel
 from worldmodels.dream.moments import Along, Weights, draw_moments
+from worldmodels.dream.values import paid_along
 from worldmodels.memory.step import MemoryStep
 from worldmodels.pipeline.params import Count, Natural, NonNegative, Positive, Section, Share
-from worldmodels.training.schedule import FromTo, Shares, discount_at, geometric
+from worldmodels.training.schedule import Shares, discount_at, geometric
 
 
 class StartsConfig(Section):
@@ -33,8 +35,9 @@ class StartsConfig(Section):
 class RulesConfig(Section):
     """The section `dream.practice.rules`: of the dreams of a lesson.
 
-    In the first lesson `lost_cost` rises to its second value by its middle, and 1 - `discount`
-    falls to that of its second value by its end; there they stay.
+    `lost_cost` rises from its first value to its second by the middle of the first lesson, stays
+    there in the next one, and rises to its third by the lesson `lost_cost_by`. 1 - `discount`
+    falls to that of its second value by the end of the first lesson, and stays there.
     """
 
     temperature: Positive
@@ -42,7 +45,11 @@ class RulesConfig(Section):
     sight_noise: NonNegative
     horizon: Count
     lost_at: Share
-    lost_cost: FromTo
+    lost_cost: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+    lost_cost_by: Count
+    pace_limit: Positive
+    haste_cost: NonNegative
+    off_road_cost: NonNegative
     discount: Shares
 
 
@@ -50,8 +57,9 @@ class RulesConfig(Section):
 class Lesson:
     """`model` dreams, from moments of `along` drawn by `weights`; C listens to `memory`.
 
-    `first`: C has learnt nothing yet; a car counts as lost `lost_delay` steps after its last tile;
-    `errors` [E, Z] are those of M on the record. No result depends on `threads`.
+    `number` counts the lessons from 0, when C has learnt nothing yet. A car counts as lost
+    `lost_delay` steps after its last tile; `errors` [E, Z] are those of M on the record. No result
+    depends on `threads`.
     """
 
     model: DreamModel
@@ -60,26 +68,44 @@ class Lesson:
     errors: Tensor
     config: RulesConfig
     weights: Weights
-    first: bool
+    number: int
     lost_delay: int
     rng: np.random.Generator
     threads: int
 
+    @property
+    def first(self) -> bool:
+        """True for the first lesson."""
+        return self.number == 0
+
     def rules(self, share: float) -> Rules:
         """The rules of the dream at `share`, 0 to 1, of the lesson."""
         config = self.config
+        start, middle, end = config.lost_cost
+        if self.first:
+            lost_cost = geometric([start, middle], min(2 * share, 1.0))
+        else:
+            lessons = max(config.lost_cost_by - 1, 1)
+            lost_cost = geometric([middle, end], min((self.number - 1) / lessons, 1.0))
         return Rules(
             temperature=config.temperature,
             sampled=config.sampled,
             sight_noise=config.sight_noise,
             horizon=config.horizon,
-            lost_cost=geometric(config.lost_cost, min(2 * share, 1.0) if self.first else 1.0),
+            lost_cost=lost_cost,
             lost_at=config.lost_at,
+            pace_limit=config.pace_limit,
+            haste_cost=config.haste_cost,
+            off_road_cost=config.off_road_cost,
         )
 
     def discount(self, share: float) -> float:
         """The discount per step at `share` of the lesson."""
         return discount_at(self.config.discount, share if self.first else 1.0)
+
+    def rewards(self, share: float) -> np.ndarray:
+        """The recorded rewards [n] of all moments, as the dream pays them."""
+        return paid_along(self.along, DreamStep(self.model), self.rules(share))
 
     def dream(self, num_envs: int, share: float, moments: int | None = None) -> Dream:
         """Dreams from `moments` moments drawn at random; None: as many as there are dreams."""

@@ -7,6 +7,8 @@ changes, and its mixtures lie around the present mu: the next frame differs litt
 and what an LSTM of this size passes on whole it blurs.
 The reward is that of the step alone: a mean of the next ones is a value, true only for the policy
 that was recorded. That mean is predicted too, for what it teaches the state, and no dream uses it.
+How far off the road the car is, which a picture shows and a reward tells late, has a head of its
+own.
 """
 
 import math
@@ -47,7 +49,8 @@ class DreamPrediction(NamedTuple):
 
     `log_weights`, `means`, `log_sigmas` [..., Z, K]: a mixture of K Gaussians for each latent at
     unit variance. `reward` [...] in points; `lost_logit` [...]: of the car being lost after the
-    step; `ahead` [...]: the mean reward of the next steps.
+    step; `off_road_logit` [...]: of how far it is off the road then; `ahead` [...]: the mean
+    reward of the next steps.
     """
 
     log_weights: Tensor
@@ -55,11 +58,12 @@ class DreamPrediction(NamedTuple):
     log_sigmas: Tensor
     reward: Tensor
     lost_logit: Tensor
+    off_road_logit: Tensor
     ahead: Tensor
 
 
 class DreamModel(nn.Module):
-    """Predicts the next latents, reward and loss from latents [..., Z], their change and action.
+    """Predicts what follows latents [..., Z], their change and an action.
 
     `centre` and `scale` [Z] bring mu to unit variance; all methods take and give such latents.
     """
@@ -77,7 +81,7 @@ class DreamModel(nn.Module):
         second_bias = self.lstm.get_parameter("bias_hh_l0")
         nn.init.zeros_(second_bias).requires_grad_(False)
         self.mixture = nn.Linear(config.hidden_size, 3 * self.latent_size * config.mixtures)
-        self.outcome = nn.Linear(config.hidden_size, 2)
+        self.outcome = nn.Linear(config.hidden_size, 3)
         self.ahead = nn.Linear(config.hidden_size, 1)
 
     def normalise(self, mu: Tensor) -> Tensor:
@@ -100,24 +104,27 @@ class DreamModel(nn.Module):
         shape = (3, self.latent_size, self.config.mixtures)
         logits, offsets, raw = self.mixture(hidden).unflatten(-1, shape).unbind(dim=-3)
         floor = math.log(self.config.min_sigma)
-        reward, lost_logit = self.outcome(hidden).unbind(dim=-1)
+        reward, lost_logit, off_road_logit = self.outcome(hidden).unbind(dim=-1)
         return DreamPrediction(
             log_weights=logits.log_softmax(dim=-1),
             means=z[..., None] + OFFSET_SCALE * offsets,
             log_sigmas=floor + F.softplus(raw - floor),
             reward=reward,
             lost_logit=lost_logit,
+            off_road_logit=off_road_logit,
             ahead=self.ahead(hidden)[..., 0],
         )
 
 
 class DreamLosses(NamedTuple):
     """Scalars, each a mean over the steps that count: `nll` in nats per latent at unit variance,
-    `reward` and `ahead` half a squared error in points, `lost` a cross-entropy in nats."""
+    `reward` and `ahead` half a squared error in points, `lost` and `off_road` a cross-entropy in
+    nats."""
 
     nll: Tensor
     reward: Tensor
     lost: Tensor
+    off_road: Tensor
     ahead: Tensor
 
 
@@ -126,26 +133,35 @@ def dream_losses(
     next_z: Tensor,
     reward: Tensor,
     lost: Tensor,
+    off_road: Tensor,
     ahead: Tensor,
     has_next: Tensor,
     is_step: Tensor,
 ) -> DreamLosses:
     """The losses over a padded batch; all but `next_z` [B, T, Z] are [B, T].
 
-    `lost` is 1 where the car is lost after the step. `is_step` is 1 at recorded steps and 0 in the
-    padding, `has_next` 1 where the next frame was recorded too.
+    `lost` is 1 where the car is lost after the step, `off_road` 1 where it is off the road.
+    `is_step` is 1 at recorded steps and 0 in the padding, `has_next` 1 where the next frame was
+    recorded too.
     """
     standard = (next_z[..., None] - prediction.means) * (-prediction.log_sigmas).exp()
     log_density = -0.5 * standard.square() - prediction.log_sigmas - 0.5 * math.log(2 * math.pi)
     nll = -torch.logsumexp(prediction.log_weights + log_density, dim=-1).mean(dim=-1)
     squared = 0.5 * (prediction.reward - reward).square()
     squared_ahead = 0.5 * (prediction.ahead - ahead).square()
-    entropy = F.binary_cross_entropy_with_logits(prediction.lost_logit, lost, reduction="none")
+    entropies = [
+        F.binary_cross_entropy_with_logits(logit, target, reduction="none")
+        for logit, target in (
+            (prediction.lost_logit, lost),
+            (prediction.off_road_logit, off_road),
+        )
+    ]
     steps = is_step.sum()
     return DreamLosses(
         nll=(nll * has_next).sum() / has_next.sum(),
         reward=(squared * is_step).sum() / steps,
-        lost=(entropy * is_step).sum() / steps,
+        lost=(entropies[0] * is_step).sum() / steps,
+        off_road=(entropies[1] * is_step).sum() / steps,
         ahead=(squared_ahead * is_step).sum() / steps,
     )
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from worldmodels.dream.recording import Segment, has_come_round
-from worldmodels.environment.rewards import STEP_COST
+from worldmodels.environment.actions import mirrored_actions
+from worldmodels.environment.rewards import STEP_COST, off_road
 from worldmodels.pipeline.errors import UserError
 from worldmodels.records.latents import Latents
 from worldmodels.records.scenes import Episode
@@ -17,19 +18,25 @@ from worldmodels.records.scenes import Episode
 # first step. Uniform starts would put few windows there, and every drive begins there.
 BEFORE_THE_START = 0.3
 
+SERIES = ("mu", "mirrored_mu", "actions", "rewards", "off_road")  # of a drive, one row per step
+
 
 @dataclass
 class Drive:
     """An episode as M learns from it, of T frames so far.
 
-    `mu` [T, Z], `actions` [T, A], `rewards` [T], float32. `over`: nothing more will follow;
-    `lost`: it ended with a car that was lost. `scene` draws it again; the explorer's are in the
-    round's record. `until` counts the steps that its environment had recorded by its last frame.
+    `mu` [T, Z], `mirrored_mu` [T, Z] (see `Record`), `actions` [T, A], `rewards` [T], float32;
+    `off_road` float32 [T]: how far the car is off the road after each step, see
+    `environment.rewards`. `over`: nothing more will follow; `lost`: it ended with a car that was
+    lost. `scene` draws it again; the explorer's are in the round's record. `until` counts the
+    steps that its environment had recorded by its last frame.
     """
 
     mu: np.ndarray
+    mirrored_mu: np.ndarray
     actions: np.ndarray
     rewards: np.ndarray
+    off_road: np.ndarray
     over: bool
     lost: bool
     scene: Episode | None
@@ -38,12 +45,22 @@ class Drive:
     def __len__(self) -> int:
         return len(self.rewards)
 
+    def in_a_mirror(self) -> "Drive":
+        """The same drive in a mirror."""
+        return replace(
+            self,
+            mu=self.mirrored_mu,
+            mirrored_mu=self.mu,
+            actions=mirrored_actions(self.actions),
+        )
+
     def end_with_the_last_tile(self) -> None:
         """Forget what a car drove after its lap: tiles were given for such road before, and none
         are now, which no picture shows."""
         end = int(np.flatnonzero(self.rewards > 0)[-1]) + 1
         self.until -= len(self) - end
-        self.mu, self.actions, self.rewards = self.mu[:end], self.actions[:end], self.rewards[:end]
+        for name in SERIES:
+            setattr(self, name, getattr(self, name)[:end])
 
     def lost_from(self, delay: int) -> int:
         """The first step after which the car counts as lost: `delay` steps after the last tile, if
@@ -58,21 +75,32 @@ class Drive:
 class Record:
     """All drives: the explorer's, of which there are `explored`, then those of C.
 
-    `slots` has, for each recorded environment, the drive that is under way in it, if any, and
-    `steps` the steps that it has recorded.
+    `mirrored`: the drives have what V sees of them in a mirror, and M and C learn from those, too;
+    without it, `Drive.mirrored_mu` is empty, [T, 0]. `slots` has, for each recorded environment,
+    the drive that is under way in it, if any, and `steps` the steps that it has recorded.
     """
 
     drives: list[Drive]
     explored: int
+    mirrored: bool = False
     slots: dict[int, int] = field(default_factory=dict)
     steps: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def of_explorer(cls, latents: Latents, patience: int) -> "Record":
-        """The explorer's episodes, those of lost cars cut `patience` steps after the last tile.
+    def of_explorer(
+        cls,
+        latents: Latents,
+        poses: np.ndarray,
+        patience: int,
+        mirrored_mu: np.ndarray | None = None,
+    ) -> "Record":
+        """The explorer's episodes, those of lost cars cut `patience` steps after the last tile;
+        `poses` [frames] are those of the latents' scenes, `mirrored_mu` [frames, Z] what V sees of
+        them in a mirror.
 
         Raises UserError if no car was lost in them, from which M could learn what that is.
         """
+        reflected = np.zeros((len(poses), 0), np.float32) if mirrored_mu is None else mirrored_mu
         drives = []
         starts = np.cumsum(latents.lengths) - latents.lengths
         for start, length in zip(starts, latents.lengths):
@@ -88,8 +116,10 @@ class Record:
             rows = slice(start, start + end)
             drive = Drive(
                 mu=latents.mu[rows].astype(np.float32),
+                mirrored_mu=reflected[rows],
                 actions=latents.actions[rows].astype(np.float32),
                 rewards=as_driven(latents.rewards[rows]),
+                off_road=off_road(poses[rows]),
                 over=True,
                 lost=lost,
                 scene=None,
@@ -102,7 +132,7 @@ class Record:
                 "no car is lost in the record, so that M could not learn what a loss is: record "
                 "more frames, or raise sample.horizon"
             )
-        return cls(drives, explored=len(drives))
+        return cls(drives, explored=len(drives), mirrored=mirrored_mu is not None)
 
     def add(self, segment: Segment, first_slot: int) -> None:
         """Add a segment, whose environments are the slots from `first_slot` on."""
@@ -134,8 +164,10 @@ class Record:
         rewards, poses = segment.rewards[part, column], segment.poses[part, column]
         more = Drive(
             mu=mu.copy(),
+            mirrored_mu=segment.mirrored_mu[part, column].copy(),
             actions=taken.astype(np.float32),
             rewards=as_driven(rewards),
+            off_road=off_road(poses),
             over=False,
             lost=False,
             scene=Episode(track, "agent", poses.copy(), taken, rewards, False, np.zeros(0)),
@@ -148,7 +180,7 @@ class Record:
         drive = self.drives[self.slots[slot]]
         drive.until = more.until
         assert drive.scene is not None and more.scene is not None
-        for name in ("mu", "actions", "rewards"):
+        for name in SERIES:
             joined = np.concatenate([getattr(drive, name), getattr(more, name)])
             setattr(drive, name, joined)
         scenes = drive.scene, more.scene
@@ -163,6 +195,11 @@ class Record:
     def scenes(self) -> list[Episode]:
         """The episodes that C drove, to be drawn again."""
         return [drive.scene for drive in self.drives if drive.scene is not None]
+
+    def chosen(self, indices: list[int]) -> list[Drive]:
+        """Drives to learn from, of two steps or more, each in a mirror, too, if there is one."""
+        drives = [self.drives[index] for index in indices if len(self.drives[index]) > 1]
+        return drives + [drive.in_a_mirror() for drive in drives] if self.mirrored else drives
 
     def newest(self, frames: int) -> list[int]:
         """The drives of C that were under way in its last `frames` frames; all, if it has fewer.
@@ -197,8 +234,7 @@ class Windows:
     M looks `ahead_steps` steps ahead for rewards."""
 
     def __init__(self, record: Record, chosen: list[int], delay: int, ahead_steps: int):
-        drives = [record.drives[index] for index in chosen]
-        drives = [drive for drive in drives if len(drive) > 1]
+        drives = record.chosen(chosen)
         if not drives:
             raise UserError("no episode of two steps or more to learn from: raise worlds.*.frames")
         self.lengths = np.array([len(drive) for drive in drives])
@@ -208,6 +244,7 @@ class Windows:
         self.rewards = np.concatenate([drive.rewards for drive in drives])
         lost = [np.arange(len(drive)) >= drive.lost_from(delay) for drive in drives]
         self.lost = np.concatenate(lost)
+        self.off_road = np.concatenate([drive.off_road for drive in drives])
         total = np.concatenate([[0.0], np.cumsum(self.rewards, dtype=np.float64)])
         now = np.arange(len(self.rewards))
         until = np.minimum(now + ahead_steps, np.repeat(self.starts + self.lengths, self.lengths))
@@ -217,8 +254,8 @@ class Windows:
         """Cut `count` windows of `length` steps, from drives chosen in proportion to their length.
 
         All float32, zero where a drive is over: `mu` [B, T + 1, Z], `action` [B, T, A]; `reward`,
-        `lost`, `ahead` (the mean reward of the next steps), `is_step` (1 at steps of the drive)
-        and `has_next` (1 where the next frame belongs to it too) [B, T].
+        `lost`, `off_road`, `ahead` (the mean reward of the next steps), `is_step` (1 at steps of
+        the drive) and `has_next` (1 where the next frame belongs to it too) [B, T].
         """
         drives = rng.choice(len(self.lengths), count, p=self.lengths / self.lengths.sum())
         spare = np.maximum(self.lengths[drives] - length, 0)
@@ -233,6 +270,7 @@ class Windows:
             "action": self.actions[now] * is_step[..., None],
             "reward": self.rewards[now] * is_step,
             "lost": self.lost[now] & is_step,
+            "off_road": self.off_road[now] * is_step,
             "ahead": self.ahead[now] * is_step,
             "has_next": inside[:, 1:],
             "is_step": is_step,

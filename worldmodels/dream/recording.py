@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.driver import AgentDriver
 from worldmodels.control.controller import outputs
+from worldmodels.dream.mirror import mirrored_mu
 from worldmodels.driving.limits import Limits, idle_steps
 from worldmodels.environment.actions import HIGHEST, LOWEST, squash
 from worldmodels.environment.frames import POSE_DTYPE
@@ -37,6 +38,23 @@ Steps = Annotated[list[Count], Field(min_length=2, max_length=2), AfterValidator
 
 LEVELS = 8  # of noise
 LAP = 0.9  # share of the tiles, after which a car has come round
+
+
+class HasteConfig(Section):
+    """The section `dream.practice.record.haste` of params.yaml.
+
+    For every `steps` steps, the share `share` of the cars is driven with more than C's outputs,
+    before the action map: what is added to each is drawn uniformly between 0 and `most`.
+    """
+
+    share: Share
+    steps: Count
+    most: Annotated[list[float], Field(min_length=ACTION_SIZE, max_length=ACTION_SIZE)]
+
+    def draw(self, envs: int, rng: np.random.Generator) -> np.ndarray:
+        """What is added [N, A] to the outputs of C in each of `envs` cars."""
+        added = rng.uniform(size=(envs, ACTION_SIZE)) * np.array(self.most)
+        return added * (rng.uniform(size=(envs, 1)) < self.share)
 
 
 class TakeoverConfig(Section):
@@ -123,14 +141,16 @@ class EpisodeEnd:
 
 @dataclass(frozen=True)
 class Segment:
-    """T steps of N environments, [T, N, ...]: what each showed (`poses`, and its latents `mu`
-    float32), the `actions` float16 then applied, their `rewards`, and the `ends` of episodes.
+    """T steps of N environments, [T, N, ...]: what each showed (`poses`, its latents `mu` float32,
+    and `mirrored_mu`, those in a mirror, [T, N, 0] without one), the `actions` float16 then
+    applied, their `rewards`, and the `ends` of episodes.
 
     `tracks` [N] and `touched_at` are those of the episodes under way at the end.
     """
 
     poses: np.ndarray
     mu: np.ndarray
+    mirrored_mu: np.ndarray
     actions: np.ndarray
     rewards: np.ndarray
     ends: list[EpisodeEnd]
@@ -143,9 +163,10 @@ class RecordSegmentJob:
     """Drive `steps` steps in `envs` environments with the one controller of `agent`.
 
     Gaussian noise, before the action map, is held for `hold` steps; its std rises from 0 to
-    `noise` over every LEVELS cars: what C does without it is recorded, too. Episodes begin on
-    one of `tracks`, drawn by `rng`, and end at the `limits`. `takeovers` is
-    for new groups; `group` is None for the first segment.
+    `noise` over every LEVELS cars: what C does without it is recorded, too. By `haste`, some cars
+    are driven faster than C would: M learns what that is like before C does. Episodes begin on one
+    of `tracks`, drawn by `rng`, and end at the `limits`. `mirrored`: what V sees in a mirror is
+    recorded, too. `takeovers` is for new groups; `group` is None for the first segment.
     """
 
     agent: Agent
@@ -156,7 +177,9 @@ class RecordSegmentJob:
     limits: Limits
     rng: np.random.Generator
     tracks: list[int]
+    haste: HasteConfig
     takeovers: TakeoverConfig
+    mirrored: bool
     group: RecordingGroup | None
     device: str
     title: str
@@ -176,22 +199,28 @@ class RecordSegmentJob:
         poses, rewards = np.zeros(shape, POSE_DTYPE), np.zeros(shape, np.float32)
         latents = self.agent.config.latent_size
         mu = np.zeros((*shape, latents), np.float32)
+        reflected = np.zeros((*shape, latents if self.mirrored else 0), np.float32)
         taken = np.zeros((*shape, ACTION_SIZE), np.float16)
         ends: list[EpisodeEnd] = []
         slots, candidates = np.arange(envs), np.zeros(envs, dtype=np.int64)
         noise = self.noise * (np.arange(envs) % LEVELS / (LEVELS - 1))[:, None]
         for step in range(self.steps):
+            if step % self.haste.steps == 0:
+                haste = self.haste.draw(envs, rng)
             if step % self.hold == 0:
                 held = noise * rng.standard_normal((envs, ACTION_SIZE))
             features = driver.features(slots, group.env.observations)
-            raw = outputs(self.agent.parameters, candidates, features, driver.hidden_units) + held
+            raw = outputs(self.agent.parameters, candidates, features, driver.hidden_units)
             # Rounded, so that the record has exactly what was applied
-            actions = group.takeovers.step(squash(raw), rng).astype(np.float16)
+            squashed = squash(raw + held + haste)
+            actions = group.takeovers.step(squashed, rng).astype(np.float16)
             poses[step], mu[step], taken[step] = (
                 group.env.poses,
                 features[:, :latents],
                 actions,
             )
+            if self.mirrored:
+                reflected[step] = mirrored_mu(driver.encoder, group.env.observations)
             driver.remember(slots, actions.astype(np.float32))
             rewards[step], over = self._step(group, step, actions.astype(np.float32), ends)
             for slot in over:
@@ -200,7 +229,7 @@ class RecordSegmentJob:
         group.memory = driver.memory
         touched = [group.env.touched_at(slot) for slot in range(envs)]
         tracks = group.tracks.copy()
-        return Segment(poses, mu, taken, rewards, ends, tracks, touched), group
+        return Segment(poses, mu, reflected, taken, rewards, ends, tracks, touched), group
 
     def _step(
         self, group: RecordingGroup, step: int, actions: np.ndarray, ends: list[EpisodeEnd]

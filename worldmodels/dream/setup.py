@@ -1,6 +1,7 @@
 """From params.yaml to a training of C in the dream, whichever trainer it is by."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,15 +9,18 @@ import torch
 from worldmodels.control.search_space import SearchSpace
 from worldmodels.dream.learning import ModelTrainer, new_model
 from worldmodels.dream.lesson import DreamTrainer
+from worldmodels.dream.mirror import mirrored_mu_of
 from worldmodels.dream.record import Record
 from worldmodels.dream.train import DreamSetup, DreamState, PracticeConfig, train_in_dream
 from worldmodels.driving.limits import Limits
 from worldmodels.pipeline.params import Part
+from worldmodels.records.scenes import Scenes
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.seeds import generator, torch_generator
 from worldmodels.training.outcome import Outcome
 from worldmodels.training.schedule import group_sizes
 from worldmodels.training.setup import TrainingParams, TrainingSetup
+from worldmodels.vision.encoder import BatchEncoder
 
 
 class DreamSection(Part):
@@ -49,13 +53,19 @@ def learn_in_dream(
     params = setup.params
     assert isinstance(params, DreamParams)
     practice, seed = params.dream.practice, params.training_seed()
-    candidates = setup.candidates(space)
+    candidates, device = setup.candidates(space), params.machine.device
 
     def validate(point: np.ndarray) -> float:
         return float(candidates.validate(point, params.controller.validation_tracks).mean())
 
     def new_state() -> DreamState:
-        record = Record.of_explorer(setup.latents, practice.record.patience)
+        scenes = Scenes.load(Path("data") / params.round.world / "scenes")
+        mirrored = None
+        if practice.mirrored:
+            encoder = BatchEncoder(setup.agent.encoder, setup.agent.config.precision, device)
+            mirrored = mirrored_mu_of(scenes, encoder, params.machine.threads)
+        patience = practice.record.patience
+        record = Record.of_explorer(setup.latents, scenes.poses, patience, mirrored)
         torch.manual_seed(torch_generator(seed, "dream", "model", name).initial_seed())
         model = new_model(record, practice.model, params.controller.std_floor)
         rng = generator(seed, "dream", "windows", name)
@@ -66,7 +76,7 @@ def learn_in_dream(
             groups=[None] * len(group_sizes(practice.record.envs)),
         )
 
-    run = seed, name, params.machine.device, params.machine.threads
+    run = seed, name, device, params.machine.threads
     dream = DreamSetup(practice, setup.agent, space, *run)
     every = params.controller.validate_every
     state = train_in_dream(dream, new_state, params.budget(), validate, every, checkpoint)

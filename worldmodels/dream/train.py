@@ -21,7 +21,13 @@ from worldmodels.dream.lesson import DreamTrainer, Lesson, RulesConfig, StartsCo
 from worldmodels.dream.model import save_dream_model
 from worldmodels.dream.moments import errors_of, follow
 from worldmodels.dream.record import Record
-from worldmodels.dream.recording import RecordingGroup, RecordSegmentJob, Segment, TakeoverConfig
+from worldmodels.dream.recording import (
+    HasteConfig,
+    RecordingGroup,
+    RecordSegmentJob,
+    Segment,
+    TakeoverConfig,
+)
 from worldmodels.driving.limits import Limits
 from worldmodels.pipeline.params import Count, NonNegative, Section
 from worldmodels.records.scenes import Scenes
@@ -47,6 +53,7 @@ class RecordingConfig(Section):
     tracks: Count
     hold: Count
     noise: NonNegative
+    haste: HasteConfig
     takeovers: TakeoverConfig
 
     def limits(self) -> Limits:
@@ -57,6 +64,7 @@ class RecordingConfig(Section):
 class PracticeConfig(Section):
     """The section `dream.practice` of params.yaml: all that both trainers have in common."""
 
+    mirrored: bool
     record: RecordingConfig
     model: DreamTrainingConfig
     starts: StartsConfig
@@ -96,7 +104,9 @@ class DreamSetup(NamedTuple):
                 limits=config.limits(),
                 rng=generator(self.seed, "dream", self.name, iteration, number),
                 tracks=tracks[number :: len(sizes)],
+                haste=config.haste,
                 takeovers=config.takeovers,
+                mirrored=self.config.mirrored,
                 group=group,
                 device=self.device,
                 title=f"group {number}, {envs} environments, of iteration {iteration}",
@@ -127,9 +137,8 @@ class DreamSetup(NamedTuple):
         rng = generator(self.seed, "dream", "lesson", self.name, iteration)
         chosen = rng.permutation(record.explored)[: starts.explored_drives].tolist()
         chosen += record.newest(starts.newest_frames)
-        drives = [record.drives[index] for index in chosen if len(record.drives[index]) > 1]
         dreams = DreamStep(trainer.model)
-        along = follow(drives, self.agent.memory, dreams)
+        along = follow(record.chosen(chosen), self.agent.memory, dreams)
         return Lesson(
             model=trainer.model,
             memory=self.agent.memory,
@@ -137,7 +146,7 @@ class DreamSetup(NamedTuple):
             errors=errors_of(along, dreams, rng, ERRORS),
             config=self.config.rules,
             weights=starts.weights(),
-            first=iteration == 0,
+            number=iteration,
             lost_delay=self.config.model.lost_delay,
             rng=rng,
             threads=self.threads,

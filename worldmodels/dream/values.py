@@ -2,11 +2,27 @@
 
 import numpy as np
 
+from worldmodels.dream.environment import DreamStep, Rules
 from worldmodels.dream.moments import Along
+
+
+def paid_along(along: Along, dreams: DreamStep, rules: Rules) -> np.ndarray:
+    """The recorded rewards [n], float64, of all moments, as a dream with `rules` pays them: less
+    what M expected of a step beyond the pace limit, and the cost of being off the road.
+
+    What M expects of a drive's last step is not known, and nothing is taken off it.
+    """
+    rewards = np.concatenate([drive.rewards for drive in along.drives]).astype(np.float64)
+    unpaid = np.zeros(len(rewards))
+    unpaid[:-1] = rules.unpaid(dreams.reward(along.moments.hidden).numpy()[1:])
+    unpaid[along.starts[1:] - 1] = 0
+    off_road = np.concatenate([drive.off_road for drive in along.drives])
+    return rewards - unpaid - rules.off_road_cost * off_road
 
 
 def values_along(
     along: Along,
+    rewards: np.ndarray,
     value: np.ndarray,
     discount: float,
     gae_lambda: float,
@@ -15,12 +31,13 @@ def values_along(
 ) -> np.ndarray:
     """The lambda-returns [n] in points of all moments (Sutton & Barto 2018, eq. 12.2).
 
-    `value` [n] is the critic's, in points; `discount` and `gae_lambda` are per step. A loss costs
-    `lost_cost` at the step from which the car counts as lost, and nothing follows the end of its
-    drive; what follows another drive's last moment is taken to be worth the value of that moment.
+    `rewards` [n] and `value` [n], the critic's, are in points; `discount` and `gae_lambda` are per
+    step. A loss costs `lost_cost` at the step from which the car counts as lost, and nothing
+    follows the end of its drive; what follows another drive's last moment is taken to be worth the
+    value of that moment.
     """
     lengths = np.array([len(drive) for drive in along.drives])
-    rewards = np.concatenate([drive.rewards for drive in along.drives]).astype(np.float64)
+    rewards = rewards.astype(np.float64)
     for start, drive in zip(along.starts, along.drives):
         if drive.lost:
             rewards[start + min(drive.lost_from(delay), len(drive) - 1)] -= lost_cost

@@ -33,3 +33,12 @@ def draw_frame(
 ) -> None:
     """Draw a frame into `picture`, uint8 [64, 64, 3] or the crop [84, 96, 3]; see `draw_pose`."""
     draw_pose(track_of(track_seed), touched_at, frame, pose, picture, palette)
+
+
+def mirrored_pictures(observations: np.ndarray) -> np.ndarray:
+    """Observations uint8 [n, SIZE, SIZE, 3], left and right exchanged.
+
+    A track is as likely as its mirror image, and the picture has nothing to read in it. Tracks are
+    driven anticlockwise: most bends turn left, and right in a mirror.
+    """
+    return np.ascontiguousarray(observations[:, :, ::-1])

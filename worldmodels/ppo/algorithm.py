@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import Count, NonNegative, Positive, Section, Share
+from worldmodels.pipeline.params import Count, Positive, Section, Share
 from worldmodels.training.critic import Critic
-from worldmodels.training.schedule import FromTo, geometric
+from worldmodels.training.schedule import FromTo, OutputCosts, geometric
 
 # How a decision ends. TRUNCATED: more would follow, but it is not in the rollout.
 GOES_ON, TERMINATED, TRUNCATED = range(3)
@@ -26,7 +26,7 @@ GOES_ON, TERMINATED, TRUNCATED = range(3)
 class AlgorithmConfig(Section):
     """The params of the algorithm; learning rates go from their first value to their second.
 
-    `output_cost` is what the mean square of C's outputs, before the action map, costs the gain.
+    `output_cost` is what the square of each of C's outputs, before the action map, costs the gain.
     """
 
     gae_lambda: Share
@@ -37,7 +37,7 @@ class AlgorithmConfig(Section):
     critic_learning_rate: FromTo
     critic_units: Count
     value_scale: Positive
-    output_cost: NonNegative
+    output_cost: OutputCosts
 
 
 class Rollout(NamedTuple):
@@ -229,8 +229,9 @@ class Learner:
         ratio = (self._log_density(batch.features, batch.raw, noise) - batch.log_density).exp()
         clipped = ratio.clamp(1 - self.config.clip, 1 + self.config.clip)
         gain = torch.min(ratio * batch.advantage, clipped * batch.advantage).mean()  # eq. 7
-        if cost := self.config.output_cost:
-            gain = gain - cost * self.actor(batch.features).square().mean()
+        if any(self.config.output_cost):
+            costs = torch.tensor(self.config.output_cost)
+            gain = gain - (costs * self.actor(batch.features).square()).sum(dim=1).mean()
         error = (self.critic(batch.critic_inputs) - batch.target).square().mean()
         if recorded is not None:
             error = error + (self.critic(recorded.critic_inputs) - recorded.target).square().mean()

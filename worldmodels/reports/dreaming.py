@@ -73,7 +73,17 @@ def dream_beside(
         raise UserError(
             f"the drive ended after {len(lap.rewards)} steps: dream from an earlier one"
         )
-    drive = Drive(lap.mu, lap.actions, lap.rewards, over=True, lost=False, scene=None)
+    steps_driven = len(lap.rewards)
+    drive = Drive(
+        mu=lap.mu,
+        mirrored_mu=np.zeros((steps_driven, 0), np.float32),
+        actions=lap.actions,
+        rewards=lap.rewards,
+        off_road=np.zeros(steps_driven, np.float32),
+        over=True,
+        lost=False,
+        scene=None,
+    )
     moments = follow([drive], agent.memory, DreamStep(model)).moments
     dream = Dream(model, agent.memory, moments, rules, num_envs=2)
     first = dream.reset(options={"moments": [start, start], "seeds": [seed, seed]})

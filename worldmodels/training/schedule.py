@@ -5,10 +5,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from worldmodels.pipeline.params import Positive, Share
+from worldmodels.environment.interface import ACTION_SIZE
+from worldmodels.pipeline.params import NonNegative, Positive, Share
 from worldmodels.runtime.batch import FIXED_BATCH
 
 FromTo = Annotated[list[Positive], Field(min_length=2, max_length=2)]
+OutputCosts = Annotated[list[NonNegative], Field(min_length=ACTION_SIZE, max_length=ACTION_SIZE)]
 Shares = Annotated[list[Share], Field(min_length=2, max_length=2)]
 
 
