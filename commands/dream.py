@@ -5,9 +5,9 @@ M's dream with C at the wheel. Prints the points that each brought, and writes a
 """
 
 import argparse
-import math
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from commands.drive import parse_track
@@ -41,7 +41,7 @@ def film(name: str, track: int, start: int, temperature: float, sampled: bool) -
     from gymnasium.envs.box2d.car_racing import FPS
 
     from worldmodels.agent.agent import Agent
-    from worldmodels.dream.environment import Rules
+    from worldmodels.dream.environment import MEANS
     from worldmodels.dream.model import load_dream_model
     from worldmodels.pipeline.params import read_params
     from worldmodels.reports.dreaming import dream_beside, drive_lap
@@ -55,17 +55,7 @@ def film(name: str, track: int, start: int, temperature: float, sampled: bool) -
     vae = load_vae(Path("models") / world / "vae.safetensors")
     model = load_dream_model(Path("data") / name / "practice" / "dream.safetensors")
     lap = drive_lap(agent, vae, track, params["seed"], params["evaluate"]["horizon"])
-    rules = Rules(
-        temperature=temperature,
-        sampled=sampled,
-        sight_noise=0.0,
-        horizon=LENGTH,
-        lost_cost=0.0,
-        lost_at=1.0,
-        pace_limit=math.inf,
-        haste_cost=0.0,
-        off_road_cost=0.0,
-    )
+    rules = replace(MEANS, temperature=temperature, sampled=sampled, horizon=LENGTH)
     video = Path("drives") / f"dream-{track}.mp4"
     sights = dream_beside(lap, agent, model, vae, start, rules, params["seed"])
     with Film(video, FPS / 2, STRIP) as shown:

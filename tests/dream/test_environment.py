@@ -165,7 +165,7 @@ def test_the_costs_of_a_dream_add_up_to_the_cost_of_the_probability_at_its_end()
     np.testing.assert_allclose(paid, 70.0 * (priced[-1][-1] - priced[0][-1]), rtol=1e-3, atol=1e-4)
 
 
-def test_a_dream_does_not_pay_for_haste_or_beside_the_road():
+def test_a_dream_does_not_pay_for_haste_or_off_the_road():
     def rewards(**changes):
         rules = replace(RULES, lost_cost=0.0, lost_at=1.0, **changes)
         return np.stack(

@@ -296,9 +296,8 @@ def test_values_along_are_discounted_sums_with_the_price_of_a_loss():
         for step in reversed(range(len(drive))):
             after = rewards[step] + 0.9 * after
             assert targets[start + step] == pytest.approx(after)
-    nearer = values_along(
-        found, rewards_of, value, 0.9, 0.0, 70.0, DELAY
-    )  # one step, then the critic's
+    # One step, then the critic's value
+    nearer = values_along(found, rewards_of, value, 0.9, 0.0, 70.0, DELAY)
     drive, start = record.drives[3], found.starts[3]
     expected = drive.rewards[:-1] + 0.9 * value[start + 1 : start + len(drive)]
     np.testing.assert_allclose(nearer[start : start + len(drive) - 1], expected)
@@ -333,13 +332,14 @@ def test_drives_are_learnt_from_in_a_mirror_too():
     np.testing.assert_array_equal(windows.mu[len(plain) :], plain.mirrored_mu)
 
 
-def test_a_drive_in_a_mirror_is_a_drive_of_the_environment():
-    """The mirror image of a straight start: the same picture, steered the other way."""
+def test_a_mirror_exchanges_left_and_right_and_reverses_the_steering():
     env = make_vector_env("drawn", 2)
     env.reset(0, 5)
     picture = env.observations[:1].copy()
     reflected = mirrored_pictures(picture)
     assert not np.array_equal(picture, reflected)
+    for column in range(picture.shape[2]):
+        np.testing.assert_array_equal(reflected[:, :, column], picture[:, :, -1 - column])
     np.testing.assert_array_equal(mirrored_pictures(reflected), picture)
     actions = np.array([[0.5, 0.2, 0.1]], np.float32)
     assert mirrored_actions(actions).tolist() == np.float32([[-0.5, 0.2, 0.1]]).tolist()

@@ -1,10 +1,12 @@
 """A small M that dreams, moments to dream from, and drives to learn from."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from tests.agents import make_agent
-from worldmodels.dream.environment import Dream, Moments, Rules
+from worldmodels.dream.environment import MEANS, Dream, Moments
 from worldmodels.dream.model import DreamModel, DreamModelConfig
 from worldmodels.dream.record import Drive, Record
 from worldmodels.dream.recording import HasteConfig, TakeoverConfig
@@ -12,17 +14,7 @@ from worldmodels.environment.frames import POSE_DTYPE
 from worldmodels.records.scenes import Episode
 
 LATENTS, MEMORY, HIDDEN = 8, 16, 12
-RULES = Rules(
-    temperature=1.0,
-    sampled=True,
-    sight_noise=0.0,
-    horizon=6,
-    lost_cost=50.0,
-    lost_at=0.9,
-    pace_limit=np.inf,
-    haste_cost=0.0,
-    off_road_cost=0.0,
-)
+RULES = replace(MEANS, sampled=True, horizon=6, lost_cost=50.0, lost_at=0.9)
 HASTE = HasteConfig(share=0.5, steps=8, most=[0.0, 0.8, -0.2])
 
 TAKEOVERS = TakeoverConfig(

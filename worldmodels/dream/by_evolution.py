@@ -175,7 +175,7 @@ class DreamEvolution:
         inputs = self._told(features, moments.hidden.numpy())
         targets = values_along(
             lesson.along,
-            lesson.rewards(share),
+            lesson.rewards,
             self.valuer.values(inputs),
             lesson.discount(share),
             self.config.return_lambda,

@@ -168,7 +168,7 @@ class DreamPPO:
         inputs = np.concatenate([scaled, moments.hidden.numpy()], axis=1)
         targets = values_along(
             lesson.along,
-            lesson.rewards(share),
+            lesson.rewards,
             self.learner.values(inputs),
             lesson.discount(share),
             config.gae_lambda ** (1 / config.hold),

@@ -1,6 +1,7 @@
 """A lesson: all that an iteration gives to what trains C, whichever trainer that is."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Protocol
 
 import numpy as np
@@ -103,9 +104,10 @@ class Lesson:
         """The discount per step at `share` of the lesson."""
         return discount_at(self.config.discount, share if self.first else 1.0)
 
-    def rewards(self, share: float) -> np.ndarray:
+    @cached_property
+    def rewards(self) -> np.ndarray:
         """The recorded rewards [n] of all moments, as the dream pays them."""
-        return paid_along(self.along, DreamStep(self.model), self.rules(share))
+        return paid_along(self.along, DreamStep(self.model), self.rules(1.0))
 
     def dream(self, num_envs: int, share: float, moments: int | None = None) -> Dream:
         """Dreams from `moments` moments drawn at random; None: as many as there are dreams."""

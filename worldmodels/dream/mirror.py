@@ -1,4 +1,4 @@
-"""What V sees of recorded drives in a mirror: bends that turn the other way, for nothing."""
+"""What V sees of recorded drives in a mirror: the same bends, turning the other way."""
 
 import numpy as np
 import torch

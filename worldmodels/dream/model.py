@@ -149,19 +149,16 @@ def dream_losses(
     nll = -torch.logsumexp(prediction.log_weights + log_density, dim=-1).mean(dim=-1)
     squared = 0.5 * (prediction.reward - reward).square()
     squared_ahead = 0.5 * (prediction.ahead - ahead).square()
-    entropies = [
-        F.binary_cross_entropy_with_logits(logit, target, reduction="none")
-        for logit, target in (
-            (prediction.lost_logit, lost),
-            (prediction.off_road_logit, off_road),
-        )
-    ]
+
+    def entropy(logit: Tensor, target: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logit, target, is_step, reduction="sum")
+
     steps = is_step.sum()
     return DreamLosses(
         nll=(nll * has_next).sum() / has_next.sum(),
         reward=(squared * is_step).sum() / steps,
-        lost=(entropies[0] * is_step).sum() / steps,
-        off_road=(entropies[1] * is_step).sum() / steps,
+        lost=entropy(prediction.lost_logit, lost) / steps,
+        off_road=entropy(prediction.off_road_logit, off_road) / steps,
         ahead=(squared_ahead * is_step).sum() / steps,
     )
 

@@ -1,4 +1,5 @@
-"""Values that go from their first to their last in a training, and the groups that drive."""
+"""Values that go from their first to their last in a training, costs per output of C, and the
+groups that drive."""
 
 from typing import Annotated
 
