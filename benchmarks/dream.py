@@ -35,7 +35,8 @@ def speeds(round_name: str, rounds: int, threads: int) -> dict[str, Any]:
     learner = Learner.new((inputs, 0, ACTION_SIZE), told, config, 1)
     practice = params.dream.practice
     scenes = Scenes.load(Path("data") / params.round.world / "scenes")
-    record = Record.of_explorer(setup.latents, scenes.poses, practice.record.patience)
+    unused = setup.latents.mu  # in place of what V sees in a mirror
+    record = Record.of_explorer(setup.latents, scenes.poses, practice.record.patience, unused)
     drives = record.drives[:DRIVES]
     along = follow(drives, setup.agent.memory, DreamStep(model))
     rng = np.random.default_rng(1)

@@ -5,7 +5,6 @@ models/WORLD/{vae,mdnrnn}.safetensors, data/WORLD/{latents.parquet,scenes}
 Paper: section 5, of VizDoom; CarRacing it learns on the real track.
 """
 
-import numpy as np
 import torch
 
 from worldmodels.dream.by_evolution import (
@@ -40,16 +39,17 @@ class Params(DreamParams):
 def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     stage.prepare(params.machine.device, params.machine.threads)
     setup, config = TrainingSetup.load(params), params.dream.evolution
-    space = setup.make_space(config.hidden_components, "dream.evolution.hidden_components")
+    key = "dream.evolution.hidden_components"
+    space = setup.make_space(config.hidden_components, key)
     refuse_deep(space)
+    start = setup.start(space, key)
     told = setup.make_space(setup.memory.config.hidden_size, "mdnrnn.hidden_size")
 
     def new_trainer(units: int) -> DreamEvolution:
         rng = generator(params.training_seed(), "controller", "population", name)
-        zero = np.zeros(space.dimensions)
         population = config.population
         strategy = make_strategy(
-            config.strategy, zero, config.sigma, population, rng, config.simple_es
+            config.strategy, start, config.sigma, population, rng, config.simple_es
         )
         torch.manual_seed(torch_generator(params.training_seed(), "critic", name).initial_seed())
         critic = Critic(len(told.basis) + units, config.critic_units)

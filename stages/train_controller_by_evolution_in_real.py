@@ -6,23 +6,26 @@ Two minutes per million environment steps on two cores.
 Paper: section 2.3 and appendices A.3 and A.4; the scaled search space is ours.
 """
 
-import numpy as np
-
 from worldmodels.driving.limits import Limits
 from worldmodels.evolution.strategies import make_strategy
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Part
-from worldmodels.real.by_evolution import EvolutionConfig, Plan, search_by_es
+from worldmodels.real.by_evolution import EvolutionConfig, FineTuningConfig, Plan, search_by_es
 from worldmodels.real.limits import PracticeLimits
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.seeds import generator, tracks_for_validation
 from worldmodels.training.outcome import Outcome, write_outcome
-from worldmodels.training.setup import TrainingParams, TrainingSetup
+from worldmodels.training.setup import ZERO, TrainingParams, TrainingSetup
 
 # Excluded from the checkpoint's fingerprint: `search_by_es` decides in `resume` whether a saved
 # state still fits the budget and the schedule.
-PLAN = ("rounds.${key}.iterations", "rounds.${key}.env_steps", "real.evolution.schedule")
+PLAN = (
+    "rounds.${key}.iterations",
+    "rounds.${key}.env_steps",
+    "real.evolution.schedule",
+    "real.evolution.fine_tuning.schedule",
+)
 
 
 class Real(Part):
@@ -38,19 +41,23 @@ class Params(TrainingParams):
 
 
 def train(name: str, params: Params, setup: TrainingSetup, checkpoint: Checkpoint) -> Outcome:
-    """Search C from zero in the space that `controller.space` names."""
-    config = params.real.evolution
-    space = setup.make_space(config.hidden_components, "real.evolution.hidden_components")
+    """Search C in the space that `controller.space` names."""
+    config, key = params.real.evolution, "real.evolution"
+    chosen: EvolutionConfig | FineTuningConfig = config
+    if params.round.start != ZERO:
+        chosen, key = config.fine_tuning, f"{key}.fine_tuning"
+    key += ".hidden_components"
+    space = setup.make_space(chosen.hidden_components, key)
     rng = generator(params.training_seed(), "controller", "population", name)
-    zero = np.zeros(space.dimensions)
+    start = setup.start(space, key)
     strategy = make_strategy(
-        config.strategy, zero, config.sigma, config.population, rng, config.simple_es
+        config.strategy, start, chosen.sigma, config.population, rng, config.simple_es
     )
     state = search_by_es(
         strategy,
         setup.candidates(space),
         name,
-        Plan(params.budget(), config.schedule),
+        Plan(params.budget(), chosen.schedule),
         tracks_for_validation(params.controller.validation_tracks),
         params.controller.validate_every,
         checkpoint,

@@ -14,7 +14,7 @@ from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.seeds import generator
 from worldmodels.training.outcome import write_outcome
-from worldmodels.training.setup import TrainingSetup
+from worldmodels.training.setup import ZERO, TrainingSetup
 
 # Excluded from the checkpoint's fingerprint: `train_in_dream` decides in `resume` whether a saved
 # state fits the budget.
@@ -33,13 +33,18 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     stage.prepare(params.machine.device, params.machine.threads)
     setup, config = TrainingSetup.load(params), params.dream.ppo
     space = setup.make_space(setup.memory.config.hidden_size, "mdnrnn.hidden_size")
-    inputs = setup.actor_inputs(config.hidden_components, "dream.ppo.hidden_components")
+    key = "dream.ppo.hidden_components"
+    inputs = setup.actor_inputs(config.hidden_components, key)
     actor = space.leading(inputs)
+    start = None if params.round.start == ZERO else setup.start(actor, key)
 
     def new_trainer(units: int) -> DreamPPO:
         seed = int(generator(params.training_seed(), "learner", name).integers(1 << 31))
         sizes = inputs, space.hidden_units, ACTION_SIZE
-        return DreamPPO(config, space, Learner.new(sizes, len(space.basis) + units, config, seed))
+        learner = Learner.new(sizes, len(space.basis) + units, config, seed)
+        if start is not None:
+            learner.actor.set_point(start)
+        return DreamPPO(config, space, learner)
 
     write_outcome(name, setup, learn_in_dream(name, setup, actor, new_trainer, checkpoint))
 

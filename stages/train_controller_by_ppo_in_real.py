@@ -16,7 +16,7 @@ from worldmodels.real.limits import PracticeLimits
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.training.outcome import Outcome, write_outcome
-from worldmodels.training.setup import TrainingParams, TrainingSetup
+from worldmodels.training.setup import ZERO, TrainingParams, TrainingSetup
 
 # Excluded from the checkpoint's fingerprint: `train_by_ppo` decides in `resume` whether a saved
 # state fits the budget.
@@ -36,18 +36,22 @@ class Params(TrainingParams):
 
 
 def train(name: str, params: Params, setup: TrainingSetup, checkpoint: Checkpoint) -> Outcome:
-    """Train C from zero; the actor is given some principal components of h, the critic all."""
+    """Train C; the actor is given some principal components of h, the critic all."""
     config = params.controller
     space = setup.make_space(setup.memory.config.hidden_size, "mdnrnn.hidden_size")
-    inputs = setup.actor_inputs(params.real.ppo.hidden_components, "real.ppo.hidden_components")
+    key = "real.ppo.hidden_components"
+    inputs = setup.actor_inputs(params.real.ppo.hidden_components, key)
     actor = space.leading(inputs)
+    start = None if params.round.start == ZERO else setup.start(actor, key)
     candidates = setup.candidates(actor)
 
     def validate(point: np.ndarray) -> float:
         return float(candidates.validate(point, config.validation_tracks).mean())
 
     run = params.training_seed(), name, params.machine.device
-    practice = PracticeSetup(params.real.ppo, params.limits(), setup.agent, space, inputs, *run)
+    practice = PracticeSetup(
+        params.real.ppo, params.limits(), setup.agent, space, inputs, start, *run
+    )
     state = train_by_ppo(practice, params.budget(), validate, config.validate_every, checkpoint)
     return Outcome(actor, state.point(), state.env_steps, state.rows, state.seconds)
 

@@ -73,6 +73,19 @@ def test_a_point_of_the_scaled_space_unfolds_into_the_same_controller():
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("units", [0, 5])
+def test_a_controller_folds_into_the_point_that_unfolds_into_it(units):
+    rng = np.random.default_rng(1)
+    mu, hidden = rng.normal(2, 3, (500, 6)), rng.normal(size=(500, 10)) @ rng.normal(size=(10, 10))
+    space = scaled_space(units, mu, hidden, components=4, std_floor=0.1)
+    point = rng.normal(size=space.dimensions)
+    found = space.fold(space.unfold(point[None])[0])
+    np.testing.assert_allclose(found, point, atol=1e-8)
+    wider = scaled_space(units, mu, hidden, components=5, std_floor=0.1)
+    with pytest.raises(ValueError, match="10 features"):
+        space.fold(wider.unfold(rng.normal(size=(1, wider.dimensions)))[0])
+
+
 def test_scaled_features_have_unit_variance_except_unused_latents():
     rng = np.random.default_rng(1)
     mu = rng.normal(0, [5, 0.001], (4000, 2))

@@ -22,7 +22,7 @@ from tests.dream.toys import (
 )
 from worldmodels.dream import environment
 from worldmodels.dream.environment import Dream
-from worldmodels.dream.model import CHANGE_SCALE
+from worldmodels.dream.model import CHANGE_SCALE, SPEED_SCALE
 from worldmodels.dream.sampling import draw_next, keys_of
 from worldmodels.pipeline.errors import UserError
 
@@ -165,7 +165,7 @@ def test_the_costs_of_a_dream_add_up_to_the_cost_of_the_probability_at_its_end()
     np.testing.assert_allclose(paid, 70.0 * (priced[-1][-1] - priced[0][-1]), rtol=1e-3, atol=1e-4)
 
 
-def test_a_dream_does_not_pay_for_haste_or_off_the_road():
+def test_haste_and_being_off_the_road_cost_a_dream():
     def rewards(**changes):
         rules = replace(RULES, lost_cost=0.0, lost_at=1.0, **changes)
         return np.stack(
@@ -173,14 +173,18 @@ def test_a_dream_does_not_pay_for_haste_or_off_the_road():
         )
 
     free = rewards()
-    limit = float(np.median(free))
-    np.testing.assert_allclose(rewards(pace_limit=limit), np.minimum(free, limit), rtol=1e-5)
-    dear = rewards(pace_limit=limit, haste_cost=2.0)
-    np.testing.assert_allclose(dear, free - 3 * np.maximum(free - limit, 0), rtol=1e-4, atol=1e-5)
+    fast = make_model()
+    fast.probes.weight[1], fast.probes.bias[1] = 0.0, 50.0 / SPEED_SCALE  # always at 50 m/s
+    haste = replace(RULES, lost_cost=0.0, lost_at=1.0, speed_limit=40.0, speed_cost=0.2)
+    due = {limit: free[0] - 0.2 * max(50 - limit, 0) for limit in (40.0, 60.0)}
+    for limit, expected in due.items():
+        rules = replace(haste, speed_limit=limit)
+        paid = dream_for(make_dream(num_envs=3, model=fast, rules=rules), 1)[1][1]
+        np.testing.assert_allclose(paid, expected, rtol=1e-4, atol=1e-5)
     beside = free - rewards(off_road_cost=4.0)
     assert (beside > 0).all() and (beside < 4).all()
     model = make_model()
-    model.outcome.weight[2], model.outcome.bias[2] = 0.0, 50.0  # always off the road
+    model.probes.weight[0], model.probes.bias[0] = 0.0, 50.0  # always off the road
     rules = replace(RULES, lost_cost=0.0, lost_at=1.0, off_road_cost=4.0)
     off = dream_for(make_dream(num_envs=3, model=model, rules=rules), 1)[1][1]
     np.testing.assert_allclose(off, free[0] - 4, rtol=1e-5)

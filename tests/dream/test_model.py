@@ -8,6 +8,7 @@ from tests.agents import make_agent
 from tests.dream.toys import LATENTS, make_drive, make_model
 from worldmodels.dream.learning import DreamTrainingConfig, ModelTrainer, new_model
 from worldmodels.dream.model import (
+    SPEED_SCALE,
     DreamModel,
     DreamPrediction,
     dream_losses,
@@ -29,7 +30,6 @@ CONFIG = DreamTrainingConfig(
     gradient_norm=1.0,
     reward_weight=0.3,
     lost_weight=0.1,
-    off_road_weight=1.0,
     ahead_weight=0.1,
     ahead_steps=4,
     lost_delay=4,
@@ -42,18 +42,21 @@ def test_losses_are_those_of_a_gaussian_a_square_and_a_coin():
     torch.manual_seed(1)
     shape = (2, 3, 4)
     means, log_sigmas = torch.randn(*shape, 1), torch.randn(*shape, 1)
-    prediction = DreamPrediction(torch.zeros(*shape, 1), means, log_sigmas, *torch.randn(4, 2, 3))
+    prediction = DreamPrediction(torch.zeros(*shape, 1), means, log_sigmas, *torch.randn(5, 2, 3))
     next_z, reward, lost = torch.randn(*shape), torch.randn(2, 3), torch.tensor([[0.0, 1, 1]] * 2)
     is_step = torch.tensor([[1.0, 1, 1], [1, 1, 0]])
     has_next = torch.tensor([[1.0, 1, 0], [1, 0, 0]])
     ahead = torch.randn(2, 3)
-    off = torch.tensor([[0.0, 0.5, 1]] * 2)
-    found = dream_losses(prediction, next_z, reward, lost, off, ahead, has_next, is_step)
+    off, speed = torch.tensor([[0.0, 0.5, 1]] * 2), 100 * torch.rand(2, 3)
+    targets = next_z, reward, lost, off, speed, ahead
+    found = dream_losses(prediction, *targets, has_next, is_step)
     normal = torch.distributions.Normal(means[..., 0], log_sigmas[..., 0].exp())
     nll = -normal.log_prob(next_z).mean(dim=2)
     assert found.nll == pytest.approx((nll[has_next > 0]).mean().item(), rel=1e-5)
     squares = 0.5 * (prediction.reward - reward).square()
     assert found.reward == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
+    squares = 0.5 * (prediction.speed - speed / SPEED_SCALE).square()
+    assert found.speed == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
     squares = 0.5 * (prediction.ahead - ahead).square()
     assert found.ahead == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
     coin = torch.distributions.Bernoulli(logits=prediction.lost_logit)
@@ -61,6 +64,16 @@ def test_losses_are_those_of_a_gaussian_a_square_and_a_coin():
     coin = torch.distributions.Bernoulli(logits=prediction.off_road_logit)
     entropy = -off * coin.log_prob(torch.ones(2, 3)) - (1 - off) * coin.log_prob(torch.zeros(2, 3))
     assert found.off_road == pytest.approx(entropy[is_step > 0].mean().item(), rel=1e-5)
+
+
+def test_probes_do_not_teach_the_state():
+    model = make_model().requires_grad_(True)
+    prediction = model(torch.randn(2, 3, LATENTS), torch.randn(2, 3, 3))
+    (prediction.off_road_logit + prediction.speed).sum().backward()
+    assert model.lstm.weight_hh_l0.grad is None and model.probes.weight.grad is not None
+    prediction = model(torch.randn(2, 3, LATENTS), torch.randn(2, 3, 3))
+    prediction.reward.sum().backward()
+    assert model.lstm.weight_hh_l0.grad is not None
 
 
 def test_sigma_never_falls_below_its_floor():
@@ -83,7 +96,8 @@ def test_another_unit_of_the_latents_changes_nothing():
 
 
 def rotating_world(drives: int, by_c: bool, steps: int = 60) -> list[Drive]:
-    """Latents that turn at a rate which the first action sets; the second pays."""
+    """Latents that turn at a rate which the first action sets; the second pays, and is told to
+    the probes."""
     rng, found = np.random.default_rng(2), []
     for number in range(drives):
         drive = make_drive(steps, by_c=by_c, seed=number)
@@ -91,7 +105,8 @@ def rotating_world(drives: int, by_c: bool, steps: int = 60) -> list[Drive]:
         angle = np.cumsum(rate, axis=0) + rng.uniform(0, 6, (1, 1)) + np.arange(LATENTS)
         drive.mu[:] = np.sin(angle - rate)
         drive.rewards[:] = 4 * drive.actions[:, 1]
-        drive.off_road[:] = drive.actions[:, 2] > 0.5
+        drive.off_road[:] = drive.actions[:, 1] > 0.5
+        drive.speeds[:] = 40 * drive.actions[:, 1]
         drive.until = steps * (number + 1) if by_c else 0
         found.append(drive)
     return found
@@ -107,7 +122,8 @@ def test_learns_a_toy_world_to_a_stated_error():
     assert last["nll"] < -1.0 < 0.5 < first["nll"]
     assert last["reward_loss"] < 0.15 * first["reward_loss"]
     assert last["lost_loss"] < 0.5 * first["lost_loss"]
-    assert last["off_road_loss"] < 0.5 * first["off_road_loss"]
+    assert last["off_road_loss"] < 0.6 * first["off_road_loss"]
+    assert last["speed_loss"] < 0.1 * first["speed_loss"]
 
 
 def test_training_repeats_to_the_byte_and_half_of_it_is_new():

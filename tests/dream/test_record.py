@@ -43,10 +43,10 @@ from worldmodels.vision.encoder import BatchEncoder
 DELAY = 4
 
 
-def record_segments(count, steps=30, envs=2, agent=None, patience=20, haste=HASTE, mirrored=False):
+def record_segments(count, steps=30, envs=2, agent=None, patience=20, haste=HASTE):
     """A record of `count` segments of a small agent, without an explorer's drives."""
     agent = agent or make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
-    record, group = Record([], explored=0, mirrored=mirrored), None
+    record, group = Record([], explored=0), None
     for number in range(count):
         job = RecordSegmentJob(
             agent=agent,
@@ -59,7 +59,6 @@ def record_segments(count, steps=30, envs=2, agent=None, patience=20, haste=HAST
             tracks=[1, 2, 3],
             haste=haste,
             takeovers=TAKEOVERS,
-            mirrored=mirrored,
             group=group,
             device="cpu",
             title="",
@@ -120,7 +119,7 @@ def test_a_car_that_has_come_round_is_not_lost_where_it_drives_again():
         terminated=np.zeros(80, dtype=bool),
         episode=np.repeat(np.array([0, 1], np.int32), 40),
     )
-    whole, most = Record.of_explorer(latents, np.zeros(80, POSE_DTYPE), patience=15).drives
+    whole, most = Record.of_explorer(latents, np.zeros(80, POSE_DTYPE), 15, latents.mu).drives
     assert (len(whole), whole.lost) == (21, False)
     assert (len(most), most.lost) == (25, True)
     assert has_come_round(0.9 * LAP_REWARD - 40 * STEP_COST, 40)
@@ -164,14 +163,21 @@ def test_the_explorers_lost_cars_are_cut_off_and_leaving_the_playfield_is_no_rew
     )
     poses = np.zeros(8, POSE_DTYPE)
     poses["on_road"][:3] = 4, 1, 2
-    idle, left = Record.of_explorer(latents, poses, patience=2).drives
+    poses["hull"][:, 0] = [0, 0.6, 1.0, 5, 5, 7, 7.5, 9.5]
+    poses["hull"][:, 1] = [0, 0.8, 0.8, 0, 0, 1, 1, 1]
+    idle, left = Record.of_explorer(latents, poses, 2, latents.mu).drives
     assert (len(idle), idle.lost) == (3, True)
     assert (len(left), left.lost) == (3, True)
     assert left.rewards[-1] == np.float32(-STEP_COST)
     assert idle.off_road.tolist() == [0.5, 0, 0] and left.off_road.tolist() == [1, 1, 1]
+    np.testing.assert_allclose(idle.speeds, [50, 20, 20], rtol=1e-5)
+    np.testing.assert_allclose(left.speeds, [25, 100, 100], rtol=1e-5)
     with pytest.raises(UserError, match="no car is lost in the record"):
         Record.of_explorer(
-            Latents(**vars(latents) | {"rewards": np.full(8, 3.0, np.float32)}), poses, patience=5
+            Latents(**vars(latents) | {"rewards": np.full(8, 3.0, np.float32)}),
+            poses,
+            5,
+            latents.mu,
         )
 
 
@@ -198,6 +204,7 @@ def test_windows_hold_what_the_drives_do_and_label_the_lost():
         np.testing.assert_array_equal(
             batch["off_road"][row, :steps], drive.off_road[at : at + steps]
         )
+        np.testing.assert_array_equal(batch["speed"][row, :steps], drive.speeds[at : at + steps])
     assert batch["lost"].sum() > 0
 
 
@@ -240,24 +247,16 @@ def test_dreams_begin_where_the_shares_say_and_never_with_a_lost_car():
 
 
 def test_the_record_pays_as_the_dream_does():
-    """A recorded step is paid less where M expected more than the limit, or the car was off it."""
-    record, model = make_record(), make_model()
-    dreams = DreamStep(model)
-    found = follow(record.drives, make_memory(), dreams)
-    rules = replace(RULES, pace_limit=0.1, haste_cost=2.0, off_road_cost=5.0)
-    paid = paid_along(found, dreams, rules)
-    taken_off = 0
+    """A recorded step is paid less where the car was off the road, or too fast."""
+    record = make_record()
+    found = follow(record.drives, make_memory(), DreamStep(make_model()))
+    rules = replace(RULES, off_road_cost=5.0, speed_limit=60.0, speed_cost=0.3)
+    paid = paid_along(found, rules)
     for drive, start in zip(record.drives, found.starts):
-        z = torch.from_numpy((drive.mu - model.centre.numpy()) / model.scale.numpy())
-        expected = model(z[None], torch.from_numpy(drive.actions)[None]).reward[0].numpy()
-        excess = np.maximum(expected - 0.1, 0)
-        excess[-1] = 0  # nothing is known of the last step
-        rows = slice(start, start + len(drive))
-        due = drive.rewards - 3.0 * excess - 5.0 * drive.off_road
-        np.testing.assert_allclose(paid[rows], due, atol=1e-4)
-        taken_off += (excess > 0).sum()
-    assert taken_off > 10
-    free = paid_along(found, dreams, RULES)
+        due = drive.rewards - 5.0 * drive.off_road - 0.3 * np.maximum(drive.speeds - 60, 0)
+        np.testing.assert_allclose(paid[start : start + len(drive)], due, atol=1e-4)
+    assert any((drive.speeds > 60).any() for drive in record.drives)
+    free = paid_along(found, RULES)
     np.testing.assert_array_equal(free, np.concatenate([drive.rewards for drive in record.drives]))
 
 
@@ -305,7 +304,7 @@ def test_values_along_are_discounted_sums_with_the_price_of_a_loss():
 
 def test_what_is_recorded_in_a_mirror_is_what_v_sees_there():
     agent = make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
-    record = record_segments(2, agent=agent, mirrored=True)
+    record = record_segments(2, agent=agent)
     encoder = BatchEncoder(agent.encoder, "float32", "cpu")
     for drive in record.drives:
         pictures = Scenes([drive.scene]).draw(np.arange(len(drive)))

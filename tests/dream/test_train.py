@@ -96,10 +96,10 @@ RULES_CONFIG = RulesConfig(
     horizon=6,
     lost_at=0.9,
     lost_cost=[5.0, 50.0, 200.0],
-    lost_cost_by=3,
-    pace_limit=10.0,
-    haste_cost=0.0,
-    off_road_cost=0.0,
+    costs_by=3,
+    off_road_cost=[0.1, 0.4],
+    speed_limit=80.0,
+    speed_cost=0.01,
     discount=[0.9, 0.99],
 )
 
@@ -180,7 +180,7 @@ def test_a_rollout_is_what_was_dreamt(toy):
 
 def config_of(**changes):
     values = {
-        "mirrored": True,
+        "mirrored_from": 1,
         "model": CONFIG.model_copy(update={"first_steps": 640, "steps": 320}),
         "record": RecordingConfig(
             horizon=50,
@@ -210,7 +210,7 @@ def train(checkpoint, iterations=3, config=None, new_trainer=by_ppo):
 
     def new_state():
         record = make_record()
-        record = Record(record.drives[:2], explored=2, mirrored=True)
+        record = Record(record.drives[:2], explored=2)
         torch.manual_seed(1)
         model = new_model(record, config.model, 0.1)
         trainer = ModelTrainer(model, config.model, np.random.default_rng(1))
@@ -298,6 +298,8 @@ def test_prices_rise_in_the_first_lesson_and_over_the_lessons(toy):
     assert costs == pytest.approx([5.0, 250**0.5, 50.0, 50.0])
     prices = [lesson_of(*toy, number=n).rules(0.0).lost_cost for n in (1, 2, 3, 9)]
     assert prices == pytest.approx([50.0, 100.0, 200.0, 200.0])
+    costs = [lesson_of(*toy, number=n).rules(1.0).off_road_cost for n in (0, 1, 2, 3, 9)]
+    assert costs == pytest.approx([0.1, 0.1, 0.2, 0.4, 0.4])
     assert [first.discount(share) for share in (0.0, 1.0)] == pytest.approx([0.9, 0.99])
     assert later.discount(0.0) == pytest.approx(0.99)
 

@@ -241,7 +241,8 @@ class Validations(list):
 
 def train(updates=4, env_steps=0, checkpoint=None, config=CONFIG, seen=None):
     space = raw_space(0, FEATURES)
-    setup = PracticeSetup(config, Limits(30, 10), make_agent(), space, FEATURES, 1, "first", "cpu")
+    run = 1, "first", "cpu"
+    setup = PracticeSetup(config, Limits(30, 10), make_agent(), space, FEATURES, None, *run)
     validate = Validations() if seen is None else seen
     budget = Budget(updates, env_steps)
     return train_by_ppo(setup, budget, validate, 2, checkpoint or Checkpoint(None))

@@ -1,5 +1,6 @@
 """Every kind of controller is trained and drives."""
 
+import numpy as np
 import pytest
 
 from tests.stages.folders import set_param
@@ -11,8 +12,10 @@ pytestmark = pytest.mark.slow
 SECTIONS = {
     "trainer": "rounds.first",
     "learned_in": "rounds.first",
+    "start": "rounds.first",
     "strategy": "real.evolution",
 }
+DREAMT = "models/dream/agent.safetensors"
 VARIANTS = [
     {"inputs": "z"},
     {"inputs": "z+hidden"},
@@ -26,6 +29,9 @@ VARIANTS = [
     {"trainer": "ppo", "learned_in": "dream", "inputs": "z+hidden"},
     {"trainer": "ppo", "learned_in": "dream", "space": "raw"},
     {"learned_in": "dream", "inputs": "z"},
+    {"trainer": "ppo", "start": DREAMT},
+    {"learned_in": "dream", "start": DREAMT},
+    {"trainer": "ppo", "learned_in": "dream", "start": DREAMT},
 ]
 
 
@@ -39,3 +45,17 @@ def test_every_kind_of_controller_is_trained_and_drives(copy, run_stages, varian
     assert done.returncode == 0, done.stderr
     agent = Agent.load(copy / "models/first/agent.safetensors")
     assert agent.config.inputs == variant.get("inputs", "z+h")
+
+
+def test_a_search_that_starts_with_an_agent_begins_at_its_controller(copy, run_stages):
+    """With steps of almost nothing, it ends there, too."""
+    set_param(copy, "rounds.first.start", DREAMT)
+    set_param(copy, "real.evolution.fine_tuning.sigma", 1e-12)
+    done = run_stages(copy, "train_controller_by_evolution_in_real")
+    assert done.returncode == 0, done.stderr
+    found, start = (
+        Agent.load(copy / f"models/{name}/agent.safetensors").parameters
+        for name in ("first", "dream")
+    )
+    np.testing.assert_allclose(found, start, atol=1e-6)
+    assert np.abs(start).max() > 1e-3

@@ -1,6 +1,7 @@
 """Wrong params and damaged inputs end a stage with one message and leave its outputs alone."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,14 @@ pytestmark = pytest.mark.slow
 
 BY_EVOLUTION = "train_controller_by_evolution_in_real"
 RETURNS = "results/first/evaluate/returns.csv"
+
+
+def start_with(folder: Path, name: str, components: int) -> None:
+    """Let C's training of the first round start with the agent of a round."""
+    set_param(folder, "rounds.first.start", f"models/{name}/agent.safetensors")
+    set_param(folder, "real.evolution.fine_tuning.hidden_components", components)
+
+
 WRONG = [
     ("train_vae", lambda f: flip(f / "data/first/scenes/steps.parquet"), "steps.parquet: damaged"),
     ("encode", lambda f: truncate(f / "models/first/vae.safetensors"), "vae.safetensors: damaged"),
@@ -45,6 +54,9 @@ WRONG = [
         "lower end comes first",
     ),
     (BY_EVOLUTION, lambda f: set_param(f, "real.evolution.hidden_components", 999), "256"),
+    (BY_EVOLUTION, lambda f: start_with(f, "second", 8), "another V or M than the world 'first'"),
+    (BY_EVOLUTION, lambda f: start_with(f, "dream", 4), "fine_tuning.hidden_components"),
+    (BY_EVOLUTION, lambda f: start_with(f, "none", 8), "none/agent.safetensors"),
     ("sample", lambda f: set_param(f, "machine.device", "cuda:999"), "machine.device"),
     ("train_vae", lambda f: set_param(f, "vae.learning_rate", 1e30), "lower vae.learning_rate"),
     ("train_mdnrnn", lambda f: set_param(f, "mdnrnn.learning_rate", 1e38), "mdnrnn.learning_rate"),

@@ -53,6 +53,20 @@ class SearchSpace:
             [weights.reshape(len(points), -1), bias, points[:, cut + rows :]], axis=1
         )
 
+    def fold(self, parameters: np.ndarray) -> np.ndarray:
+        """The point [D] that unfolds into the controller `parameters` [P].
+
+        Raises ValueError if no point does, since C uses features that the space lacks.
+        """
+        rows = self.hidden_units or ACTION_SIZE
+        cut = rows * self.basis.shape[1]
+        weights = parameters[:cut].reshape(rows, -1)
+        scaled = weights @ np.linalg.pinv(self.basis)
+        if not np.allclose(scaled @ self.basis, weights, atol=1e-6 * np.abs(weights).max()):
+            raise ValueError(f"its weights are not among those of {len(self.basis)} features")
+        bias = parameters[cut : cut + rows] + weights @ self.centre
+        return np.concatenate([scaled.ravel(), bias, parameters[cut + rows :]])
+
 
 def raw_space(hidden_units: int, features: int) -> SearchSpace:
     """The paper's space: the parameters themselves."""

@@ -10,7 +10,7 @@ import torch
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from worldmodels.dream.model import CHANGE_SCALE, OFFSET_SCALE, DreamModel
+from worldmodels.dream.model import CHANGE_SCALE, OFFSET_SCALE, SPEED_SCALE, DreamModel
 from worldmodels.dream.sampling import draw_indices, draw_next, keys_of
 from worldmodels.environment.actions import HIGHEST, LOWEST
 from worldmodels.environment.interface import ACTION_SIZE
@@ -21,7 +21,8 @@ from worldmodels.pipeline.errors import UserError
 # many others there are; and a chunk's arrays stay in a core's cache.
 CHUNK = 256
 
-REWARD, LOST, OFF_ROAD = -3, -2, -1  # of the columns of DreamModel.outcome, after the mixtures'
+# The columns of DreamModel.outcome and probes, after the mixtures'
+REWARD, LOST, OFF_ROAD, SPEED = -4, -3, -2, -1
 
 
 class Moments(NamedTuple):
@@ -51,9 +52,9 @@ class Rules:
     `temperature` of the draws (paper: tau), above 0; `sampled`: latents are drawn, else the means
     of their mixtures; `sight_noise`: how much of the errors that M makes C is shown; `horizon`:
     steps after which a dream is truncated; `lost_cost`: points that a loss costs; `lost_at`: the
-    probability of a loss at which the dream ends with it. Points of a step beyond `pace_limit` are
-    not paid, and cost `haste_cost` each. `off_road_cost`: points that a step costs after which the
-    car is off the road.
+    probability of a loss at which the dream ends with it; `off_road_cost`: points that a step
+    costs after which the car is off the road; `speed_cost`: points for each m/s beyond
+    `speed_limit`, in every step.
     """
 
     temperature: float
@@ -62,13 +63,15 @@ class Rules:
     horizon: int
     lost_cost: float
     lost_at: float
-    pace_limit: float
-    haste_cost: float
     off_road_cost: float
+    speed_limit: float
+    speed_cost: float
 
-    def unpaid(self, expected: np.ndarray) -> np.ndarray:
-        """What is taken off rewards [n] of which M expects `expected` [n]."""
-        return (1 + self.haste_cost) * np.maximum(expected - self.pace_limit, 0)
+    def paid(self, reward: np.ndarray, off_road: np.ndarray, speed: np.ndarray) -> np.ndarray:
+        """What is paid for steps [n]: their reward less what being off the road (0 to 1) and the
+        speed, in m/s, cost."""
+        haste = np.maximum(speed - self.speed_limit, 0)
+        return reward - self.off_road_cost * off_road - self.speed_cost * haste
 
 
 MEANS = Rules(
@@ -78,10 +81,22 @@ MEANS = Rules(
     horizon=1,
     lost_cost=0.0,
     lost_at=1.0,
-    pace_limit=np.inf,
-    haste_cost=0.0,
     off_road_cost=0.0,
+    speed_limit=np.inf,
+    speed_cost=0.0,
 )
+
+
+class DreamOutcome(NamedTuple):
+    """What M expects of n steps: the mixtures' raw outputs [n, 3 Z K], the reward [n], the
+    probability of a loss [n], how far the car is off the road [n], 0 to 1, its speed [n] in
+    m/s."""
+
+    raw: np.ndarray
+    reward: np.ndarray
+    lost: np.ndarray
+    off_road: np.ndarray
+    speed: np.ndarray
 
 
 class DreamStep:
@@ -93,7 +108,7 @@ class DreamStep:
             weights = lstm["weight_ih_l0"], lstm["weight_hh_l0"]
             self.gates = torch.cat(weights, dim=1).T.contiguous()
             self.bias = lstm["bias_ih_l0"] + lstm["bias_hh_l0"]
-            heads = model.mixture, model.outcome
+            heads = model.mixture, model.outcome, model.probes
             self.heads = torch.cat([head.weight for head in heads]).T.contiguous()
             self.heads_bias = torch.cat([head.bias for head in heads])
         self.centre, self.scale = model.centre, model.scale
@@ -109,13 +124,16 @@ class DreamStep:
         cell = forget.sigmoid_() * cell + write.sigmoid_() * candidate.tanh_()
         return output.sigmoid_() * cell.tanh(), cell
 
-    def outcome(self, hidden: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """From hidden [CHUNK, H]: the mixtures' raw outputs [CHUNK, 3 Z K], the reward [CHUNK],
-        the probability of a loss [CHUNK], how far off the road the car is [CHUNK], 0 to 1."""
+    def outcome(self, hidden: Tensor) -> DreamOutcome:
+        """What M expects, from hidden [CHUNK, H]."""
         outputs = torch.addmm(self.heads_bias, hidden, self.heads)
-        reward, lost, off_road = outputs[:, REWARD], outputs[:, LOST], outputs[:, OFF_ROAD]
-        raw = outputs[:, :REWARD].contiguous().numpy()
-        return raw, reward.numpy(), lost.sigmoid().numpy(), off_road.sigmoid().numpy()
+        return DreamOutcome(
+            raw=outputs[:, :REWARD].contiguous().numpy(),
+            reward=outputs[:, REWARD].numpy(),
+            lost=outputs[:, LOST].sigmoid().numpy(),
+            off_road=outputs[:, OFF_ROAD].sigmoid().numpy(),
+            speed=(SPEED_SCALE * outputs[:, SPEED]).numpy(),
+        )
 
     def mean_mu(self, hidden: Tensor, mu: Tensor) -> Tensor:
         """The means [n, Z] of the mixtures of the next frame, from hidden [n, H] after `mu`."""
@@ -123,14 +141,10 @@ class DreamStep:
         unused = np.zeros(len(raw), dtype=np.uint64), np.zeros(len(raw), dtype=np.int64)
         return self.next_mu(raw, mu, *unused, MEANS)
 
-    def reward(self, hidden: Tensor) -> Tensor:
-        """The reward [n] of the step that led to hidden [n, H]."""
-        return hidden @ self.heads[:, REWARD] + self.heads_bias[REWARD]
-
     def lost(self, hidden: Tensor) -> np.ndarray:
         """The probability [n] of a loss, from hidden [n, H]; its bits do not depend on n."""
         padded = torch.nn.functional.pad(hidden, (0, 0, 0, -len(hidden) % CHUNK))
-        found = [self.outcome(part)[2] for part in padded.split(CHUNK)]
+        found = [self.outcome(part).lost for part in padded.split(CHUNK)]
         return np.concatenate(found)[: len(hidden)]
 
     def next_mu(
@@ -160,12 +174,12 @@ class Dream(gymnasium.vector.VectorEnv):
     h the state of the M that C listens to, before the frame is added to it. C sees a frame less
     clearly than M dreams it: an error that M made on the record, drawn from `errors` [E, Z], times
     `sight_noise`, is added to its z, and to what its M remembers. Action float32 [n, A],
-    as the track takes it. The reward is what M expects of the step, in points, up to `pace_limit`
-    (see `Rules`), less `off_road_cost` times how far the car is off the road, and `lost_cost`
-    times the rise in the probability of a loss: over a dream that comes to its cost times the
-    probability at its end. `terminated` where that probability reaches `lost_at`, `truncated`
-    after `horizon` steps. `infos` tells what C is not given: `lost` [n], the probability, and
-    `hidden` [n, H'], the state of the M that dreams.
+    as the track takes it. The reward is what M expects of the step, in points, less what being off
+    the road and the speed cost (see `Rules`), and less `lost_cost` times the rise in the
+    probability of a loss: over a dream that comes to its cost times the probability at its end.
+    `terminated` where that probability reaches `lost_at`, `truncated` after `horizon` steps.
+    `infos` tells what C is not given: `lost` [n], the probability, and `hidden` [n, H'], the state
+    of the M that dreams.
 
     `reset(seed=s)` gives dream i the seed s + i, from which its noise and its moment follow,
     whatever `num_envs`; `options` may choose both, as `moments`, rows [n], and `seeds` [n]. A
@@ -270,14 +284,14 @@ class Dream(gymnasium.vector.VectorEnv):
         hidden, cell = self.dreams.remember(
             mu, before, action, self.hidden[chunk], self.cell[chunk]
         )
-        raw, reward, lost, off_road = self.dreams.outcome(hidden)
-        following = self.dreams.next_mu(raw, mu, keys, steps, rules)
+        outcome = self.dreams.outcome(hidden)
+        lost, following = outcome.lost, self.dreams.next_mu(outcome.raw, mu, keys, steps, rules)
         drawn = np.empty(len(keys), dtype=np.int64)
         draw_indices(keys, steps, len(self.errors), drawn)
         self.seen[chunk] = following + rules.sight_noise * self.errors[torch.from_numpy(drawn)]
         # A dream that ends with a loss pays for all of it
         counted = np.where(lost >= rules.lost_at, 1.0, lost)
-        paid = reward - rules.unpaid(reward) - rules.off_road_cost * off_road
+        paid = rules.paid(outcome.reward, outcome.off_road, outcome.speed)
         rewards[chunk] = paid - rules.lost_cost * (counted - self.lost[chunk])
         self.before[chunk], self.mu[chunk] = mu.clone(), following
         self.hidden[chunk], self.cell[chunk], self.lost[chunk] = hidden, cell, lost

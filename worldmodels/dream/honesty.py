@@ -48,9 +48,9 @@ def honesty(
         goes_on = left[rows] > step
         now = np.minimum(rows + step, rows + left[rows] - 1)
         hidden, cell = dreams.remember(mu, before, actions[torch.from_numpy(now)], hidden, cell)
-        raw, reward, probability, _ = dreams.outcome(hidden)
-        before, mu = mu, dreams.next_mu(raw, mu, *unused, MEANS)
-        dreamt += reward
+        outcome = dreams.outcome(hidden)
+        before, mu = mu, dreams.next_mu(outcome.raw, mu, *unused, MEANS)
+        dreamt += outcome.reward
         taken += np.where(goes_on, rewards[now], rewards.min())
         if (after := step + 1) in AFTER:
             follows = left[rows] > after
@@ -60,7 +60,7 @@ def honesty(
             values = (
                 dreamt.mean() / after,
                 taken.mean() / after,
-                probability.mean(),
+                outcome.lost.mean(),
                 is_lost.mean(),
                 np.sqrt(error[follows].mean()) if follows.any() else "",
             )

@@ -12,6 +12,8 @@ from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, NonNegative, Positive, Share
 from worldmodels.training.schedule import FromTo, geometric
 
+LOSSES = ("nll", "reward_loss", "lost_loss", "off_road_loss", "speed_loss", "ahead_loss")
+
 
 class DreamTrainingConfig(DreamModelConfig):
     """The section `dream.practice.model` of params.yaml."""
@@ -24,7 +26,6 @@ class DreamTrainingConfig(DreamModelConfig):
     gradient_norm: Positive
     reward_weight: NonNegative
     lost_weight: NonNegative
-    off_road_weight: NonNegative
     ahead_weight: NonNegative
     ahead_steps: Count
     lost_delay: Count
@@ -58,6 +59,8 @@ class ModelTrainer:
 
     def __post_init__(self) -> None:
         self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        probes = set(self.model.probes.parameters())
+        self.taught = [weight for weight in self.weights if weight not in probes]
         self.optimiser = torch.optim.Adam(self.weights, fused=True)
 
     def learn(self, record: Record, steps: int) -> dict[str, float]:
@@ -76,7 +79,7 @@ class ModelTrainer:
         recent = Windows(record, newest, *kept) if newest else everything
         new = round(config.batch_size * config.newest_share)
         batches = max(steps // (config.batch_size * config.sequence), 1)
-        totals = np.zeros(5)
+        totals = np.zeros(len(LOSSES))
         for batch in range(batches):
             for group in self.optimiser.param_groups:
                 group["lr"] = geometric(config.learning_rate, batch / batches)
@@ -94,13 +97,14 @@ class ModelTrainer:
                 joined["reward"],
                 joined["lost"],
                 joined["off_road"],
+                joined["speed"],
                 joined["ahead"],
                 joined["has_next"],
                 joined["is_step"],
             )
             loss = losses.nll + config.reward_weight * losses.reward
             loss = loss + config.lost_weight * losses.lost + config.ahead_weight * losses.ahead
-            loss = loss + config.off_road_weight * losses.off_road
+            loss = loss + losses.off_road + losses.speed  # of the probes alone
             if not torch.isfinite(loss):
                 raise UserError(
                     f"the loss of the M that dreams is not finite after {batch} of {batches} "
@@ -108,8 +112,7 @@ class ModelTrainer:
                 )
             self.optimiser.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(self.weights, config.gradient_norm)
+            nn.utils.clip_grad_norm_(self.taught, config.gradient_norm)
             self.optimiser.step()
             totals += [part.item() for part in losses]
-        names = ("nll", "reward_loss", "lost_loss", "off_road_loss", "ahead_loss")
-        return dict(zip(names, (totals / batches).tolist()))
+        return dict(zip(LOSSES, (totals / batches).tolist()))

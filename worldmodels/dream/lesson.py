@@ -8,13 +8,13 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from worldmodels.dream.environment import Dream, DreamStep, Rules
+from worldmodels.dream.environment import Dream, Rules
 from worldmodels.dream.model import DreamModel
 from worldmodels.dream.moments import Along, Weights, draw_moments
 from worldmodels.dream.values import paid_along
 from worldmodels.memory.step import MemoryStep
 from worldmodels.pipeline.params import Count, Natural, NonNegative, Positive, Section, Share
-from worldmodels.training.schedule import Shares, discount_at, geometric
+from worldmodels.training.schedule import FromTo, Shares, discount_at, geometric
 
 
 class StartsConfig(Section):
@@ -37,8 +37,9 @@ class RulesConfig(Section):
     """The section `dream.practice.rules`: of the dreams of a lesson.
 
     `lost_cost` rises from its first value to its second by the middle of the first lesson, stays
-    there in the next one, and rises to its third by the lesson `lost_cost_by`. 1 - `discount`
-    falls to that of its second value by the end of the first lesson, and stays there.
+    there in the next one, and rises to its third by the lesson `costs_by`, as `off_road_cost` goes
+    from its first value to its second. 1 - `discount` falls to that of its second value by the end
+    of the first lesson, and stays there.
     """
 
     temperature: Positive
@@ -47,10 +48,10 @@ class RulesConfig(Section):
     horizon: Count
     lost_at: Share
     lost_cost: Annotated[list[Positive], Field(min_length=3, max_length=3)]
-    lost_cost_by: Count
-    pace_limit: Positive
-    haste_cost: NonNegative
-    off_road_cost: NonNegative
+    costs_by: Count
+    off_road_cost: FromTo
+    speed_limit: Positive
+    speed_cost: NonNegative
     discount: Shares
 
 
@@ -83,11 +84,11 @@ class Lesson:
         """The rules of the dream at `share`, 0 to 1, of the lesson."""
         config = self.config
         start, middle, end = config.lost_cost
+        later = min(max(self.number - 1, 0) / max(config.costs_by - 1, 1), 1.0)
         if self.first:
             lost_cost = geometric([start, middle], min(2 * share, 1.0))
         else:
-            lessons = max(config.lost_cost_by - 1, 1)
-            lost_cost = geometric([middle, end], min((self.number - 1) / lessons, 1.0))
+            lost_cost = geometric([middle, end], later)
         return Rules(
             temperature=config.temperature,
             sampled=config.sampled,
@@ -95,9 +96,9 @@ class Lesson:
             horizon=config.horizon,
             lost_cost=lost_cost,
             lost_at=config.lost_at,
-            pace_limit=config.pace_limit,
-            haste_cost=config.haste_cost,
-            off_road_cost=config.off_road_cost,
+            off_road_cost=geometric(config.off_road_cost, later),
+            speed_limit=config.speed_limit,
+            speed_cost=config.speed_cost,
         )
 
     def discount(self, share: float) -> float:
@@ -107,7 +108,7 @@ class Lesson:
     @cached_property
     def rewards(self) -> np.ndarray:
         """The recorded rewards [n] of all moments, as the dream pays them."""
-        return paid_along(self.along, DreamStep(self.model), self.rules(1.0))
+        return paid_along(self.along, self.rules(1.0))
 
     def dream(self, num_envs: int, share: float, moments: int | None = None) -> Dream:
         """Dreams from `moments` moments drawn at random; None: as many as there are dreams."""

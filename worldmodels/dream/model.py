@@ -7,8 +7,9 @@ changes, and its mixtures lie around the present mu: the next frame differs litt
 and what an LSTM of this size passes on whole it blurs.
 The reward is that of the step alone: a mean of the next ones is a value, true only for the policy
 that was recorded. That mean is predicted too, for what it teaches the state, and no dream uses it.
-How far off the road the car is, which a picture shows and a reward tells late, has a head of its
-own.
+How far off the road the car is, and its speed, are read off the state by linear probes (Alain &
+Bengio 2016), which do not teach it: a state that was taught to tell them predicts the latents
+less well.
 """
 
 import math
@@ -26,6 +27,7 @@ from worldmodels.pipeline.storage import load_model, restore, save_model
 KIND = "dream"
 
 CHANGE_SCALE = 5.0  # of the inputs that tell how mu changes, which are small at unit variance
+SPEED_SCALE = 25.0  # m/s per unit of the output that tells the speed
 OFFSET_SCALE = 0.2  # of the outputs that place the mixtures around the present mu
 
 
@@ -49,8 +51,8 @@ class DreamPrediction(NamedTuple):
 
     `log_weights`, `means`, `log_sigmas` [..., Z, K]: a mixture of K Gaussians for each latent at
     unit variance. `reward` [...] in points; `lost_logit` [...]: of the car being lost after the
-    step; `off_road_logit` [...]: of how far it is off the road then; `ahead` [...]: the mean
-    reward of the next steps.
+    step; `off_road_logit` [...]: of how far it is off the road then; `speed` [...]: of the car in
+    the step, in units of SPEED_SCALE; `ahead` [...]: the mean reward of the next steps.
     """
 
     log_weights: Tensor
@@ -59,6 +61,7 @@ class DreamPrediction(NamedTuple):
     reward: Tensor
     lost_logit: Tensor
     off_road_logit: Tensor
+    speed: Tensor
     ahead: Tensor
 
 
@@ -81,7 +84,8 @@ class DreamModel(nn.Module):
         second_bias = self.lstm.get_parameter("bias_hh_l0")
         nn.init.zeros_(second_bias).requires_grad_(False)
         self.mixture = nn.Linear(config.hidden_size, 3 * self.latent_size * config.mixtures)
-        self.outcome = nn.Linear(config.hidden_size, 3)
+        self.outcome = nn.Linear(config.hidden_size, 2)
+        self.probes = nn.Linear(config.hidden_size, 2)
         self.ahead = nn.Linear(config.hidden_size, 1)
 
     def normalise(self, mu: Tensor) -> Tensor:
@@ -104,7 +108,8 @@ class DreamModel(nn.Module):
         shape = (3, self.latent_size, self.config.mixtures)
         logits, offsets, raw = self.mixture(hidden).unflatten(-1, shape).unbind(dim=-3)
         floor = math.log(self.config.min_sigma)
-        reward, lost_logit, off_road_logit = self.outcome(hidden).unbind(dim=-1)
+        reward, lost_logit = self.outcome(hidden).unbind(dim=-1)
+        off_road_logit, speed = self.probes(hidden.detach()).unbind(dim=-1)
         return DreamPrediction(
             log_weights=logits.log_softmax(dim=-1),
             means=z[..., None] + OFFSET_SCALE * offsets,
@@ -112,19 +117,21 @@ class DreamModel(nn.Module):
             reward=reward,
             lost_logit=lost_logit,
             off_road_logit=off_road_logit,
+            speed=speed,
             ahead=self.ahead(hidden)[..., 0],
         )
 
 
 class DreamLosses(NamedTuple):
     """Scalars, each a mean over the steps that count: `nll` in nats per latent at unit variance,
-    `reward` and `ahead` half a squared error in points, `lost` and `off_road` a cross-entropy in
-    nats."""
+    `reward` and `ahead` half a squared error in points, `speed` one in units of SPEED_SCALE,
+    `lost` and `off_road` a cross-entropy in nats."""
 
     nll: Tensor
     reward: Tensor
     lost: Tensor
     off_road: Tensor
+    speed: Tensor
     ahead: Tensor
 
 
@@ -134,13 +141,15 @@ def dream_losses(
     reward: Tensor,
     lost: Tensor,
     off_road: Tensor,
+    speed: Tensor,
     ahead: Tensor,
     has_next: Tensor,
     is_step: Tensor,
 ) -> DreamLosses:
     """The losses over a padded batch; all but `next_z` [B, T, Z] are [B, T].
 
-    `lost` is 1 where the car is lost after the step, `off_road` 1 where it is off the road.
+    `lost` is 1 where the car is lost after the step, `off_road` 1 where it is off the road,
+    `speed` is in m/s.
     `is_step` is 1 at recorded steps and 0 in the padding, `has_next` 1 where the next frame was
     recorded too.
     """
@@ -148,6 +157,7 @@ def dream_losses(
     log_density = -0.5 * standard.square() - prediction.log_sigmas - 0.5 * math.log(2 * math.pi)
     nll = -torch.logsumexp(prediction.log_weights + log_density, dim=-1).mean(dim=-1)
     squared = 0.5 * (prediction.reward - reward).square()
+    squared_speed = 0.5 * (prediction.speed - speed / SPEED_SCALE).square()
     squared_ahead = 0.5 * (prediction.ahead - ahead).square()
 
     def entropy(logit: Tensor, target: Tensor) -> Tensor:
@@ -159,6 +169,7 @@ def dream_losses(
         reward=(squared * is_step).sum() / steps,
         lost=entropy(prediction.lost_logit, lost) / steps,
         off_road=entropy(prediction.off_road_logit, off_road) / steps,
+        speed=(squared_speed * is_step).sum() / steps,
         ahead=(squared_ahead * is_step).sum() / steps,
     )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from worldmodels.dream.recording import Segment, has_come_round
 from worldmodels.environment.actions import mirrored_actions
-from worldmodels.environment.rewards import STEP_COST, off_road
+from worldmodels.environment.rewards import STEP_COST, off_road, speeds
 from worldmodels.pipeline.errors import UserError
 from worldmodels.records.latents import Latents
 from worldmodels.records.scenes import Episode
@@ -18,7 +18,8 @@ from worldmodels.records.scenes import Episode
 # first step. Uniform starts would put few windows there, and every drive begins there.
 BEFORE_THE_START = 0.3
 
-SERIES = ("mu", "mirrored_mu", "actions", "rewards", "off_road")  # of a drive, one row per step
+# Of a drive, one row per step
+SERIES = ("mu", "mirrored_mu", "actions", "rewards", "off_road", "speeds")
 
 
 @dataclass
@@ -26,10 +27,10 @@ class Drive:
     """An episode as M learns from it, of T frames so far.
 
     `mu` [T, Z], `mirrored_mu` [T, Z] (see `Record`), `actions` [T, A], `rewards` [T], float32;
-    `off_road` float32 [T]: how far the car is off the road after each step, see
-    `environment.rewards`. `over`: nothing more will follow; `lost`: it ended with a car that was
-    lost. `scene` draws it again; the explorer's are in the round's record. `until` counts the
-    steps that its environment had recorded by its last frame.
+    `off_road` float32 [T]: how far the car is off the road after each step, `speeds` float32 [T]:
+    its speed in m/s, see `environment.rewards`. `over`: nothing more will follow; `lost`: it ended
+    with a car that was lost. `scene` draws it again; the explorer's are in the round's record.
+    `until` counts the steps that its environment had recorded by its last frame.
     """
 
     mu: np.ndarray
@@ -37,6 +38,7 @@ class Drive:
     actions: np.ndarray
     rewards: np.ndarray
     off_road: np.ndarray
+    speeds: np.ndarray
     over: bool
     lost: bool
     scene: Episode | None
@@ -75,9 +77,9 @@ class Drive:
 class Record:
     """All drives: the explorer's, of which there are `explored`, then those of C.
 
-    `mirrored`: the drives have what V sees of them in a mirror, and M and C learn from those, too;
-    without it, `Drive.mirrored_mu` is empty, [T, 0]. `slots` has, for each recorded environment,
-    the drive that is under way in it, if any, and `steps` the steps that it has recorded.
+    `mirrored`: M and C learn from what V sees of the drives in a mirror, too. `slots` has, for
+    each recorded environment, the drive that is under way in it, if any, and `steps` the steps
+    that it has recorded.
     """
 
     drives: list[Drive]
@@ -92,7 +94,7 @@ class Record:
         latents: Latents,
         poses: np.ndarray,
         patience: int,
-        mirrored_mu: np.ndarray | None = None,
+        mirrored_mu: np.ndarray,
     ) -> "Record":
         """The explorer's episodes, those of lost cars cut `patience` steps after the last tile;
         `poses` [frames] are those of the latents' scenes, `mirrored_mu` [frames, Z] what V sees of
@@ -100,7 +102,6 @@ class Record:
 
         Raises UserError if no car was lost in them, from which M could learn what that is.
         """
-        reflected = np.zeros((len(poses), 0), np.float32) if mirrored_mu is None else mirrored_mu
         drives = []
         starts = np.cumsum(latents.lengths) - latents.lengths
         for start, length in zip(starts, latents.lengths):
@@ -116,10 +117,11 @@ class Record:
             rows = slice(start, start + end)
             drive = Drive(
                 mu=latents.mu[rows].astype(np.float32),
-                mirrored_mu=reflected[rows],
+                mirrored_mu=mirrored_mu[rows],
                 actions=latents.actions[rows].astype(np.float32),
                 rewards=as_driven(latents.rewards[rows]),
                 off_road=off_road(poses[rows]),
+                speeds=speeds(poses[rows]),
                 over=True,
                 lost=lost,
                 scene=None,
@@ -132,7 +134,7 @@ class Record:
                 "no car is lost in the record, so that M could not learn what a loss is: record "
                 "more frames, or raise sample.horizon"
             )
-        return cls(drives, explored=len(drives), mirrored=mirrored_mu is not None)
+        return cls(drives, explored=len(drives))
 
     def add(self, segment: Segment, first_slot: int) -> None:
         """Add a segment, whose environments are the slots from `first_slot` on."""
@@ -168,6 +170,7 @@ class Record:
             actions=taken.astype(np.float32),
             rewards=as_driven(rewards),
             off_road=off_road(poses),
+            speeds=speeds(poses),
             over=False,
             lost=False,
             scene=Episode(track, "agent", poses.copy(), taken, rewards, False, np.zeros(0)),
@@ -245,6 +248,7 @@ class Windows:
         lost = [np.arange(len(drive)) >= drive.lost_from(delay) for drive in drives]
         self.lost = np.concatenate(lost)
         self.off_road = np.concatenate([drive.off_road for drive in drives])
+        self.speeds = np.concatenate([drive.speeds for drive in drives])
         total = np.concatenate([[0.0], np.cumsum(self.rewards, dtype=np.float64)])
         now = np.arange(len(self.rewards))
         until = np.minimum(now + ahead_steps, np.repeat(self.starts + self.lengths, self.lengths))
@@ -254,8 +258,8 @@ class Windows:
         """Cut `count` windows of `length` steps, from drives chosen in proportion to their length.
 
         All float32, zero where a drive is over: `mu` [B, T + 1, Z], `action` [B, T, A]; `reward`,
-        `lost`, `off_road`, `ahead` (the mean reward of the next steps), `is_step` (1 at steps of
-        the drive) and `has_next` (1 where the next frame belongs to it too) [B, T].
+        `lost`, `off_road`, `speed` (m/s), `ahead` (the mean reward of the next steps), `is_step`
+        (1 at steps of the drive) and `has_next` (1 where the next frame belongs to it too) [B, T].
         """
         drives = rng.choice(len(self.lengths), count, p=self.lengths / self.lengths.sum())
         spare = np.maximum(self.lengths[drives] - length, 0)
@@ -271,6 +275,7 @@ class Windows:
             "reward": self.rewards[now] * is_step,
             "lost": self.lost[now] & is_step,
             "off_road": self.off_road[now] * is_step,
+            "speed": self.speeds[now] * is_step,
             "ahead": self.ahead[now] * is_step,
             "has_next": inside[:, 1:],
             "is_step": is_step,

@@ -165,7 +165,7 @@ class RecordSegmentJob:
     Gaussian noise, before the action map, is held for `hold` steps; its std rises from 0 to
     `noise` over every LEVELS cars: what C does without it is recorded, too. By `haste`, some cars
     are driven faster than C would: M learns what that is like before C does. Episodes begin on one
-    of `tracks`, drawn by `rng`, and end at the `limits`. `mirrored`: what V sees in a mirror is
+    of `tracks`, drawn by `rng`, and end at the `limits`. What V sees in a mirror is
     recorded, too. `takeovers` is for new groups; `group` is None for the first segment.
     """
 
@@ -179,7 +179,6 @@ class RecordSegmentJob:
     tracks: list[int]
     haste: HasteConfig
     takeovers: TakeoverConfig
-    mirrored: bool
     group: RecordingGroup | None
     device: str
     title: str
@@ -199,7 +198,7 @@ class RecordSegmentJob:
         poses, rewards = np.zeros(shape, POSE_DTYPE), np.zeros(shape, np.float32)
         latents = self.agent.config.latent_size
         mu = np.zeros((*shape, latents), np.float32)
-        reflected = np.zeros((*shape, latents if self.mirrored else 0), np.float32)
+        reflected = np.zeros((*shape, latents), np.float32)
         taken = np.zeros((*shape, ACTION_SIZE), np.float16)
         ends: list[EpisodeEnd] = []
         slots, candidates = np.arange(envs), np.zeros(envs, dtype=np.int64)
@@ -219,8 +218,7 @@ class RecordSegmentJob:
                 features[:, :latents],
                 actions,
             )
-            if self.mirrored:
-                reflected[step] = mirrored_mu(driver.encoder, group.env.observations)
+            reflected[step] = mirrored_mu(driver.encoder, group.env.observations)
             driver.remember(slots, actions.astype(np.float32))
             rewards[step], over = self._step(group, step, actions.astype(np.float32), ends)
             for slot in over:

@@ -60,10 +60,8 @@ def learn_in_dream(
 
     def new_state() -> DreamState:
         scenes = Scenes.load(Path("data") / params.round.world / "scenes")
-        mirrored = None
-        if practice.mirrored:
-            encoder = BatchEncoder(setup.agent.encoder, setup.agent.config.precision, device)
-            mirrored = mirrored_mu_of(scenes, encoder, params.machine.threads)
+        encoder = BatchEncoder(setup.agent.encoder, setup.agent.config.precision, device)
+        mirrored = mirrored_mu_of(scenes, encoder, params.machine.threads)
         patience = practice.record.patience
         record = Record.of_explorer(setup.latents, scenes.poses, patience, mirrored)
         torch.manual_seed(torch_generator(seed, "dream", "model", name).initial_seed())

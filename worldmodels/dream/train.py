@@ -29,7 +29,7 @@ from worldmodels.dream.recording import (
     TakeoverConfig,
 )
 from worldmodels.driving.limits import Limits
-from worldmodels.pipeline.params import Count, NonNegative, Section
+from worldmodels.pipeline.params import Count, Natural, NonNegative, Section
 from worldmodels.records.scenes import Scenes
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.parallel import run_jobs
@@ -62,9 +62,13 @@ class RecordingConfig(Section):
 
 
 class PracticeConfig(Section):
-    """The section `dream.practice` of params.yaml: all that both trainers have in common."""
+    """The section `dream.practice` of params.yaml: all that both trainers have in common.
 
-    mirrored: bool
+    From the lesson `mirrored_from` on, counted from 0, M and C learn from the record in a mirror,
+    too.
+    """
+
+    mirrored_from: Natural
     record: RecordingConfig
     model: DreamTrainingConfig
     starts: StartsConfig
@@ -106,7 +110,6 @@ class DreamSetup(NamedTuple):
                 tracks=tracks[number :: len(sizes)],
                 haste=config.haste,
                 takeovers=config.takeovers,
-                mirrored=self.config.mirrored,
                 group=group,
                 device=self.device,
                 title=f"group {number}, {envs} environments, of iteration {iteration}",
@@ -215,6 +218,7 @@ def train_in_dream(
                 judged = setup.judge(model, record, iteration)
 
             # M learns from what was recorded, a share of it just now
+            record.mirrored = iteration >= setup.config.mirrored_from
             losses = model.learn(record, config.steps if iteration else config.first_steps)
 
             # C learns in the dream

@@ -2,22 +2,17 @@
 
 import numpy as np
 
-from worldmodels.dream.environment import DreamStep, Rules
+from worldmodels.dream.environment import Rules
 from worldmodels.dream.moments import Along
 
 
-def paid_along(along: Along, dreams: DreamStep, rules: Rules) -> np.ndarray:
-    """The recorded rewards [n], float64, of all moments, as a dream with `rules` pays them: less
-    what M expected of a step beyond the pace limit, and the cost of being off the road.
-
-    What M expects of a drive's last step is not known, and nothing is taken off it.
-    """
-    rewards = np.concatenate([drive.rewards for drive in along.drives]).astype(np.float64)
-    unpaid = np.zeros(len(rewards))
-    unpaid[:-1] = rules.unpaid(dreams.reward(along.moments.hidden).numpy()[1:])
-    unpaid[along.starts[1:] - 1] = 0
-    off_road = np.concatenate([drive.off_road for drive in along.drives])
-    return rewards - unpaid - rules.off_road_cost * off_road
+def paid_along(along: Along, rules: Rules) -> np.ndarray:
+    """The recorded rewards [n], float64, of all moments, as a dream with `rules` pays them."""
+    columns = (
+        np.concatenate([getattr(drive, name) for drive in along.drives]).astype(np.float64)
+        for name in ("rewards", "off_road", "speeds")
+    )
+    return rules.paid(*columns)
 
 
 def values_along(

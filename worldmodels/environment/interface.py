@@ -5,7 +5,7 @@ The rest of the code knows CarRacing only through
 - `interface`: the sizes of an observation and an action, and a vector environment's methods;
 - `actions`: the map from C's outputs to actions, the range of an action, and its mirror image;
 - `rewards`: what a step costs, which is charged for the steps that a cut-off leaves out, and how
-  far off the road the car is;
+  far off the road and how fast the car is;
 - `frames`: the record of a frame, how the frame is drawn from it, and its mirror image;
 - `privileged`: what practice may know beyond the picture;
 - `make`: the environments themselves.

@@ -39,6 +39,15 @@ def in_order(schedule: list[Phase]) -> list[Phase]:
 Schedule = Annotated[list[Phase], Field(min_length=1), AfterValidator(in_order)]
 
 
+class FineTuningConfig(Section):
+    """The section `real.evolution.fine_tuning`: in place of the values of the same names, where
+    the search begins with an agent's C."""
+
+    hidden_components: Count
+    sigma: Positive
+    schedule: Schedule
+
+
 class EvolutionConfig(Section):
     """The section `real.evolution` of params.yaml."""
 
@@ -48,6 +57,7 @@ class EvolutionConfig(Section):
     sigma: Positive
     schedule: Schedule
     simple_es: SimpleESConfig
+    fine_tuning: FineTuningConfig
 
 
 class Plan(NamedTuple):

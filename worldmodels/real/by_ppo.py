@@ -42,7 +42,8 @@ class PracticeSetup(NamedTuple):
     """All that stays the same while C is trained.
 
     The critic is given the features scaled by `space`, the actor the first `actor_inputs` of them.
-    `seed` and `name`, of the round, determine every random draw.
+    `start` is the actor's first point [D]; None: it outputs 0. `seed` and `name`, of the round,
+    determine every random draw.
     """
 
     config: PPOConfig
@@ -50,16 +51,20 @@ class PracticeSetup(NamedTuple):
     agent: Agent
     space: SearchSpace
     actor_inputs: int
+    start: np.ndarray | None
     seed: int
     name: str
     device: str
 
     def new_learner(self) -> Learner:
-        """An actor that outputs 0, and a critic that knows nothing yet."""
+        """An actor at its start, and a critic that knows nothing yet."""
         seed = int(generator(self.seed, "learner", self.name).integers(1 << 31))
         actor_sizes = self.actor_inputs, self.space.hidden_units, ACTION_SIZE
         critic_inputs = len(self.space.basis) + self.config.privileged.size
-        return Learner.new(actor_sizes, critic_inputs, self.config, seed)
+        learner = Learner.new(actor_sizes, critic_inputs, self.config, seed)
+        if self.start is not None:
+            learner.actor.set_point(self.start)
+        return learner
 
     def practise(
         self,

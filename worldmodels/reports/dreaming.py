@@ -80,6 +80,7 @@ def dream_beside(
         actions=lap.actions,
         rewards=lap.rewards,
         off_road=np.zeros(steps_driven, np.float32),
+        speeds=np.zeros(steps_driven, np.float32),
         over=True,
         lost=False,
         scene=None,

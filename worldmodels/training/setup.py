@@ -9,6 +9,7 @@ import torch
 from worldmodels.agent.agent import Agent, AgentConfig
 from worldmodels.control.controller import Inputs, parameter_count
 from worldmodels.control.search_space import SearchSpace, raw_space, scaled_space
+from worldmodels.control.zeros import zeros
 from worldmodels.driving.limits import Limits
 from worldmodels.memory.hidden import hidden_states
 from worldmodels.memory.mdnrnn import MDNRNN, load_mdnrnn
@@ -31,6 +32,8 @@ from worldmodels.training.budget import Budget
 from worldmodels.training.candidates import Candidates
 from worldmodels.vision.vae import load_vae
 
+ZERO = "worldmodels/control/zeros.py"  # the value of `start` for a C of zeros
+
 
 class ControllerConfig(Section):
     """The section `controller` of params.yaml."""
@@ -48,9 +51,13 @@ class ControllerConfig(Section):
 
 
 class Round(Part):
-    """The keys of a round that concern C's training; dvc.yaml reads `trainer`, `learned_in`."""
+    """The keys of a round that concern C's training; dvc.yaml reads `trainer`, `learned_in`.
+
+    `start`: the file of the agent whose C training begins with, or ZERO.
+    """
 
     world: str
+    start: str
     trainer: ControllerTrainer
     learned_in: Place
     iterations: Count
@@ -155,8 +162,41 @@ class TrainingSetup(NamedTuple):
             )
         return latent_size + components
 
+    def start(self, space: SearchSpace, key: str) -> np.ndarray:
+        """The point of `space` that training begins with.
+
+        Raises UserError for an agent with another V or M than the world of the round, and, naming
+        the `key` of params.yaml that set the components of h, for one whose C uses more of h.
+        """
+        path, world = self.params.round.start, self.params.round.world
+        if path == ZERO:
+            return zeros(space)
+        agent = Agent.load(Path(path))
+        if not same_world(agent, self.agent):
+            raise UserError(
+                f"{path}: has another V or M than the world {world!r}, on which its C would be "
+                "lost: start with an agent of that world"
+            )
+        try:
+            return space.fold(agent.parameters[0])
+        except ValueError:
+            raise UserError(
+                f"{path}: its C uses more of h than {key} of params.yaml allows: raise it"
+            ) from None
+
     def candidates(self, space: SearchSpace) -> Candidates:
         """The means to drive points of `space`, under the limits of training."""
         params = self.params
         device = params.machine.device
         return Candidates(self.agent, space, params.limits(), params.training_seed(), device)
+
+
+def same_world(one: Agent, other: Agent) -> bool:
+    """True if both agents see by the same V and remember by the same M."""
+
+    def tensors(agent: Agent) -> dict[str, torch.Tensor]:
+        return {**agent.encoder.state_dict(), **agent.memory.tensors()}
+
+    mine, others = tensors(one), tensors(other)
+    same = mine.keys() == others.keys() and one.config == other.config
+    return same and all(torch.equal(mine[name], others[name]) for name in mine)
