@@ -43,7 +43,9 @@ from worldmodels.vision.encoder import BatchEncoder
 DELAY = 4
 
 
-def record_segments(count, steps=30, envs=2, agent=None, patience=20, haste=HASTE):
+def record_segments(
+    count, steps=30, envs=2, agent=None, patience=20, haste=HASTE, undisturbed=0.0, noise=0.1
+):
     """A record of `count` segments of a small agent, without an explorer's drives."""
     agent = agent or make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
     record, group = Record([], explored=0), None
@@ -52,8 +54,9 @@ def record_segments(count, steps=30, envs=2, agent=None, patience=20, haste=HAST
             agent=agent,
             envs=envs,
             steps=steps,
+            undisturbed=undisturbed,
             hold=4,
-            noise=0.1,
+            noise=noise,
             limits=Limits(50, patience),
             rng=np.random.default_rng(number),
             tracks=[1, 2, 3],
@@ -279,6 +282,22 @@ def test_a_hasty_car_is_faster_than_c():
     )
     gas = [np.concatenate([drive.actions[:, 1] for drive in r.drives]) for r in (calm, hasty)]
     assert gas[1].mean() > gas[0].mean() + 0.1
+
+
+def test_c_alone_drives_the_undisturbed_cars():
+    steps, most = 12, [0.0, 0.8, -0.2]
+    calm, wild, alone = (
+        [drive.actions[:steps] for drive in record_segments(1, steps, 4, **options).drives]
+        for options in (
+            {"undisturbed": 0.5, "haste": HasteConfig(share=0.0, steps=8, most=most)},
+            {"undisturbed": 0.5, "noise": 3.0},
+            {"undisturbed": 1.0},
+        )
+    )
+    assert len(calm) == len(wild) == len(alone) == 4
+    for slot, disturbed in enumerate((True, True, False, False)):
+        assert np.array_equal(calm[slot], wild[slot]) != disturbed
+        assert np.array_equal(calm[slot], alone[slot]) != disturbed
 
 
 def test_values_along_are_discounted_sums_with_the_price_of_a_loss():

@@ -1,7 +1,9 @@
 """C by PPO in the dream: the same algorithm as on the real track, fed by dreams.
 
-C's update sees dreamt rewards alone. The critic, which is discarded, learns from recorded rewards
-too: what a bend costs that is taken too fast shows later than a dream is long.
+C's update sees dreamt rewards alone. The critic, which is discarded, learns from recorded rewards:
+what a bend costs that is taken too fast shows later than a dream is long, and M dreams of no bend
+that it has not seen. While C drives badly, it learns from dreams too; later it would only hear
+there that speed costs nothing.
 """
 
 from collections import deque
@@ -17,7 +19,7 @@ from worldmodels.dream.scaling import Scaling
 from worldmodels.dream.values import values_along
 from worldmodels.environment.actions import squash
 from worldmodels.environment.interface import ACTION_SIZE
-from worldmodels.pipeline.params import Count, Share
+from worldmodels.pipeline.params import Count, Natural, Share
 from worldmodels.ppo.algorithm import (
     GOES_ON,
     TERMINATED,
@@ -34,7 +36,9 @@ REFRESHED_EVERY = 5  # updates, after which the values of recorded moments are c
 
 class DreamPPOConfig(AlgorithmConfig):
     """The section `dream.ppo` of params.yaml; noise and rates go from their first value to their
-    second in every lesson."""
+    second in every lesson. `recorded_weight` is that of the critic's error on recorded moments,
+    the rest that of its error on dreams; from the lesson `recorded_alone_from` on, counted from 0,
+    it learns from recorded moments alone."""
 
     hidden_components: Count
     dreams: Count
@@ -44,7 +48,8 @@ class DreamPPOConfig(AlgorithmConfig):
     noise: FromTo
     averaged_actors: Count
     averaged_lessons: Count
-    recorded_share: Share
+    recorded_weight: Share
+    recorded_alone_from: Natural
 
 
 def roll_out(
@@ -137,7 +142,7 @@ class DreamPPO:
             noise, discount = geometric(config.noise, share), lesson.discount(share)
             self.learner.set_learning_rates(share)
             if update % REFRESHED_EVERY == 0:
-                recorded = self._recorded(lesson, share)
+                recorded = self.recorded(lesson, share)
             dream = lesson.dream(config.dreams, share)
             rollout = roll_out(
                 dream, self.learner, self.space, noise, config.hold, discount, lesson.rng
@@ -161,7 +166,8 @@ class DreamPPO:
         """C as a point of the leading space."""
         return np.mean(self.results or [self.learner.actor.point()], axis=0)
 
-    def _recorded(self, lesson: Lesson, share: float) -> Recorded:
+    def recorded(self, lesson: Lesson, share: float) -> Recorded:
+        """All moments of a lesson, and what they were worth, at `share` of it."""
         moments, config = lesson.along.moments, self.config
         features = torch.cat([moments.mu, moments.memory], dim=1).numpy()
         scaled = Scaling.of(self.space)(features)
@@ -176,11 +182,10 @@ class DreamPPO:
             lesson.lost_delay,
         )
         in_units = torch.from_numpy((targets / config.value_scale).astype(np.float32))
-        return Recorded(torch.from_numpy(inputs), in_units)
+        alone = lesson.number >= config.recorded_alone_from
+        weight = 1.0 if alone else config.recorded_weight
+        return Recorded(torch.from_numpy(inputs), in_units, weight)
 
-    def _some(self, recorded: Recorded, rng: np.random.Generator) -> Recorded | None:
-        count = round(self.config.batch_size * self.config.recorded_share)
-        if not count:
-            return None
-        rows = torch.from_numpy(rng.integers(len(recorded.target), size=count))
-        return Recorded(recorded.critic_inputs[rows], recorded.target[rows])
+    def _some(self, recorded: Recorded, rng: np.random.Generator) -> Recorded:
+        rows = torch.from_numpy(rng.integers(len(recorded.target), size=self.config.batch_size))
+        return Recorded(recorded.critic_inputs[rows], recorded.target[rows], recorded.weight)

@@ -43,8 +43,8 @@ LAP = 0.9  # share of the tiles, after which a car has come round
 class HasteConfig(Section):
     """The section `dream.practice.record.haste` of params.yaml.
 
-    For every `steps` steps, the share `share` of the cars is driven with more than C's outputs,
-    before the action map: what is added to each is drawn uniformly between 0 and `most`.
+    For every `steps` steps, the share `share` of the disturbed cars is driven with more than C's
+    outputs, before the action map: what is added to each is drawn uniformly between 0 and `most`.
     """
 
     share: Share
@@ -60,8 +60,8 @@ class HasteConfig(Section):
 class TakeoverConfig(Section):
     """The section `dream.practice.record.takeovers` of params.yaml.
 
-    In the share `cars` of the cars, C and the explorer drive in turn, for a number of steps drawn
-    uniformly from `c_steps` and from `explorer_steps`.
+    In the share `cars` of the disturbed cars, C and the explorer drive in turn, for a number of
+    steps drawn uniformly from `c_steps` and from `explorer_steps`.
     """
 
     cars: Share
@@ -71,7 +71,7 @@ class TakeoverConfig(Section):
 
 
 class Takeovers:
-    """Who drives each of `envs` cars: C, which begins, or the explorer, in turn."""
+    """Who drives each of the first `envs` cars: C, which begins, or the explorer, in turn."""
 
     def __init__(
         self,
@@ -162,9 +162,10 @@ class Segment:
 class RecordSegmentJob:
     """Drive `steps` steps in `envs` environments with the one controller of `agent`.
 
+    C alone drives the share `undisturbed` of the cars, as it will be judged. In the others,
     Gaussian noise, before the action map, is held for `hold` steps; its std rises from 0 to
-    `noise` over every LEVELS cars: what C does without it is recorded, too. By `haste`, some cars
-    are driven faster than C would: M learns what that is like before C does. Episodes begin on one
+    `noise` over every LEVELS cars. By `haste`, some of them are driven faster than C would: M
+    learns what that is like before C does. Episodes begin on one
     of `tracks`, drawn by `rng`, and end at the `limits`. What V sees in a mirror is
     recorded, too. `takeovers` is for new groups; `group` is None for the first segment.
     """
@@ -172,6 +173,7 @@ class RecordSegmentJob:
     agent: Agent
     envs: int
     steps: int
+    undisturbed: float
     hold: int
     noise: float
     limits: Limits
@@ -185,6 +187,11 @@ class RecordSegmentJob:
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def disturbed(self) -> int:
+        """The number of cars that C does not drive alone."""
+        return round((1 - self.undisturbed) * self.envs)
 
     def run(self) -> tuple[Segment, RecordingGroup]:
         """The segment, and the group as it leaves it."""
@@ -202,10 +209,11 @@ class RecordSegmentJob:
         taken = np.zeros((*shape, ACTION_SIZE), np.float16)
         ends: list[EpisodeEnd] = []
         slots, candidates = np.arange(envs), np.zeros(envs, dtype=np.int64)
-        noise = self.noise * (np.arange(envs) % LEVELS / (LEVELS - 1))[:, None]
+        disturbed = (slots < self.disturbed)[:, None]
+        noise = self.noise * disturbed * (slots % LEVELS / (LEVELS - 1))[:, None]
         for step in range(self.steps):
             if step % self.haste.steps == 0:
-                haste = self.haste.draw(envs, rng)
+                haste = disturbed * self.haste.draw(envs, rng)
             if step % self.hold == 0:
                 held = noise * rng.standard_normal((envs, ACTION_SIZE))
             features = driver.features(slots, group.env.observations)
@@ -268,7 +276,7 @@ class RecordSegmentJob:
             steps=np.zeros(envs, dtype=np.int64),
             idle=np.zeros(envs, dtype=np.int64),
             returns=np.zeros(envs),
-            takeovers=Takeovers(self.takeovers, envs, self.rng),
+            takeovers=Takeovers(self.takeovers, self.disturbed, self.rng),
         )
         for slot in range(envs):
             self._start(group, slot)

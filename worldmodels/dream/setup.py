@@ -76,8 +76,7 @@ def learn_in_dream(
 
     run = seed, name, device, params.machine.threads
     dream = DreamSetup(practice, setup.agent, space, *run)
-    every = params.controller.validate_every
-    state = train_in_dream(dream, new_state, params.budget(), validate, every, checkpoint)
+    state = train_in_dream(dream, new_state, params.budget(), validate, checkpoint)
     return Outcome(
         space=space,
         point=state.controller.point(),

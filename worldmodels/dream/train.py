@@ -29,7 +29,7 @@ from worldmodels.dream.recording import (
     TakeoverConfig,
 )
 from worldmodels.driving.limits import Limits
-from worldmodels.pipeline.params import Count, Natural, NonNegative, Section
+from worldmodels.pipeline.params import Count, Natural, NonNegative, Section, Share
 from worldmodels.records.scenes import Scenes
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.parallel import run_jobs
@@ -51,6 +51,7 @@ class RecordingConfig(Section):
     envs: Count
     steps: Count
     tracks: Count
+    undisturbed: Share
     hold: Count
     noise: NonNegative
     haste: HasteConfig
@@ -68,6 +69,7 @@ class PracticeConfig(Section):
     too.
     """
 
+    validate_every: Count
     mirrored_from: Natural
     record: RecordingConfig
     model: DreamTrainingConfig
@@ -103,6 +105,7 @@ class DreamSetup(NamedTuple):
                 agent=agent,
                 envs=envs,
                 steps=config.steps,
+                undisturbed=config.undisturbed,
                 hold=config.hold,
                 noise=config.noise,
                 limits=config.limits(),
@@ -188,18 +191,17 @@ def train_in_dream(
     new_state: Callable[[], DreamState],
     budget: Budget,
     validate: Callable[[np.ndarray], float],
-    validate_every: int,
     checkpoint: Checkpoint,
 ) -> DreamState:
     """Record, let M learn, let C learn in M's dreams, until the budget is used up.
 
-    `validate` scores a point on the real track every `validate_every` iterations, for the curve
-    alone: nothing is chosen by it.
+    `validate` scores a point on the real track every `validate_every` iterations of the config,
+    for the curve alone: nothing is chosen by it.
     """
     # A longer training goes on from a shorter one: nothing depends on what is still to come
     state = checkpoint.resume(lambda state: fits(state, budget)) or new_state()
     record, model, controller = state.record, state.model, state.controller
-    config = setup.config.model
+    config, validate_every = setup.config.model, setup.config.validate_every
     with Progress(
         "train_controller", budget.iterations, "iterations", len(state.rows)
     ) as progress:

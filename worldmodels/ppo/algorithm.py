@@ -61,11 +61,13 @@ class Rollout(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """Recorded situations that the critic learns from too: `critic_inputs` float32 [n, L], and
-    `target` [n], their values in units of `value_scale` points."""
+    """Recorded situations that the critic learns from: `critic_inputs` float32 [n, L], and
+    `target` [n], their values in units of `value_scale` points. `weight`, 0 to 1, is that of its
+    error on them; that of its error on the batch is the rest."""
 
     critic_inputs: Tensor
     target: Tensor
+    weight: float
 
 
 class Batch(NamedTuple):
@@ -221,8 +223,8 @@ class Learner:
             yield batch.rows(rows)
 
     def improve(self, batch: Batch, noise: float, recorded: Recorded | None = None) -> None:
-        """One step of the actor up the clipped gain, one of the critic down its squared error, to
-        which that on `recorded` situations is added.
+        """One step of the actor up the clipped gain, one of the critic down its squared error, on
+        the batch, or on it and on `recorded` situations.
 
         Raises UserError if either is not finite.
         """
@@ -234,7 +236,8 @@ class Learner:
             gain = gain - (costs * self.actor(batch.features).square()).sum(dim=1).mean()
         error = (self.critic(batch.critic_inputs) - batch.target).square().mean()
         if recorded is not None:
-            error = error + (self.critic(recorded.critic_inputs) - recorded.target).square().mean()
+            squared = (self.critic(recorded.critic_inputs) - recorded.target).square()
+            error = (1 - recorded.weight) * error + recorded.weight * squared.mean()
         self.refuse_nonfinite([gain + error])
         for optimiser, loss in zip(self.optimisers, (-gain, error)):
             optimiser.zero_grad()
