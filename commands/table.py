@@ -1,54 +1,59 @@
 """Print the results of every round, compared with the paper's, as a table in Markdown."""
 
-import re
 import sys
 from pathlib import Path
-from typing import Any
 
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import read_params
 from worldmodels.pipeline.provenance import RUNS
-from worldmodels.pipeline.storage import read_csv
+from worldmodels.pipeline.storage import read_csv, read_json
 from worldmodels.reports import paper
+from worldmodels.reports.lineage import Tree, training_of
 from worldmodels.reports.results import read_metrics
 
-HEADER = "| | mean | 95 % | std | worst | tracks | minutes | hardware |"
+HEADER = (
+    "| | mean | 95 % | std | worst | tracks | steps recorded | steps trained on | minutes "
+    "| hardware |"
+)
 PAPER = [
     f"| paper: V + M + C | {paper.MEAN} | | {paper.STD} | | {paper.TRACKS} "
+    f"| {paper.RECORDED_STEPS:,.0f} | {paper.ENV_STEPS:,.0f} "
     f"| {paper.MINUTES:,} | {paper.HARDWARE} |",
     f"| paper: V + C with a hidden layer | {paper.HIDDEN_MEAN} | | {paper.HIDDEN_STD} | "
-    f"| {paper.TRACKS} | | |",
-    f"| paper: V + C | {paper.V_MEAN} | | {paper.V_STD} | | {paper.TRACKS} | | |",
+    f"| {paper.TRACKS} | | | | |",
+    f"| paper: V + C | {paper.V_MEAN} | | {paper.V_STD} | | {paper.TRACKS} | | | | |",
 ]
 SCORES = ("mean", "ci_low", "ci_high", "std", "min", "episodes")
-OF_A_WORLD = ("sample", "train_vae", "encode", "train_mdnrnn")
-TRAINERS = {"ppo": "PPO", "evolution": "evolution"}
+STEPS = ("recorded_steps", "trained_steps")
+METHODS = {"ppo": "PPO", "cma-es": "CMA-ES", "simple-es": "a simple ES"}
 PLACES = {"real": "on the track", "dream": "in the dream"}
-AGENT = re.compile(r"models/([^/]+)/agent\.safetensors")
-
-Tree = dict[str, Any]
 
 
-def training_of(name: str, params: Tree) -> list[tuple[str, str]]:
-    """The stages, and their worlds or rounds, whose work led to the agent of a round: its own, and
-    those of the round whose agent drove for its world."""
-    world = params["rounds"][name]["world"]
-    driver = AGENT.fullmatch(params["worlds"][world]["policy"])
-    before = training_of(driver[1], params) if driver else []
-    return [*before, *((stage, world) for stage in OF_A_WORLD), ("train_controller", name)]
+def how_trained(path: Path) -> str:
+    """How C was trained, from the metrics of its evaluation. Raises UserError without it."""
+    metrics = read_json(path)
+    try:
+        return f"{METHODS[metrics['method']]} {PLACES[metrics['learned_in']]}"
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: does not say how C was trained ({error}); `git restore` it or `dvc repro`"
+        ) from None
 
 
-def row(name: str, params: Tree, metrics: dict[str, float], runs: list[dict[str, str]]) -> str:
-    """The row of a round: its score on test tracks, and the minutes of all training behind it."""
-    entry, behind = params["rounds"][name], training_of(name, params)
+def row(
+    name: str, params: Tree, metrics: dict[str, float], how: str, runs: list[dict[str, str]]
+) -> str:
+    """The row of a round: how C was trained, its score on test tracks, and the real steps and the
+    minutes of all training behind it."""
+    behind = training_of(name, params)
     stages = [run for run in runs if (run["stage"], run["round"]) in behind]
     minutes = sum(float(run["seconds"]) for run in stages) / 60
     hardware = ", ".join(sorted({f"{run['processor']}, {run['cores']} cores" for run in stages}))
     interval = f"{metrics['ci_low']:.0f} to {metrics['ci_high']:.0f}"
-    how = f"{TRAINERS[entry['trainer']]} {PLACES[entry['learned_in']]}"
     return (
         f"| ours, round {name}: {how} | {metrics['mean']:.0f} | {interval} | {metrics['std']:.0f} "
-        f"| {metrics['min']:.0f} | {metrics['episodes']:.0f} | {minutes:.0f} | {hardware} |"
+        f"| {metrics['min']:.0f} | {metrics['episodes']:.0f} | {metrics['recorded_steps']:,.0f} "
+        f"| {metrics['trained_steps']:,.0f} | {minutes:.0f} | {hardware} |"
     )
 
 
@@ -57,11 +62,11 @@ def table(results: Path, runs: list[dict[str, str]]) -> str:
     params = read_params()
     paths = {name: results / name / "evaluate" / "metrics.json" for name in params["rounds"]}
     rows = [
-        row(name, params, read_metrics(path, *SCORES), runs)
+        row(name, params, read_metrics(path, *SCORES, *STEPS), how_trained(path), runs)
         for name, path in paths.items()
         if path.exists()
     ]
-    return "\n".join([HEADER, "|---" * 8 + "|", *rows, *PAPER])
+    return "\n".join([HEADER, "|---" * 10 + "|", *rows, *PAPER])
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from worldmodels.driving.jobs import ENVS_PER_WORKER, DriveJob
 from worldmodels.driving.limits import Limits
 from worldmodels.environment.make import Picture
 from worldmodels.pipeline import stage
-from worldmodels.pipeline.params import Count, Part, Section, Seed
+from worldmodels.pipeline.params import Count, Part, Section, Seed, read_params
 from worldmodels.pipeline.storage import write_csv, write_json
+from worldmodels.reports.lineage import origin
 from worldmodels.reports.statistics import standard_error, summarise
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
@@ -119,6 +120,7 @@ def compare_pictures(
 
 def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     stage.prepare(params.machine.device)
+    led_to_it = origin(name, read_params(), Path("results"))
     agent = Agent.load(Path("models") / name / "agent.safetensors")
     scores = score(agent, params, checkpoint)
     results = Path("results") / name / "evaluate"
@@ -138,9 +140,8 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     summary = summarise(
         returns, params.evaluate.resamples, generator(params.seed, "evaluate", "bootstrap")
     )
-    write_json(
-        results / "metrics.json", summary | compare_pictures(official, drawn) | computed_with
-    )
+    scored = summary | compare_pictures(official, drawn) | computed_with
+    write_json(results / "metrics.json", scored | led_to_it)
 
 
 if __name__ == "__main__":

@@ -1,40 +1,40 @@
-"""The table of results: which stages' minutes count for a round."""
+"""The table of results: a row for each round."""
 
-from commands.table import OF_A_WORLD, row, training_of
+import pytest
+
+from commands.table import how_trained, row
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.storage import write_json
 
 PARAMS = {
     "worlds": {
         "first": {"policy": "worldmodels/policies/explorer.py"},
-        "second": {"policy": "models/a/agent.safetensors"},
     },
     "rounds": {
-        "a": {"world": "first", "trainer": "ppo", "learned_in": "real"},
-        "b": {"world": "second", "trainer": "ppo", "learned_in": "real"},
-        "c": {"world": "first", "trainer": "evolution", "learned_in": "dream"},
+        "a": {"world": "first", "start": "worldmodels/control/zeros.py"},
+        "c": {"world": "first", "start": "worldmodels/control/zeros.py"},
     },
 }
 
 
-def test_a_round_counts_its_world_and_the_rounds_whose_agents_drove_for_it():
-    first = [(stage, "first") for stage in OF_A_WORLD]
-    assert training_of("a", PARAMS) == [*first, ("train_controller", "a")]
-    assert training_of("c", PARAMS) == [*first, ("train_controller", "c")]
-    second = [(stage, "second") for stage in OF_A_WORLD]
-    assert training_of("b", PARAMS) == [
-        *training_of("a", PARAMS),
-        *second,
-        ("train_controller", "b"),
-    ]
-
-
 def test_a_row_says_how_c_was_trained_and_adds_up_the_minutes():
     metrics = {"mean": 900, "ci_low": 890, "ci_high": 910, "std": 20, "min": 700, "episodes": 200}
+    metrics |= {"recorded_steps": 470000, "trained_steps": 0}
     common = {"processor": "X", "cores": "2"}
     runs = [
         {"stage": "sample", "round": "first", "seconds": "60"} | common,
         {"stage": "train_controller", "round": "c", "seconds": "120"} | common,
         {"stage": "train_controller", "round": "a", "seconds": "6000"} | common,
     ]
-    said = row("c", PARAMS, metrics, runs)
-    assert said.startswith("| ours, round c: evolution in the dream | 900 | 890 to 910 | 20 |")
-    assert said.endswith("| 3 | X, 2 cores |")
+    said = row("c", PARAMS, metrics, "CMA-ES in the dream", runs)
+    assert said.startswith("| ours, round c: CMA-ES in the dream | 900 | 890 to 910 | 20 |")
+    assert said.endswith("| 470,000 | 0 | 3 | X, 2 cores |")
+
+
+def test_how_c_was_trained_is_read_or_refused_in_one_line(tmp_path):
+    path = tmp_path / "metrics.json"
+    write_json(path, {"method": "cma-es", "learned_in": "dream"})
+    assert how_trained(path) == "CMA-ES in the dream"
+    write_json(path, {"method": "cma-es"})
+    with pytest.raises(UserError, match="how C was trained"):
+        how_trained(path)

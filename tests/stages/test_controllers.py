@@ -54,8 +54,7 @@ def test_a_search_that_starts_with_an_agent_begins_at_its_controller(copy, run_s
     done = run_stages(copy, "train_controller_by_evolution_in_real")
     assert done.returncode == 0, done.stderr
     found, start = (
-        Agent.load(copy / f"models/{name}/agent.safetensors").parameters
-        for name in ("first", "dream")
+        Agent.load(copy / f"models/{name}/agent.safetensors") for name in ("first", "dream")
     )
-    np.testing.assert_allclose(found, start, atol=1e-6)
-    assert np.abs(start).max() > 1e-3
+    np.testing.assert_allclose(found.parameters, start.parameters, atol=1e-6)
+    assert np.abs(start.parameters).max() > 1e-3

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.stages.folders import dvc, metrics, params_of, say, tracks_tested
 from worldmodels.agent.agent import Agent
 from worldmodels.environment.car_racing import make_official
-from worldmodels.pipeline.storage import read_csv
+from worldmodels.pipeline.storage import read_csv, read_json
 from worldmodels.reports.film import count_frames
 from worldmodels.reports.play import play
 
@@ -55,6 +55,26 @@ def test_metrics_agree_with_the_returns_and_the_params(pipeline):
     assert metrics(pipeline, "sample")["share_by_agent"] == pytest.approx(by_agent, abs=0.02)
     assert set(metrics(pipeline, "train_mdnrnn")) >= {"baseline_same_nll", "val_nll"}
     assert len(read_csv(pipeline / "results/second/train_controller/curve.csv")) == 2
+
+
+def test_the_metrics_say_how_c_was_trained_and_on_how_many_real_steps(pipeline):
+    def found(name: str, stage: str) -> dict:
+        return read_json(pipeline / "results" / name / stage / "metrics.json")
+
+    own = {
+        name: found(name, "train_controller")["env_steps"]
+        for name in params_of(pipeline)["rounds"]
+    }
+    expected = {
+        "first": ("cma-es", "real", 1200, own["first"]),
+        "second": ("ppo", "real", 2400, own["first"] + own["second"]),
+        "dream": ("ppo", "dream", 1200 + own["dream"], 0),
+        "dream-cma": ("cma-es", "dream", 1200 + own["dream-cma"], 0),
+    }
+    assert set(expected) == set(own)
+    for name, values in expected.items():
+        keys = ("method", "learned_in", "recorded_steps", "trained_steps")
+        assert tuple(found(name, "evaluate")[key] for key in keys) == values
 
 
 def test_the_record_has_exactly_the_frames_asked_for(pipeline):

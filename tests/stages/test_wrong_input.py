@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 BY_EVOLUTION = "train_controller_by_evolution_in_real"
 RETURNS = "results/first/evaluate/returns.csv"
+TRAINED = "results/first/train_controller/metrics.json"
 
 
 def start_with(folder: Path, name: str, components: int) -> None:
@@ -57,6 +58,7 @@ WRONG = [
     (BY_EVOLUTION, lambda f: start_with(f, "second", 8), "another V or M than the world 'first'"),
     (BY_EVOLUTION, lambda f: start_with(f, "dream", 4), "fine_tuning.hidden_components"),
     (BY_EVOLUTION, lambda f: start_with(f, "none", 8), "none/agent.safetensors"),
+    ("evaluate", lambda f: (f / TRAINED).write_text("{}"), "train_controller/metrics.json"),
     ("sample", lambda f: set_param(f, "machine.device", "cuda:999"), "machine.device"),
     ("train_vae", lambda f: set_param(f, "vae.learning_rate", 1e30), "lower vae.learning_rate"),
     ("train_mdnrnn", lambda f: set_param(f, "mdnrnn.learning_rate", 1e38), "mdnrnn.learning_rate"),

@@ -3,6 +3,7 @@
 MEAN, STD, TRACKS = 906, 21, 100
 HIDDEN_MEAN, HIDDEN_STD = 788, 141  # V and C with a hidden layer
 V_MEAN, V_STD = 632, 251  # V and C
+RECORDED_STEPS = 1e7  # 10,000 episodes of at most 1,000 frames
 MINUTES, HARDWARE = 67_100, "64 cores"
 RETURNS = {
     25: 823,

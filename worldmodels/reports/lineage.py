@@ -1,0 +1,54 @@
+"""What led to an agent: its worlds and rounds, and the real steps that were driven in them.
+
+It is read from params.yaml and from the metrics of training. A stage that asks for it declares
+none of these params: each is declared by a stage on the way to the agent, which changes with it.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from worldmodels.reports.results import read_metrics
+
+OF_A_WORLD = ("sample", "train_vae", "encode", "train_mdnrnn")
+AGENT = re.compile(r"models/([^/]+)/agent\.safetensors")
+
+Tree = dict[str, Any]
+
+
+def training_of(name: str, params: Tree) -> list[tuple[str, str]]:
+    """The stages, and their worlds or rounds, whose work led to the agent of a round: its own, and
+    those of the rounds whose agents drove for its world, or were what its training began with."""
+    entry = params["rounds"][name]
+    world = entry["world"]
+    sources = params["worlds"][world]["policy"], entry["start"]
+    agents = [found[1] for source in sources if (found := AGENT.fullmatch(source))]
+    before = [stage for agent in agents for stage in training_of(agent, params)]
+    own = [*((stage, world) for stage in OF_A_WORLD), ("train_controller", name)]
+    return list(dict.fromkeys([*before, *own]))
+
+
+def origin(name: str, params: Tree, results: Path) -> dict[str, str | int]:
+    """How the C of a round was trained, `method` and `learned_in`, and the real steps behind it.
+
+    `recorded_steps` were driven to learn a world model from, V and M, or the M that dreams;
+    `trained_steps` are those whose rewards trained a C. Both are of all that led to the agent;
+    validation and test drives count as neither. Raises UserError if the metrics of a training are
+    missing or damaged.
+    """
+    entry = params["rounds"][name]
+    trainer, place = entry["trainer"], entry["learned_in"]
+    steps = {"dream": 0, "real": 0}
+    recorded = 0
+    for stage, of in training_of(name, params):
+        if stage == "sample":
+            recorded += params["worlds"][of]["frames"]
+        if stage == "train_controller":
+            metrics = read_metrics(results / of / stage / "metrics.json", "env_steps")
+            steps[params["rounds"][of]["learned_in"]] += int(metrics["env_steps"])
+    return {
+        "method": params[place][trainer]["strategy"] if trainer == "evolution" else trainer,
+        "learned_in": place,
+        "recorded_steps": recorded + steps["dream"],
+        "trained_steps": steps["real"],
+    }
