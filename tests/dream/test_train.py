@@ -163,7 +163,7 @@ def test_c_learns_in_a_dream_what_pays_in_the_world(toy, new_trainer):
 
 def test_the_critic_learns_from_recorded_moments_alone_in_later_lessons(toy):
     method = by_ppo(PPO.model_copy(update={"recorded_weight": 0.25, "recorded_alone_from": 2}))
-    told = [method.recorded(lesson_of(*toy, number=number), 1.0) for number in (0, 1, 2, 3)]
+    told = [method.judge_record(lesson_of(*toy, number=number), 1.0) for number in (0, 1, 2, 3)]
     assert [recorded.weight for recorded in told] == [0.25, 0.25, 1.0, 1.0]
 
 

@@ -5,8 +5,8 @@ import pytest
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.storage import write_json
 from worldmodels.reports.lineage import OF_A_WORLD, origin, training_of
+from worldmodels.training.setup import ZERO
 
-ZERO = "worldmodels/control/zeros.py"
 PPO, DREAM = {"trainer": "ppo", "learned_in": "real"}, {"trainer": "ppo", "learned_in": "dream"}
 PARAMS = {
     "worlds": {

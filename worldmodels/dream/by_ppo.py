@@ -142,7 +142,7 @@ class DreamPPO:
             noise, discount = geometric(config.noise, share), lesson.discount(share)
             self.learner.set_learning_rates(share)
             if update % REFRESHED_EVERY == 0:
-                recorded = self.recorded(lesson, share)
+                recorded = self.judge_record(lesson, share)
             dream = lesson.dream(config.dreams, share)
             rollout = roll_out(
                 dream, self.learner, self.space, noise, config.hold, discount, lesson.rng
@@ -166,7 +166,7 @@ class DreamPPO:
         """C as a point of the leading space."""
         return np.mean(self.results or [self.learner.actor.point()], axis=0)
 
-    def recorded(self, lesson: Lesson, share: float) -> Recorded:
+    def judge_record(self, lesson: Lesson, share: float) -> Recorded:
         """All moments of a lesson, and what they were worth, at `share` of it."""
         moments, config = lesson.along.moments, self.config
         features = torch.cat([moments.mu, moments.memory], dim=1).numpy()

@@ -165,9 +165,9 @@ class RecordSegmentJob:
     C alone drives the share `undisturbed` of the cars, as it will be judged. In the others,
     Gaussian noise, before the action map, is held for `hold` steps; its std rises from 0 to
     `noise` over every LEVELS cars. By `haste`, some of them are driven faster than C would: M
-    learns what that is like before C does. Episodes begin on one
-    of `tracks`, drawn by `rng`, and end at the `limits`. What V sees in a mirror is
-    recorded, too. `takeovers` is for new groups; `group` is None for the first segment.
+    learns what that is like before C does. Episodes begin on one of `tracks`, drawn by `rng`, and
+    end at the `limits`. What V sees in a mirror is recorded, too. `takeovers` is for new groups;
+    `group` is None for the first segment.
     """
 
     agent: Agent
