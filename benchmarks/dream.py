@@ -14,6 +14,7 @@ from worldmodels.dream.lesson import Lesson
 from worldmodels.dream.model import load_dream_model
 from worldmodels.dream.moments import errors_of, follow
 from worldmodels.dream.record import Record
+from worldmodels.dream.record_critic import RecordCritic
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.pipeline.params import load
 from worldmodels.ppo.algorithm import Learner
@@ -31,9 +32,9 @@ def speeds(round_name: str, rounds: int, threads: int) -> dict[str, Any]:
     model = load_dream_model(Path("data") / round_name / "practice" / "dream.safetensors")
     space = setup.make_space(setup.memory.config.hidden_size, "mdnrnn.hidden_size")
     inputs = setup.actor_inputs(config.hidden_components, "dream.ppo.hidden_components")
-    told = len(space.basis) + model.config.hidden_size
-    learner = Learner.new((inputs, 0, ACTION_SIZE), told, config, 1)
     practice = params.dream.practice
+    critic = RecordCritic.new(space, model.config.hidden_size, practice.critic, 1)
+    learner = Learner.new((inputs, 0, ACTION_SIZE), critic.input_size, config, 1)
     scenes = Scenes.load(Path("data") / params.round.world / "scenes")
     unused = setup.latents.mu  # in place of what V sees in a mirror
     record = Record.of_explorer(setup.latents, scenes.poses, practice.record.patience, unused)
@@ -52,7 +53,7 @@ def speeds(round_name: str, rounds: int, threads: int) -> dict[str, Any]:
         rng=rng,
         threads=threads,
     )
-    trainer = DreamPPO(config.model_copy(update={"updates": 2}), space, learner)
+    trainer = DreamPPO(config.model_copy(update={"updates": 2}), learner, critic)
     steps = config.dreams * practice.rules.horizon
 
     def act() -> float:

@@ -5,21 +5,14 @@ models/WORLD/{vae,mdnrnn}.safetensors, data/WORLD/{latents.parquet,scenes}
 Paper: section 5, of VizDoom; CarRacing it learns on the real track.
 """
 
-import torch
-
-from worldmodels.dream.by_evolution import (
-    DreamEvolution,
-    DreamEvolutionConfig,
-    Valuer,
-    refuse_deep,
-)
+from worldmodels.dream.by_evolution import DreamEvolution, DreamEvolutionConfig, refuse_deep
+from worldmodels.dream.record_critic import RecordCritic
 from worldmodels.dream.setup import DreamParams, DreamSection, learn_in_dream
 from worldmodels.evolution.strategies import make_strategy
 from worldmodels.pipeline import stage
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.runtime.seeds import generator, torch_generator
-from worldmodels.training.critic import Critic
+from worldmodels.runtime.seeds import generator
 from worldmodels.training.outcome import write_outcome
 from worldmodels.training.setup import TrainingSetup
 
@@ -43,17 +36,14 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     space = setup.make_space(config.hidden_components, key)
     refuse_deep(space)
     start = setup.start(space, key)
-    told = setup.make_space(setup.memory.config.hidden_size, "mdnrnn.hidden_size")
 
-    def new_trainer(units: int) -> DreamEvolution:
+    def new_trainer(critic: RecordCritic) -> DreamEvolution:
         rng = generator(params.training_seed(), "controller", "population", name)
         population = config.population
         strategy = make_strategy(
             config.strategy, start, config.sigma, population, rng, config.simple_es
         )
-        torch.manual_seed(torch_generator(params.training_seed(), "critic", name).initial_seed())
-        critic = Critic(len(told.basis) + units, config.critic_units)
-        return DreamEvolution(config, space, told, strategy, Valuer(critic, config))
+        return DreamEvolution(config, space, strategy, critic)
 
     write_outcome(name, setup, learn_in_dream(name, setup, space, new_trainer, checkpoint))
 

@@ -6,6 +6,7 @@ Paper: section 5, of VizDoom; CarRacing it learns on the real track.
 """
 
 from worldmodels.dream.by_ppo import DreamPPO, DreamPPOConfig
+from worldmodels.dream.record_critic import RecordCritic
 from worldmodels.dream.setup import DreamParams, DreamSection, learn_in_dream
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.pipeline import stage
@@ -38,13 +39,13 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     actor = space.leading(inputs)
     start = None if params.round.start == ZERO else setup.start(actor, key)
 
-    def new_trainer(units: int) -> DreamPPO:
+    def new_trainer(critic: RecordCritic) -> DreamPPO:
         seed = int(generator(params.training_seed(), "learner", name).integers(1 << 31))
         sizes = inputs, space.hidden_units, ACTION_SIZE
-        learner = Learner.new(sizes, len(space.basis) + units, config, seed)
+        learner = Learner.new(sizes, critic.input_size, config, seed)
         if start is not None:
             learner.actor.set_point(start)
-        return DreamPPO(config, space, learner)
+        return DreamPPO(config, learner, critic)
 
     write_outcome(name, setup, learn_in_dream(name, setup, actor, new_trainer, checkpoint))
 

@@ -22,7 +22,7 @@ from tests.dream.toys import (
 )
 from worldmodels.dream import environment
 from worldmodels.dream.environment import Dream
-from worldmodels.dream.model import CHANGE_SCALE, SPEED_SCALE
+from worldmodels.dream.model import CHANGE_SCALE, SLIDING_SCALE, SPEED_SCALE
 from worldmodels.dream.sampling import draw_next, keys_of
 from worldmodels.pipeline.errors import UserError
 
@@ -165,7 +165,7 @@ def test_the_costs_of_a_dream_add_up_to_the_cost_of_the_probability_at_its_end()
     np.testing.assert_allclose(paid, 70.0 * (priced[-1][-1] - priced[0][-1]), rtol=1e-3, atol=1e-4)
 
 
-def test_haste_and_being_off_the_road_cost_a_dream():
+def test_haste_sliding_and_being_off_the_road_cost_a_dream():
     def rewards(**changes):
         rules = replace(RULES, lost_cost=0.0, lost_at=1.0, **changes)
         return np.stack(
@@ -180,6 +180,12 @@ def test_haste_and_being_off_the_road_cost_a_dream():
     for limit, expected in due.items():
         rules = replace(haste, speed_limit=limit)
         paid = dream_for(make_dream(num_envs=3, model=fast, rules=rules), 1)[1][1]
+        np.testing.assert_allclose(paid, expected, rtol=1e-4, atol=1e-5)
+    slides = make_model()
+    slides.probes.weight[2], slides.probes.bias[2] = 0.0, 9.0 / SLIDING_SCALE  # always at 9 m/s
+    for limit, expected in ((6.0, free[0] - 0.5 * 3), (10.0, free[0])):
+        rules = replace(haste, speed_cost=0.0, sliding_limit=limit, sliding_cost=0.5)
+        paid = dream_for(make_dream(num_envs=3, model=slides, rules=rules), 1)[1][1]
         np.testing.assert_allclose(paid, expected, rtol=1e-4, atol=1e-5)
     beside = free - rewards(off_road_cost=4.0)
     assert (beside > 0).all() and (beside < 4).all()

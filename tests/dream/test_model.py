@@ -8,6 +8,7 @@ from tests.agents import make_agent
 from tests.dream.toys import LATENTS, make_drive, make_model
 from worldmodels.dream.learning import DreamTrainingConfig, ModelTrainer, new_model
 from worldmodels.dream.model import (
+    SLIDING_SCALE,
     SPEED_SCALE,
     DreamModel,
     DreamPrediction,
@@ -42,13 +43,14 @@ def test_losses_are_those_of_a_gaussian_a_square_and_a_coin():
     torch.manual_seed(1)
     shape = (2, 3, 4)
     means, log_sigmas = torch.randn(*shape, 1), torch.randn(*shape, 1)
-    prediction = DreamPrediction(torch.zeros(*shape, 1), means, log_sigmas, *torch.randn(5, 2, 3))
+    prediction = DreamPrediction(torch.zeros(*shape, 1), means, log_sigmas, *torch.randn(6, 2, 3))
     next_z, reward, lost = torch.randn(*shape), torch.randn(2, 3), torch.tensor([[0.0, 1, 1]] * 2)
     is_step = torch.tensor([[1.0, 1, 1], [1, 1, 0]])
     has_next = torch.tensor([[1.0, 1, 0], [1, 0, 0]])
     ahead = torch.randn(2, 3)
     off, speed = torch.tensor([[0.0, 0.5, 1]] * 2), 100 * torch.rand(2, 3)
-    targets = next_z, reward, lost, off, speed, ahead
+    sliding = 10 * torch.rand(2, 3)
+    targets = next_z, reward, lost, off, speed, sliding, ahead
     found = dream_losses(prediction, *targets, has_next, is_step)
     normal = torch.distributions.Normal(means[..., 0], log_sigmas[..., 0].exp())
     nll = -normal.log_prob(next_z).mean(dim=2)
@@ -57,6 +59,8 @@ def test_losses_are_those_of_a_gaussian_a_square_and_a_coin():
     assert found.reward == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
     squares = 0.5 * (prediction.speed - speed / SPEED_SCALE).square()
     assert found.speed == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
+    squares = 0.5 * (prediction.sliding - sliding / SLIDING_SCALE).square()
+    assert found.sliding == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
     squares = 0.5 * (prediction.ahead - ahead).square()
     assert found.ahead == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
     coin = torch.distributions.Bernoulli(logits=prediction.lost_logit)
@@ -69,7 +73,7 @@ def test_losses_are_those_of_a_gaussian_a_square_and_a_coin():
 def test_probes_do_not_teach_the_state():
     model = make_model().requires_grad_(True)
     prediction = model(torch.randn(2, 3, LATENTS), torch.randn(2, 3, 3))
-    (prediction.off_road_logit + prediction.speed).sum().backward()
+    (prediction.off_road_logit + prediction.speed + prediction.sliding).sum().backward()
     assert model.lstm.weight_hh_l0.grad is None and model.probes.weight.grad is not None
     prediction = model(torch.randn(2, 3, LATENTS), torch.randn(2, 3, 3))
     prediction.reward.sum().backward()
@@ -107,6 +111,7 @@ def rotating_world(drives: int, by_c: bool, steps: int = 60) -> list[Drive]:
         drive.rewards[:] = 4 * drive.actions[:, 1]
         drive.off_road[:] = drive.actions[:, 1] > 0.5
         drive.speeds[:] = 40 * drive.actions[:, 1]
+        drive.sliding[:] = 4 * drive.actions[:, 1]
         drive.until = steps * (number + 1) if by_c else 0
         found.append(drive)
     return found
@@ -124,6 +129,7 @@ def test_learns_a_toy_world_to_a_stated_error():
     assert last["lost_loss"] < 0.5 * first["lost_loss"]
     assert last["off_road_loss"] < 0.6 * first["off_road_loss"]
     assert last["speed_loss"] < 0.1 * first["speed_loss"]
+    assert last["sliding_loss"] < 0.1 * first["sliding_loss"]
 
 
 def test_training_repeats_to_the_byte_and_half_of_it_is_new():

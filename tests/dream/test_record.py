@@ -168,6 +168,7 @@ def test_the_explorers_lost_cars_are_cut_off_and_leaving_the_playfield_is_no_rew
     poses["on_road"][:3] = 4, 1, 2
     poses["hull"][:, 0] = [0, 0.6, 1.0, 5, 5, 7, 7.5, 9.5]
     poses["hull"][:, 1] = [0, 0.8, 0.8, 0, 0, 1, 1, 1]
+    poses["hull"][5:, 2] = -np.pi / 2
     idle, left = Record.of_explorer(latents, poses, 2, latents.mu).drives
     assert (len(idle), idle.lost) == (3, True)
     assert (len(left), left.lost) == (3, True)
@@ -175,6 +176,8 @@ def test_the_explorers_lost_cars_are_cut_off_and_leaving_the_playfield_is_no_rew
     assert idle.off_road.tolist() == [0.5, 0, 0] and left.off_road.tolist() == [1, 1, 1]
     np.testing.assert_allclose(idle.speeds, [50, 20, 20], rtol=1e-5)
     np.testing.assert_allclose(left.speeds, [25, 100, 100], rtol=1e-5)
+    np.testing.assert_allclose(idle.sliding, [30, 20, 20], rtol=1e-5)  # it faces along y
+    np.testing.assert_allclose(left.sliding, [0, 0, 0], atol=1e-4)  # it faces along x
     with pytest.raises(UserError, match="no car is lost in the record"):
         Record.of_explorer(
             Latents(**vars(latents) | {"rewards": np.full(8, 3.0, np.float32)}),
@@ -208,6 +211,9 @@ def test_windows_hold_what_the_drives_do_and_label_the_lost():
             batch["off_road"][row, :steps], drive.off_road[at : at + steps]
         )
         np.testing.assert_array_equal(batch["speed"][row, :steps], drive.speeds[at : at + steps])
+        np.testing.assert_array_equal(
+            batch["sliding"][row, :steps], drive.sliding[at : at + steps]
+        )
     assert batch["lost"].sum() > 0
 
 
@@ -250,15 +256,18 @@ def test_dreams_begin_where_the_shares_say_and_never_with_a_lost_car():
 
 
 def test_the_record_pays_as_the_dream_does():
-    """A recorded step is paid less where the car was off the road, or too fast."""
+    """A recorded step is paid less where the car was off the road, too fast, or sliding."""
     record = make_record()
     found = follow(record.drives, make_memory(), DreamStep(make_model()))
     rules = replace(RULES, off_road_cost=5.0, speed_limit=60.0, speed_cost=0.3)
+    rules = replace(rules, sliding_limit=8.0, sliding_cost=0.7)
     paid = paid_along(found, rules)
     for drive, start in zip(record.drives, found.starts):
         due = drive.rewards - 5.0 * drive.off_road - 0.3 * np.maximum(drive.speeds - 60, 0)
+        due -= 0.7 * np.maximum(drive.sliding - 8, 0)
         np.testing.assert_allclose(paid[start : start + len(drive)], due, atol=1e-4)
     assert any((drive.speeds > 60).any() for drive in record.drives)
+    assert any((drive.sliding > 8).any() for drive in record.drives)
     free = paid_along(found, RULES)
     np.testing.assert_array_equal(free, np.concatenate([drive.rewards for drive in record.drives]))
 

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tests.agents import make_agent
 from tests.dream.test_model import CONFIG, rotating_world
@@ -21,17 +22,17 @@ from worldmodels.control.search_space import raw_space
 from worldmodels.dream.by_evolution import (
     DreamEvolution,
     DreamEvolutionConfig,
-    Valuer,
     refuse_deep,
 )
-from worldmodels.dream.by_ppo import DreamPPO, DreamPPOConfig, roll_out
+from worldmodels.dream.by_ppo import DreamPPO, DreamPPOConfig, Noise, roll_out
 from worldmodels.dream.environment import DreamStep
 from worldmodels.dream.honesty import honesty, names
 from worldmodels.dream.learning import ModelTrainer, new_model
-from worldmodels.dream.lesson import Lesson, RulesConfig, StartsConfig
+from worldmodels.dream.lesson import Lesson, RulesConfig, StartsConfig, Strictness
 from worldmodels.dream.model import load_dream_model
 from worldmodels.dream.moments import Weights, errors_of, follow
 from worldmodels.dream.record import Record
+from worldmodels.dream.record_critic import RecordCritic, RecordCriticConfig
 from worldmodels.dream.recording import Takeovers
 from worldmodels.dream.scaling import Scaling
 from worldmodels.dream.train import (
@@ -41,13 +42,13 @@ from worldmodels.dream.train import (
     RecordingConfig,
     train_in_dream,
 )
+from worldmodels.dream.values import values_along
 from worldmodels.evolution.strategies import CMAES, SimpleESConfig
 from worldmodels.pipeline.errors import UserError
 from worldmodels.ppo.algorithm import TRUNCATED, Learner
 from worldmodels.records.scenes import Scenes
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.training.budget import Budget
-from worldmodels.training.critic import Critic
 
 FEATURES = LATENTS + MEMORY
 PPO = DreamPPOConfig(
@@ -65,11 +66,9 @@ PPO = DreamPPOConfig(
     first_updates=4,
     updates=4,
     hold=2,
-    noise=[0.5, 0.3],
+    noise=[Noise(lesson=1, first=0.5, last=0.3), Noise(lesson=3, first=0.2, last=0.1)],
     averaged_actors=2,
     averaged_lessons=2,
-    recorded_weight=0.5,
-    recorded_alone_from=9,
 )
 EVOLUTION = DreamEvolutionConfig(
     strategy="cma-es",
@@ -82,11 +81,13 @@ EVOLUTION = DreamEvolutionConfig(
     generations=3,
     averaged_lessons=2,
     output_cost=[0.1, 0.0, 0.0],
+)
+CRITIC = RecordCriticConfig(
     return_lambda=0.9,
-    critic_steps=20,
-    critic_batch_size=32,
-    critic_learning_rate=0.01,
-    critic_units=8,
+    steps=20,
+    batch_size=32,
+    learning_rate=[0.01, 0.01],
+    units=8,
     value_scale=10.0,
 )
 WEIGHTS = Weights(explored=0.5, near_loss=0.0, reach=8, margin=2)
@@ -96,27 +97,37 @@ RULES_CONFIG = RulesConfig(
     sight_noise=0.5,
     horizon=6,
     lost_at=0.9,
-    lost_cost=[5.0, 50.0, 200.0],
-    costs_by=3,
-    off_road_cost=[0.1, 0.4],
-    speed_limit=80.0,
+    strictness=[
+        Strictness(
+            lesson=0.0, lost_cost=5.0, off_road_cost=0.1, speed_limit=80.0, sliding_cost=0.02
+        ),
+        Strictness(
+            lesson=0.5, lost_cost=50.0, off_road_cost=0.1, speed_limit=80.0, sliding_cost=0.02
+        ),
+        Strictness(
+            lesson=2.5, lost_cost=200.0, off_road_cost=0.4, speed_limit=50.0, sliding_cost=0.08
+        ),
+    ],
     speed_cost=0.01,
+    sliding_limit=6.0,
     discount=[0.9, 0.99],
 )
 
 
+def new_critic():
+    return RecordCritic.new(raw_space(0, FEATURES), CONFIG.hidden_size, CRITIC, 1)
+
+
 def by_ppo(config=PPO):
-    space, told = raw_space(0, FEATURES), FEATURES + CONFIG.hidden_size
-    return DreamPPO(config, space, Learner.new((FEATURES, 0, 3), told, config, 1))
+    critic = new_critic()
+    return DreamPPO(config, Learner.new((FEATURES, 0, 3), critic.input_size, config, 1), critic)
 
 
 def by_evolution(config=EVOLUTION):
     space = raw_space(0, FEATURES)
     rng = np.random.default_rng(1)
     strategy = CMAES(np.zeros(space.dimensions), config.sigma, config.population, rng)
-    torch.manual_seed(1)
-    critic = Critic(FEATURES + CONFIG.hidden_size, config.critic_units)
-    return DreamEvolution(config, space, space, strategy, Valuer(critic, config))
+    return DreamEvolution(config, space, strategy, new_critic())
 
 
 TRAINERS = pytest.mark.parametrize("new_trainer", [by_ppo, by_evolution])
@@ -161,10 +172,29 @@ def test_c_learns_in_a_dream_what_pays_in_the_world(toy, new_trainer):
     assert trainer.point()[-3:][1] > 0.2  # the gas
 
 
-def test_the_critic_learns_from_recorded_moments_alone_in_later_lessons(toy):
-    method = by_ppo(PPO.model_copy(update={"recorded_weight": 0.25, "recorded_alone_from": 2}))
-    told = [method.judge_record(lesson_of(*toy, number=number), 1.0) for number in (0, 1, 2, 3)]
-    assert [recorded.weight for recorded in told] == [0.25, 0.25, 1.0, 1.0]
+def test_the_critic_of_the_record_learns_what_moments_were_worth(toy):
+    """From rewards along the drives, as the rules pay them, with the losses that came."""
+    lesson, critic = lesson_of(*toy), new_critic()
+    inputs = critic.recorded_inputs(lesson)
+    explained = [critic.learn(lesson, inputs, 1.0) for _ in range(40)]
+    assert explained[-1] > 0.5 > explained[0]
+    values, cost = critic.values(inputs), lesson.rules(1.0).lost_cost
+    due = values_along(lesson.along, lesson.rewards, values, 0.99, 0.9, cost, 4)
+    assert np.corrcoef(values, due)[0, 1] > 0.7
+
+
+def test_a_dream_is_worth_more_where_the_record_says_so(toy):
+    """What follows the last decision comes from the critic of the record, not from PPO's own."""
+    lesson, method = lesson_of(*toy), by_ppo()
+    dream, rng = lesson.dream(PPO.dreams, 1.0), np.random.default_rng(5)
+    rollout = roll_out(dream, method.learner, method.critic, 0.5, PPO.hold, 0.9, rng)
+    assert rollout.value_after is not None
+    batch, _ = method.learner.judge([rollout], 0.5, 0.9)
+    richer = rollout._replace(value_after=rollout.value_after + np.arange(PPO.dreams))
+    other, _ = method.learner.judge([richer], 0.5, 0.9)
+    last = slice(-PPO.dreams, None)
+    gained = (other.target - batch.target)[last].numpy() * PPO.value_scale
+    np.testing.assert_allclose(gained, 0.9 * np.arange(PPO.dreams), atol=1e-3)
 
 
 def test_a_rollout_is_what_was_dreamt(toy):
@@ -172,13 +202,13 @@ def test_a_rollout_is_what_was_dreamt(toy):
     lesson, method = lesson_of(record, model), by_ppo()
     dream = lesson.dream(PPO.dreams, 1.0)
     rng = np.random.default_rng(5)
-    rollout = roll_out(dream, method.learner, method.space, 0.5, PPO.hold, 0.9, rng)
+    rollout = roll_out(dream, method.learner, method.critic, 0.5, PPO.hold, 0.9, rng)
     decisions = RULES_CONFIG.horizon // PPO.hold
     assert rollout.features.shape == (decisions, PPO.dreams, FEATURES)
     assert (rollout.end[-1] == TRUNCATED).all() and rollout.counts.all()
     # The first decision begins at the recorded moments
     starts = torch.cat([dream.moments.mu, dream.moments.memory], dim=1).numpy()
-    scaled = Scaling.of(method.space)(starts)
+    scaled = Scaling.of(method.critic.space)(starts)
     expected = np.concatenate([scaled, dream.moments.hidden.numpy()], axis=1)
     np.testing.assert_allclose(rollout.critic_inputs[0], expected)
     # An actor of zeros: what it gave is the noise
@@ -206,6 +236,7 @@ def config_of(**changes):
             explored=0.5, near_loss=0.2, reach=8, margin=2, newest_frames=60, explored_drives=3
         ),
         "rules": RULES_CONFIG,
+        "critic": CRITIC,
     }
     return PracticeConfig(**values | changes)
 
@@ -301,16 +332,33 @@ def test_a_longer_training_goes_on_from_a_shorter_one_and_a_shorter_one_does_not
     assert again.rows == whole.rows[:1]
 
 
-def test_prices_rise_in_the_first_lesson_and_over_the_lessons(toy):
+def test_rules_change_within_a_lesson_and_over_the_lessons(toy):
     first, later = (lesson_of(*toy, number=number) for number in (0, 1))
-    costs = [first.rules(share).lost_cost for share in (0.0, 0.25, 0.5, 1.0)]
-    assert costs == pytest.approx([5.0, 250**0.5, 50.0, 50.0])
-    prices = [lesson_of(*toy, number=n).rules(0.0).lost_cost for n in (1, 2, 3, 9)]
-    assert prices == pytest.approx([50.0, 100.0, 200.0, 200.0])
-    costs = [lesson_of(*toy, number=n).rules(1.0).off_road_cost for n in (0, 1, 2, 3, 9)]
-    assert costs == pytest.approx([0.1, 0.1, 0.2, 0.4, 0.4])
+    costs = [first.rules(share).lost_cost for share in (0.0, 0.25, 0.5)]
+    assert costs == pytest.approx([5.0, 250**0.5, 50.0])
+    halves = [lesson_of(*toy, number=n).rules(0.5) for n in (0, 1, 2, 3, 9)]
+    assert [rules.lost_cost for rules in halves] == pytest.approx([50.0, 100.0, 200.0, 200, 200])
+    assert [rules.off_road_cost for rules in halves] == pytest.approx([0.1, 0.2, 0.4, 0.4, 0.4])
+    slides = [rules.sliding_cost for rules in halves]
+    assert slides == pytest.approx([0.02, 0.04, 0.08, 0.08, 0.08])
+    limits = [rules.speed_limit for rules in halves]
+    assert limits == pytest.approx([80, 4000**0.5, 50, 50, 50])
     assert [first.discount(share) for share in (0.0, 1.0)] == pytest.approx([0.9, 0.99])
     assert later.discount(0.0) == pytest.approx(0.99)
+
+
+def test_the_noise_of_the_dreams_follows_its_schedule(toy):
+    trainer = by_ppo()
+    last = [
+        trainer.learn(lesson_of(*toy, number=number))["exploration_std"] for number in (0, 1, 2, 3)
+    ]
+    assert last == pytest.approx([0.3, 0.3, 0.03**0.5, 0.1])
+
+
+def test_rules_whose_lessons_do_not_rise_are_refused():
+    entries = [entry.model_dump() for entry in RULES_CONFIG.strictness]
+    with pytest.raises(ValidationError, match="its lessons must rise"):
+        RulesConfig(**RULES_CONFIG.model_dump() | {"strictness": entries[::-1]})
 
 
 def test_a_cost_of_an_output_keeps_it_small(toy):
@@ -339,10 +387,10 @@ def test_an_evolution_strategy_in_the_dream_refuses_a_hidden_layer():
 
 
 def test_a_critic_that_is_not_finite_is_reported(toy):
-    trainer = by_evolution()
-    inputs = np.full((4, FEATURES + CONFIG.hidden_size), np.nan, np.float32)
-    with pytest.raises(UserError, match="critic_learning_rate"):
-        trainer.valuer.learn(inputs, np.ones(4), np.random.default_rng(1))
+    lesson, critic = lesson_of(*toy), new_critic()
+    inputs = np.full_like(critic.recorded_inputs(lesson), np.nan)
+    with pytest.raises(UserError, match=r"dream\.practice\.critic\.learning_rate"):
+        critic.learn(lesson, inputs, 1.0)
 
 
 def test_errors_are_what_the_means_miss(toy):

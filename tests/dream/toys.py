@@ -79,6 +79,7 @@ def make_drive(steps, lost=False, by_c=False, tile_every=3, seed=0) -> Drive:
         rewards=rewards,
         off_road=rng.choice(np.array([0, 0, 0, 0.5, 1], np.float32), steps),
         speeds=rng.uniform(0, 100, steps).astype(np.float32),
+        sliding=rng.uniform(0, 10, steps).astype(np.float32),
         over=True,
         lost=lost,
         scene=scene if by_c else None,

@@ -14,7 +14,6 @@ from worldmodels.ppo.algorithm import (
     TRUNCATED,
     AlgorithmConfig,
     Learner,
-    Recorded,
     Rollout,
     advantages,
 )
@@ -168,37 +167,6 @@ def test_the_critic_learns_the_rewards_to_come():
     rollout = rollout._replace(reward=20.0 * rollout.critic_inputs[:, :, 0])
     explained = [update(learner, rollout) for _ in range(50)]
     assert explained[0] < 0.5 and explained[-1] > 0.95
-
-
-def values_after(weight: float, offset: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Where 2 was recorded, and on the batch, whose targets are `offset` higher: the values, in
-    units, that a critic has learnt with that `weight` on what was recorded."""
-    rng = np.random.default_rng(1)
-    learner = new_learner()
-    learner.set_learning_rates(0.0)
-    batch, _ = learner.judge([rollout_of(learner, total, 0.3, rng)], 0.3, 1.0)
-    batch = batch._replace(target=batch.target + offset)
-    known = torch.from_numpy(rng.normal(loc=4.0, size=(64, 4)).astype(np.float32))
-    recorded = Recorded(known, torch.full((64,), 2.0), weight)
-    for _ in range(200):
-        learner.improve(batch, 0.3, recorded)
-    there, here = (
-        learner.values(part.numpy()) / LEARNING["value_scale"]
-        for part in (known, batch.critic_inputs)
-    )
-    return there, here
-
-
-def test_the_critic_learns_recorded_values_too():
-    known, batch = values_after(0.5)
-    assert np.abs(known - 2).mean() < 0.1
-    assert np.abs(values_after(0.5, offset=3.0)[1] - batch - 3).mean() < 1
-
-
-def test_a_critic_of_recorded_values_alone_ignores_the_batch():
-    for mine, others in zip(values_after(1.0), values_after(1.0, offset=3.0)):
-        np.testing.assert_array_equal(mine, others)
-    assert np.abs(values_after(1.0)[0] - 2).mean() < 0.1
 
 
 def test_decisions_that_do_not_count_change_nothing():

@@ -1,61 +1,60 @@
 """C by PPO in the dream: the same algorithm as on the real track, fed by dreams.
 
-C's update sees dreamt rewards alone. The critic, which is discarded, learns from recorded rewards:
-what a bend costs that is taken too fast shows later than a dream is long, and M dreams of no bend
-that it has not seen. While C drives badly, it learns from dreams too; later it would only hear
-there that speed costs nothing.
+C's update sees dreamt rewards, and what the last moment of a dream is worth to the critic of the
+record. PPO's own critic learns from the dreams: it is the baseline, and does not outlast a dream.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import AfterValidator, Field
 
-from worldmodels.control.search_space import SearchSpace
 from worldmodels.dream.environment import Dream
-from worldmodels.dream.lesson import Lesson
+from worldmodels.dream.lesson import Entry, Lesson, in_order, scheduled
+from worldmodels.dream.record_critic import RecordCritic
 from worldmodels.dream.scaling import Scaling
-from worldmodels.dream.values import values_along
 from worldmodels.environment.actions import squash
 from worldmodels.environment.interface import ACTION_SIZE
-from worldmodels.pipeline.params import Count, Natural, Share
+from worldmodels.pipeline.params import Count, Positive
 from worldmodels.ppo.algorithm import (
     GOES_ON,
     TERMINATED,
     TRUNCATED,
     AlgorithmConfig,
     Learner,
-    Recorded,
     Rollout,
 )
-from worldmodels.training.schedule import FromTo, geometric
+from worldmodels.training.schedule import geometric
 
-REFRESHED_EVERY = 5  # updates, after which the values of recorded moments are computed again
+
+class Noise(Entry):
+    """The noise with which dreams are dreamt: it goes from `first` to `last` in every lesson."""
+
+    first: Positive
+    last: Positive
 
 
 class DreamPPOConfig(AlgorithmConfig):
-    """The section `dream.ppo` of params.yaml; noise and rates go from their first value to their
-    second in every lesson. `recorded_weight` is that of the critic's error on recorded moments,
-    the rest that of its error on dreams; from the lesson `recorded_alone_from` on, counted from 0,
-    it learns from recorded moments alone."""
+    """The section `dream.ppo` of params.yaml; rates go from their first value to their second in
+    every lesson. `noise` is a schedule, see `scheduled`."""
 
     hidden_components: Count
     dreams: Count
     first_updates: Count
     updates: Count
     hold: Count
-    noise: FromTo
+    noise: Annotated[list[Noise], Field(min_length=1), AfterValidator(in_order)]
     averaged_actors: Count
     averaged_lessons: Count
-    recorded_weight: Share
-    recorded_alone_from: Natural
 
 
 def roll_out(
     dream: Dream,
     learner: Learner,
-    space: SearchSpace,
+    critic: RecordCritic,
     noise: float,
     hold: int,
     discount: float,
@@ -63,16 +62,16 @@ def roll_out(
 ) -> Rollout:
     """Dream for the horizon of `dream`, with noise that is held for `hold` steps: one decision.
 
-    `discount` is per step. The actor is given the first of the features scaled by `space`, the
-    critic all, and the state of the M that dreams.
+    `discount` is per step. The actor is given the first of the features that are scaled for
+    `critic`, the critic of the record, which says what the last moments are worth; PPO's own is
+    given all that it is.
     """
     n, decisions = dream.num_envs, dream.rules.horizon // hold
     inputs = next(learner.actor.parameters()).shape[1]
-    scale = Scaling.of(space)
+    scale = Scaling.of(critic.space)
     features = np.zeros((decisions, n, inputs), np.float32)
     raws = np.zeros((decisions, n, ACTION_SIZE), np.float32)
-    width = len(space.basis) + dream.model.config.hidden_size
-    critic_inputs = np.zeros((decisions, n, width), np.float32)
+    critic_inputs = np.zeros((decisions, n, critic.input_size), np.float32)
     reward, end = np.zeros((decisions, n)), np.full((decisions, n), GOES_ON, np.int8)
     counts = np.ones((decisions, n), dtype=bool)
     observations, infos = dream.reset(
@@ -109,7 +108,7 @@ def roll_out(
         end=end,
         counts=counts,
         returns=np.zeros(0),
-        after=np.concatenate([scale(observations), infos["hidden"]], axis=1),
+        value_after=critic.values(critic.inputs(observations, infos["hidden"])),
     )
 
 
@@ -123,8 +122,8 @@ class DreamPPO:
     """
 
     config: DreamPPOConfig
-    space: SearchSpace
     learner: Learner
+    critic: RecordCritic
     results: deque[np.ndarray] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -137,22 +136,23 @@ class DreamPPO:
         self.learner.actor.set_point(self.point())
         actors: deque[np.ndarray] = deque(maxlen=config.averaged_actors)
         explained, rewards = [], []
+        recorded = self.critic.recorded_inputs(lesson)
+        noises = [scheduled(config.noise, name, lesson.number) for name in ("first", "last")]
         for update in range(updates):
             share = update / max(updates - 1, 1)
-            noise, discount = geometric(config.noise, share), lesson.discount(share)
+            noise, discount = geometric(noises, share), lesson.discount(share)
             self.learner.set_learning_rates(share)
-            if update % REFRESHED_EVERY == 0:
-                recorded = self.judge_record(lesson, share)
+            self.critic.learn(lesson, recorded, share)
             dream = lesson.dream(config.dreams, share)
             rollout = roll_out(
-                dream, self.learner, self.space, noise, config.hold, discount, lesson.rng
+                dream, self.learner, self.critic, noise, config.hold, discount, lesson.rng
             )
             rewards.append(float(rollout.reward.mean()) / config.hold)
             batch, part = self.learner.judge([rollout], noise, discount**config.hold)
             explained.append(part)
             for _ in range(config.epochs):
                 for minibatch in self.learner.minibatches(batch):
-                    self.learner.improve(minibatch, noise, self._some(recorded, lesson.rng))
+                    self.learner.improve(minibatch, noise)
             self.learner.refuse_nonfinite(self.learner.weights())
             actors.append(self.learner.actor.point())
         self.results.append(np.mean(actors, axis=0))
@@ -165,27 +165,3 @@ class DreamPPO:
     def point(self) -> np.ndarray:
         """C as a point of the leading space."""
         return np.mean(self.results or [self.learner.actor.point()], axis=0)
-
-    def judge_record(self, lesson: Lesson, share: float) -> Recorded:
-        """All moments of a lesson, and what they were worth, at `share` of it."""
-        moments, config = lesson.along.moments, self.config
-        features = torch.cat([moments.mu, moments.memory], dim=1).numpy()
-        scaled = Scaling.of(self.space)(features)
-        inputs = np.concatenate([scaled, moments.hidden.numpy()], axis=1)
-        targets = values_along(
-            lesson.along,
-            lesson.rewards,
-            self.learner.values(inputs),
-            lesson.discount(share),
-            config.gae_lambda ** (1 / config.hold),
-            lesson.rules(share).lost_cost,
-            lesson.lost_delay,
-        )
-        in_units = torch.from_numpy((targets / config.value_scale).astype(np.float32))
-        alone = lesson.number >= config.recorded_alone_from
-        weight = 1.0 if alone else config.recorded_weight
-        return Recorded(torch.from_numpy(inputs), in_units, weight)
-
-    def _some(self, recorded: Recorded, rng: np.random.Generator) -> Recorded:
-        rows = torch.from_numpy(rng.integers(len(recorded.target), size=self.config.batch_size))
-        return Recorded(recorded.critic_inputs[rows], recorded.target[rows], recorded.weight)

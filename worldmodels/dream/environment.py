@@ -10,7 +10,13 @@ import torch
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from worldmodels.dream.model import CHANGE_SCALE, OFFSET_SCALE, SPEED_SCALE, DreamModel
+from worldmodels.dream.model import (
+    CHANGE_SCALE,
+    OFFSET_SCALE,
+    SLIDING_SCALE,
+    SPEED_SCALE,
+    DreamModel,
+)
 from worldmodels.dream.sampling import draw_indices, draw_next, keys_of
 from worldmodels.environment.actions import HIGHEST, LOWEST
 from worldmodels.environment.interface import ACTION_SIZE
@@ -22,7 +28,7 @@ from worldmodels.pipeline.errors import UserError
 CHUNK = 256
 
 # The columns of DreamModel.outcome and probes, after the mixtures'
-REWARD, LOST, OFF_ROAD, SPEED = -4, -3, -2, -1
+REWARD, LOST, OFF_ROAD, SPEED, SLIDING = -5, -4, -3, -2, -1
 
 
 class Moments(NamedTuple):
@@ -54,7 +60,7 @@ class Rules:
     steps after which a dream is truncated; `lost_cost`: points that a loss costs; `lost_at`: the
     probability of a loss at which the dream ends with it; `off_road_cost`: points that a step
     costs after which the car is off the road; `speed_cost`: points for each m/s beyond
-    `speed_limit`, in every step.
+    `speed_limit`, in every step; `sliding_cost`: for each m/s sideways beyond `sliding_limit`.
     """
 
     temperature: float
@@ -66,12 +72,18 @@ class Rules:
     off_road_cost: float
     speed_limit: float
     speed_cost: float
+    sliding_limit: float
+    sliding_cost: float
 
-    def paid(self, reward: np.ndarray, off_road: np.ndarray, speed: np.ndarray) -> np.ndarray:
-        """What is paid for steps [n]: their reward less what being off the road (0 to 1) and the
-        speed, in m/s, cost."""
+    def paid(
+        self, reward: np.ndarray, off_road: np.ndarray, speed: np.ndarray, sliding: np.ndarray
+    ) -> np.ndarray:
+        """What is paid for steps [n]: their reward less what being off the road (0 to 1), the
+        speed and the sliding, in m/s, cost."""
         haste = np.maximum(speed - self.speed_limit, 0)
-        return reward - self.off_road_cost * off_road - self.speed_cost * haste
+        slide = np.maximum(sliding - self.sliding_limit, 0)
+        cost = self.off_road_cost * off_road + self.speed_cost * haste + self.sliding_cost * slide
+        return reward - cost
 
 
 MEANS = Rules(
@@ -84,19 +96,22 @@ MEANS = Rules(
     off_road_cost=0.0,
     speed_limit=np.inf,
     speed_cost=0.0,
+    sliding_limit=np.inf,
+    sliding_cost=0.0,
 )
 
 
 class DreamOutcome(NamedTuple):
     """What M expects of n steps: the mixtures' raw outputs [n, 3 Z K], the reward [n], the
-    probability of a loss [n], how far the car is off the road [n], 0 to 1, its speed [n] in
-    m/s."""
+    probability of a loss [n], how far the car is off the road [n], 0 to 1, its speed [n] and
+    how fast it slides sideways [n], both in m/s."""
 
     raw: np.ndarray
     reward: np.ndarray
     lost: np.ndarray
     off_road: np.ndarray
     speed: np.ndarray
+    sliding: np.ndarray
 
 
 class DreamStep:
@@ -133,6 +148,7 @@ class DreamStep:
             lost=outputs[:, LOST].sigmoid().numpy(),
             off_road=outputs[:, OFF_ROAD].sigmoid().numpy(),
             speed=(SPEED_SCALE * outputs[:, SPEED]).numpy(),
+            sliding=(SLIDING_SCALE * outputs[:, SLIDING]).numpy(),
         )
 
     def mean_mu(self, hidden: Tensor, mu: Tensor) -> Tensor:
@@ -175,8 +191,8 @@ class Dream(gymnasium.vector.VectorEnv):
     clearly than M dreams it: an error that M made on the record, drawn from `errors` [E, Z], times
     `sight_noise`, is added to its z, and to what its M remembers. Action float32 [n, A],
     as the track takes it. The reward is what M expects of the step, in points, less what being off
-    the road and the speed cost (see `Rules`), and less `lost_cost` times the rise in the
-    probability of a loss: over a dream that comes to its cost times the probability at its end.
+    the road, the speed and the sliding cost (see `Rules`), and less `lost_cost` times the rise in
+    the probability of a loss: over a dream that comes to its cost times the last probability.
     `terminated` where that probability reaches `lost_at`, `truncated` after `horizon` steps.
     `infos` tells what C is not given: `lost` [n], the probability, and `hidden` [n, H'], the state
     of the M that dreams.
@@ -291,7 +307,7 @@ class Dream(gymnasium.vector.VectorEnv):
         self.seen[chunk] = following + rules.sight_noise * self.errors[torch.from_numpy(drawn)]
         # A dream that ends with a loss pays for all of it
         counted = np.where(lost >= rules.lost_at, 1.0, lost)
-        paid = rules.paid(outcome.reward, outcome.off_road, outcome.speed)
+        paid = rules.paid(outcome.reward, outcome.off_road, outcome.speed, outcome.sliding)
         rewards[chunk] = paid - rules.lost_cost * (counted - self.lost[chunk])
         self.before[chunk], self.mu[chunk] = mu.clone(), following
         self.hidden[chunk], self.cell[chunk], self.lost[chunk] = hidden, cell, lost

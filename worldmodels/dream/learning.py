@@ -12,7 +12,15 @@ from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, NonNegative, Positive, Share
 from worldmodels.training.schedule import FromTo, geometric
 
-LOSSES = ("nll", "reward_loss", "lost_loss", "off_road_loss", "speed_loss", "ahead_loss")
+LOSSES = (
+    "nll",
+    "reward_loss",
+    "lost_loss",
+    "off_road_loss",
+    "speed_loss",
+    "sliding_loss",
+    "ahead_loss",
+)
 
 
 class DreamTrainingConfig(DreamModelConfig):
@@ -98,13 +106,14 @@ class ModelTrainer:
                 joined["lost"],
                 joined["off_road"],
                 joined["speed"],
+                joined["sliding"],
                 joined["ahead"],
                 joined["has_next"],
                 joined["is_step"],
             )
             loss = losses.nll + config.reward_weight * losses.reward
             loss = loss + config.lost_weight * losses.lost + config.ahead_weight * losses.ahead
-            loss = loss + losses.off_road + losses.speed  # of the probes alone
+            loss = loss + losses.off_road + losses.speed + losses.sliding  # of the probes alone
             if not torch.isfinite(loss):
                 raise UserError(
                     f"the loss of the M that dreams is not finite after {batch} of {batches} "

@@ -1,11 +1,12 @@
 """A lesson: all that an iteration gives to what trains C, whichever trainer that is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TypeVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from worldmodels.dream.environment import Dream, Rules
@@ -14,7 +15,7 @@ from worldmodels.dream.moments import Along, Weights, draw_moments
 from worldmodels.dream.values import paid_along
 from worldmodels.memory.step import MemoryStep
 from worldmodels.pipeline.params import Count, Natural, NonNegative, Positive, Section, Share
-from worldmodels.training.schedule import FromTo, Shares, discount_at, geometric
+from worldmodels.training.schedule import Shares, discount_at
 
 
 class StartsConfig(Section):
@@ -33,13 +34,45 @@ class StartsConfig(Section):
         return Weights(self.explored, self.near_loss, self.reach, self.margin)
 
 
+class Entry(Section):
+    """Values as they are at `lesson`, counted from 0; 0.5 is the middle of the first one."""
+
+    lesson: NonNegative
+
+
+AnyEntry = TypeVar("AnyEntry", bound=Entry)
+
+
+def in_order(schedule: list[AnyEntry]) -> list[AnyEntry]:
+    """A schedule; raises ValueError unless the lessons of its entries rise."""
+    lessons = [entry.lesson for entry in schedule]
+    if lessons != sorted(set(lessons)):
+        raise ValueError(f"its lessons must rise; they are {lessons}")
+    return schedule
+
+
+def scheduled(schedule: Sequence[Entry], name: str, lesson: float) -> float:
+    """The value of this name at `lesson`: it changes geometrically between two entries, and not
+    before the first or after the last."""
+    lessons = [entry.lesson for entry in schedule]
+    values = [getattr(entry, name) for entry in schedule]
+    return float(np.exp(np.interp(lesson, lessons, np.log(values))))
+
+
+class Strictness(Entry):
+    """The rules that change from lesson to lesson."""
+
+    lost_cost: Positive
+    off_road_cost: Positive
+    speed_limit: Positive
+    sliding_cost: Positive
+
+
 class RulesConfig(Section):
     """The section `dream.practice.rules`: of the dreams of a lesson.
 
-    `lost_cost` rises from its first value to its second by the middle of the first lesson, stays
-    there in the next one, and rises to its third by the lesson `costs_by`, as `off_road_cost` goes
-    from its first value to its second. 1 - `discount` falls to that of its second value by the end
-    of the first lesson, and stays there.
+    `strictness` is a schedule, see `scheduled`. 1 - `discount` falls to that of its second value
+    by the end of the first lesson, and stays there.
     """
 
     temperature: Positive
@@ -47,11 +80,9 @@ class RulesConfig(Section):
     sight_noise: NonNegative
     horizon: Count
     lost_at: Share
-    lost_cost: Annotated[list[Positive], Field(min_length=3, max_length=3)]
-    costs_by: Count
-    off_road_cost: FromTo
-    speed_limit: Positive
+    strictness: Annotated[list[Strictness], Field(min_length=1), AfterValidator(in_order)]
     speed_cost: NonNegative
+    sliding_limit: Positive
     discount: Shares
 
 
@@ -83,22 +114,22 @@ class Lesson:
     def rules(self, share: float) -> Rules:
         """The rules of the dream at `share`, 0 to 1, of the lesson."""
         config = self.config
-        start, middle, end = config.lost_cost
-        later = min(max(self.number - 1, 0) / max(config.costs_by - 1, 1), 1.0)
-        if self.first:
-            lost_cost = geometric([start, middle], min(2 * share, 1.0))
-        else:
-            lost_cost = geometric([middle, end], later)
+
+        def now(rule: str) -> float:
+            return scheduled(config.strictness, rule, self.number + share)
+
         return Rules(
             temperature=config.temperature,
             sampled=config.sampled,
             sight_noise=config.sight_noise,
             horizon=config.horizon,
-            lost_cost=lost_cost,
+            lost_cost=now("lost_cost"),
             lost_at=config.lost_at,
-            off_road_cost=geometric(config.off_road_cost, later),
-            speed_limit=config.speed_limit,
+            off_road_cost=now("off_road_cost"),
+            speed_limit=now("speed_limit"),
             speed_cost=config.speed_cost,
+            sliding_limit=config.sliding_limit,
+            sliding_cost=now("sliding_cost"),
         )
 
     def discount(self, share: float) -> float:

@@ -7,9 +7,9 @@ changes, and its mixtures lie around the present mu: the next frame differs litt
 and what an LSTM of this size passes on whole it blurs.
 The reward is that of the step alone: a mean of the next ones is a value, true only for the policy
 that was recorded. That mean is predicted too, for what it teaches the state, and no dream uses it.
-How far off the road the car is, and its speed, are read off the state by linear probes (Alain &
-Bengio 2016), which do not teach it: a state that was taught to tell them predicts the latents
-less well.
+How far off the road the car is, its speed, and how fast it slides sideways, are read off the
+state by linear probes (Alain & Bengio 2016), which do not teach it: a state that was taught to
+tell them predicts the latents less well.
 """
 
 import math
@@ -28,6 +28,7 @@ KIND = "dream"
 
 CHANGE_SCALE = 5.0  # of the inputs that tell how mu changes, which are small at unit variance
 SPEED_SCALE = 25.0  # m/s per unit of the output that tells the speed
+SLIDING_SCALE = 2.5  # and of the one that tells how fast it slides
 OFFSET_SCALE = 0.2  # of the outputs that place the mixtures around the present mu
 
 
@@ -52,7 +53,8 @@ class DreamPrediction(NamedTuple):
     `log_weights`, `means`, `log_sigmas` [..., Z, K]: a mixture of K Gaussians for each latent at
     unit variance. `reward` [...] in points; `lost_logit` [...]: of the car being lost after the
     step; `off_road_logit` [...]: of how far it is off the road then; `speed` [...]: of the car in
-    the step, in units of SPEED_SCALE; `ahead` [...]: the mean reward of the next steps.
+    the step, in units of SPEED_SCALE; `sliding` [...]: how fast it slides sideways in the step, in
+    units of SLIDING_SCALE; `ahead` [...]: the mean reward of the next steps.
     """
 
     log_weights: Tensor
@@ -62,6 +64,7 @@ class DreamPrediction(NamedTuple):
     lost_logit: Tensor
     off_road_logit: Tensor
     speed: Tensor
+    sliding: Tensor
     ahead: Tensor
 
 
@@ -85,7 +88,7 @@ class DreamModel(nn.Module):
         nn.init.zeros_(second_bias).requires_grad_(False)
         self.mixture = nn.Linear(config.hidden_size, 3 * self.latent_size * config.mixtures)
         self.outcome = nn.Linear(config.hidden_size, 2)
-        self.probes = nn.Linear(config.hidden_size, 2)
+        self.probes = nn.Linear(config.hidden_size, 3)
         self.ahead = nn.Linear(config.hidden_size, 1)
 
     def normalise(self, mu: Tensor) -> Tensor:
@@ -109,7 +112,7 @@ class DreamModel(nn.Module):
         logits, offsets, raw = self.mixture(hidden).unflatten(-1, shape).unbind(dim=-3)
         floor = math.log(self.config.min_sigma)
         reward, lost_logit = self.outcome(hidden).unbind(dim=-1)
-        off_road_logit, speed = self.probes(hidden.detach()).unbind(dim=-1)
+        off_road_logit, speed, sliding = self.probes(hidden.detach()).unbind(dim=-1)
         return DreamPrediction(
             log_weights=logits.log_softmax(dim=-1),
             means=z[..., None] + OFFSET_SCALE * offsets,
@@ -118,13 +121,15 @@ class DreamModel(nn.Module):
             lost_logit=lost_logit,
             off_road_logit=off_road_logit,
             speed=speed,
+            sliding=sliding,
             ahead=self.ahead(hidden)[..., 0],
         )
 
 
 class DreamLosses(NamedTuple):
     """Scalars, each a mean over the steps that count: `nll` in nats per latent at unit variance,
-    `reward` and `ahead` half a squared error in points, `speed` one in units of SPEED_SCALE,
+    `reward` and `ahead` half a squared error in points, `speed` and `sliding` one in units
+    of SPEED_SCALE and SLIDING_SCALE,
     `lost` and `off_road` a cross-entropy in nats."""
 
     nll: Tensor
@@ -132,6 +137,7 @@ class DreamLosses(NamedTuple):
     lost: Tensor
     off_road: Tensor
     speed: Tensor
+    sliding: Tensor
     ahead: Tensor
 
 
@@ -142,6 +148,7 @@ def dream_losses(
     lost: Tensor,
     off_road: Tensor,
     speed: Tensor,
+    sliding: Tensor,
     ahead: Tensor,
     has_next: Tensor,
     is_step: Tensor,
@@ -149,7 +156,7 @@ def dream_losses(
     """The losses over a padded batch; all but `next_z` [B, T, Z] are [B, T].
 
     `lost` is 1 where the car is lost after the step, `off_road` 1 where it is off the road,
-    `speed` is in m/s.
+    `speed` and `sliding` are in m/s.
     `is_step` is 1 at recorded steps and 0 in the padding, `has_next` 1 where the next frame was
     recorded too.
     """
@@ -158,6 +165,7 @@ def dream_losses(
     nll = -torch.logsumexp(prediction.log_weights + log_density, dim=-1).mean(dim=-1)
     squared = 0.5 * (prediction.reward - reward).square()
     squared_speed = 0.5 * (prediction.speed - speed / SPEED_SCALE).square()
+    squared_sliding = 0.5 * (prediction.sliding - sliding / SLIDING_SCALE).square()
     squared_ahead = 0.5 * (prediction.ahead - ahead).square()
 
     def entropy(logit: Tensor, target: Tensor) -> Tensor:
@@ -170,6 +178,7 @@ def dream_losses(
         lost=entropy(prediction.lost_logit, lost) / steps,
         off_road=entropy(prediction.off_road_logit, off_road) / steps,
         speed=(squared_speed * is_step).sum() / steps,
+        sliding=(squared_sliding * is_step).sum() / steps,
         ahead=(squared_ahead * is_step).sum() / steps,
     )
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from worldmodels.dream.recording import Segment, has_come_round
+from worldmodels.dream.sliding import sliding
 from worldmodels.environment.actions import mirrored_actions
 from worldmodels.environment.rewards import STEP_COST, off_road, speeds
 from worldmodels.pipeline.errors import UserError
@@ -19,7 +20,7 @@ from worldmodels.records.scenes import Episode
 BEFORE_THE_START = 0.3
 
 # Of a drive, one row per step
-SERIES = ("mu", "mirrored_mu", "actions", "rewards", "off_road", "speeds")
+SERIES = ("mu", "mirrored_mu", "actions", "rewards", "off_road", "speeds", "sliding")
 
 
 @dataclass
@@ -28,7 +29,8 @@ class Drive:
 
     `mu` [T, Z], `mirrored_mu` [T, Z] (see `Record`), `actions` [T, A], `rewards` [T], float32;
     `off_road` float32 [T]: how far the car is off the road after each step, `speeds` float32 [T]:
-    its speed in m/s, see `environment.rewards`. `over`: nothing more will follow; `lost`: it ended
+    its speed in m/s, see `environment.rewards`; `sliding` float32 [T]: how fast it slides, see
+    `dream.sliding`. `over`: nothing more will follow; `lost`: it ended
     with a car that was lost. `scene` draws it again; the explorer's are in the round's record.
     `until` counts the steps that its environment had recorded by its last frame.
     """
@@ -39,6 +41,7 @@ class Drive:
     rewards: np.ndarray
     off_road: np.ndarray
     speeds: np.ndarray
+    sliding: np.ndarray
     over: bool
     lost: bool
     scene: Episode | None
@@ -122,6 +125,7 @@ class Record:
                 rewards=as_driven(latents.rewards[rows]),
                 off_road=off_road(poses[rows]),
                 speeds=speeds(poses[rows]),
+                sliding=sliding(poses[rows]),
                 over=True,
                 lost=lost,
                 scene=None,
@@ -171,6 +175,7 @@ class Record:
             rewards=as_driven(rewards),
             off_road=off_road(poses),
             speeds=speeds(poses),
+            sliding=sliding(poses),
             over=False,
             lost=False,
             scene=Episode(track, "agent", poses.copy(), taken, rewards, False, np.zeros(0)),
@@ -249,6 +254,7 @@ class Windows:
         self.lost = np.concatenate(lost)
         self.off_road = np.concatenate([drive.off_road for drive in drives])
         self.speeds = np.concatenate([drive.speeds for drive in drives])
+        self.sliding = np.concatenate([drive.sliding for drive in drives])
         total = np.concatenate([[0.0], np.cumsum(self.rewards, dtype=np.float64)])
         now = np.arange(len(self.rewards))
         until = np.minimum(now + ahead_steps, np.repeat(self.starts + self.lengths, self.lengths))
@@ -258,8 +264,9 @@ class Windows:
         """Cut `count` windows of `length` steps, from drives chosen in proportion to their length.
 
         All float32, zero where a drive is over: `mu` [B, T + 1, Z], `action` [B, T, A]; `reward`,
-        `lost`, `off_road`, `speed` (m/s), `ahead` (the mean reward of the next steps), `is_step`
-        (1 at steps of the drive) and `has_next` (1 where the next frame belongs to it too) [B, T].
+        `lost`, `off_road`, `speed` and `sliding` (m/s), `ahead` (the mean reward of the next
+        steps), `is_step` (1 at steps of the drive) and `has_next` (1 where the next frame belongs
+        to it too) [B, T].
         """
         drives = rng.choice(len(self.lengths), count, p=self.lengths / self.lengths.sum())
         spare = np.maximum(self.lengths[drives] - length, 0)
@@ -276,6 +283,7 @@ class Windows:
             "lost": self.lost[now] & is_step,
             "off_road": self.off_road[now] * is_step,
             "speed": self.speeds[now] * is_step,
+            "sliding": self.sliding[now] * is_step,
             "ahead": self.ahead[now] * is_step,
             "has_next": inside[:, 1:],
             "is_step": is_step,

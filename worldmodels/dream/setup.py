@@ -11,6 +11,7 @@ from worldmodels.dream.learning import ModelTrainer, new_model
 from worldmodels.dream.lesson import DreamTrainer
 from worldmodels.dream.mirror import mirrored_mu_of
 from worldmodels.dream.record import Record
+from worldmodels.dream.record_critic import RecordCritic
 from worldmodels.dream.train import DreamSetup, DreamState, PracticeConfig, train_in_dream
 from worldmodels.driving.limits import Limits
 from worldmodels.pipeline.params import Part
@@ -42,11 +43,11 @@ def learn_in_dream(
     name: str,
     setup: TrainingSetup,
     space: SearchSpace,
-    new_trainer: Callable[[int], DreamTrainer],
+    new_trainer: Callable[[RecordCritic], DreamTrainer],
     checkpoint: Checkpoint,
 ) -> Outcome:
-    """Train C, a point of `space`, for the round `name`; `new_trainer` is given the size of the
-    state of the M that dreams.
+    """Train C, a point of `space`, for the round `name`; `new_trainer` is given the critic of the
+    record.
 
     Raises UserError for a record from which M cannot learn to dream.
     """
@@ -67,8 +68,15 @@ def learn_in_dream(
         torch.manual_seed(torch_generator(seed, "dream", "model", name).initial_seed())
         model = new_model(record, practice.model, params.controller.std_floor)
         rng = generator(seed, "dream", "windows", name)
+        all_features = setup.make_space(setup.memory.config.hidden_size, "mdnrnn.hidden_size")
+        critic = RecordCritic.new(
+            all_features,
+            practice.model.hidden_size,
+            practice.critic,
+            torch_generator(seed, "critic", name).initial_seed(),
+        )
         return DreamState(
-            controller=new_trainer(practice.model.hidden_size),
+            controller=new_trainer(critic),
             model=ModelTrainer(model, practice.model, rng),
             record=record,
             groups=[None] * len(group_sizes(practice.record.envs)),

@@ -21,6 +21,7 @@ from worldmodels.dream.lesson import DreamTrainer, Lesson, RulesConfig, StartsCo
 from worldmodels.dream.model import save_dream_model
 from worldmodels.dream.moments import errors_of, follow
 from worldmodels.dream.record import Record
+from worldmodels.dream.record_critic import RecordCriticConfig
 from worldmodels.dream.recording import (
     HasteConfig,
     RecordingGroup,
@@ -75,6 +76,7 @@ class PracticeConfig(Section):
     model: DreamTrainingConfig
     starts: StartsConfig
     rules: RulesConfig
+    critic: RecordCriticConfig
 
 
 class DreamSetup(NamedTuple):

@@ -46,8 +46,8 @@ class Rollout(NamedTuple):
     `features` [D, N, K] of the actor, `raw` [D, N, A], its outputs with the noise, and
     `critic_inputs` [D, N, L]; `reward` [D, N] in points; `end` [D, N]: GOES_ON, TERMINATED or
     TRUNCATED; `counts` bool [D, N]: False where a decision teaches nothing. `returns` [E] are
-    those of the E episodes that ended, driven with noise. `after` [N, L]: the critic's inputs
-    after the last decision, where they are known.
+    those of the E episodes that ended, driven with noise. `value_after` [N]: what follows the last
+    decision, in points, where that is known.
     """
 
     features: np.ndarray
@@ -57,17 +57,7 @@ class Rollout(NamedTuple):
     end: np.ndarray
     counts: np.ndarray
     returns: np.ndarray
-    after: np.ndarray | None = None
-
-
-class Recorded(NamedTuple):
-    """Recorded situations that the critic learns from: `critic_inputs` float32 [n, L], and
-    `target` [n], their values in units of `value_scale` points. `weight`, 0 to 1, is that of its
-    error on them; that of its error on the batch is the rest."""
-
-    critic_inputs: Tensor
-    target: Tensor
-    weight: float
+    value_after: np.ndarray | None = None
 
 
 class Batch(NamedTuple):
@@ -188,9 +178,13 @@ class Learner:
         parts, scale = [], self.config.value_scale
         for rollout in rollouts:
             value = self.values(rollout.critic_inputs)
-            after = None if rollout.after is None else self.values(rollout.after)
             advantage = advantages(
-                rollout.reward, value, rollout.end, discount, self.config.gae_lambda, after
+                rollout.reward,
+                value,
+                rollout.end,
+                discount,
+                self.config.gae_lambda,
+                rollout.value_after,
             )
             driven = rollout.features, rollout.raw, rollout.critic_inputs
             arrays = *driven, advantage, value + advantage
@@ -222,9 +216,8 @@ class Learner:
         for rows in order.split(self.config.batch_size):
             yield batch.rows(rows)
 
-    def improve(self, batch: Batch, noise: float, recorded: Recorded | None = None) -> None:
-        """One step of the actor up the clipped gain, one of the critic down its squared error, on
-        the batch, or on it and on `recorded` situations.
+    def improve(self, batch: Batch, noise: float) -> None:
+        """One step of the actor up the clipped gain, one of the critic down its squared error.
 
         Raises UserError if either is not finite.
         """
@@ -235,9 +228,6 @@ class Learner:
             costs = torch.tensor(self.config.output_cost)
             gain = gain - (costs * self.actor(batch.features).square()).sum(dim=1).mean()
         error = (self.critic(batch.critic_inputs) - batch.target).square().mean()
-        if recorded is not None:
-            squared = (self.critic(recorded.critic_inputs) - recorded.target).square()
-            error = (1 - recorded.weight) * error + recorded.weight * squared.mean()
         self.refuse_nonfinite([gain + error])
         for optimiser, loss in zip(self.optimisers, (-gain, error)):
             optimiser.zero_grad()

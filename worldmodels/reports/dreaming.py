@@ -81,6 +81,7 @@ def dream_beside(
         rewards=lap.rewards,
         off_road=np.zeros(steps_driven, np.float32),
         speeds=np.zeros(steps_driven, np.float32),
+        sliding=np.zeros(steps_driven, np.float32),
         over=True,
         lost=False,
         scene=None,
