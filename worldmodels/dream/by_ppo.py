@@ -13,9 +13,10 @@ import torch
 from pydantic import AfterValidator, Field
 
 from worldmodels.dream.environment import Dream
-from worldmodels.dream.lesson import Entry, Lesson, in_order, scheduled
+from worldmodels.dream.lesson import Lesson
 from worldmodels.dream.record_critic import RecordCritic
 from worldmodels.dream.scaling import Scaling
+from worldmodels.dream.schedule import ScheduleEntry, in_order, scheduled
 from worldmodels.environment.actions import squash
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.pipeline.params import Count, Positive
@@ -30,7 +31,7 @@ from worldmodels.ppo.algorithm import (
 from worldmodels.training.schedule import geometric
 
 
-class Noise(Entry):
+class Noise(ScheduleEntry):
     """The noise with which dreams are dreamt: it goes from `first` to `last` in every lesson."""
 
     first: Positive

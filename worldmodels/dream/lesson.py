@@ -1,9 +1,8 @@
 """A lesson: all that an iteration gives to what trains C, whichever trainer that is."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Protocol
 
 import numpy as np
 from pydantic import AfterValidator, Field
@@ -12,6 +11,7 @@ from torch import Tensor
 from worldmodels.dream.environment import Dream, Rules
 from worldmodels.dream.model import DreamModel
 from worldmodels.dream.moments import Along, Weights, draw_moments
+from worldmodels.dream.schedule import ScheduleEntry, in_order, scheduled
 from worldmodels.dream.values import paid_along
 from worldmodels.memory.step import MemoryStep
 from worldmodels.pipeline.params import Count, Natural, NonNegative, Positive, Section, Share
@@ -34,32 +34,7 @@ class StartsConfig(Section):
         return Weights(self.explored, self.near_loss, self.reach, self.margin)
 
 
-class Entry(Section):
-    """Values as they are at `lesson`, counted from 0; 0.5 is the middle of the first one."""
-
-    lesson: NonNegative
-
-
-AnyEntry = TypeVar("AnyEntry", bound=Entry)
-
-
-def in_order(schedule: list[AnyEntry]) -> list[AnyEntry]:
-    """A schedule; raises ValueError unless the lessons of its entries rise."""
-    lessons = [entry.lesson for entry in schedule]
-    if lessons != sorted(set(lessons)):
-        raise ValueError(f"its lessons must rise; they are {lessons}")
-    return schedule
-
-
-def scheduled(schedule: Sequence[Entry], name: str, lesson: float) -> float:
-    """The value of this name at `lesson`: it changes geometrically between two entries, and not
-    before the first or after the last."""
-    lessons = [entry.lesson for entry in schedule]
-    values = [getattr(entry, name) for entry in schedule]
-    return float(np.exp(np.interp(lesson, lessons, np.log(values))))
-
-
-class Strictness(Entry):
+class Strictness(ScheduleEntry):
     """The rules that change from lesson to lesson."""
 
     lost_cost: Positive
