@@ -34,7 +34,7 @@ class RecordCriticConfig(Section):
 
 @dataclass
 class RecordCritic:
-    """A critic, and the Adam that trains it. It is told all features, scaled by `space`, and the
+    """A critic, and the Adam that trains it. It is given all features, scaled by `space`, and the
     state, of `state_size`, of the M that dreams."""
 
     space: SearchSpace
@@ -57,15 +57,15 @@ class RecordCritic:
 
     @property
     def input_size(self) -> int:
-        """The size L of what it is told."""
+        """The size L of what it is given."""
         return len(self.space.basis) + self.state_size
 
     def inputs(self, observations: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-        """What it is told [n, L] of observations [n, Z + H] and states [n, H'] of a dream."""
+        """What it is given [n, L] of observations [n, Z + H] and states [n, H'] of a dream."""
         return np.concatenate([Scaling.of(self.space)(observations), hidden], axis=1)
 
     def recorded_inputs(self, lesson: Lesson) -> np.ndarray:
-        """What it is told [n, L] of all moments of a lesson."""
+        """What it is given [n, L] of all moments of a lesson."""
         moments = lesson.along.moments
         observations = torch.cat([moments.mu, moments.memory], dim=1).numpy()
         return self.inputs(observations, moments.hidden.numpy())
