@@ -58,7 +58,8 @@ class DreamEvolution:
         """Some generations in the dreams of a `lesson`; returns what the curve shows of them."""
         config = self.config
         generations = config.first_generations if lesson.first else config.generations
-        recorded, rewards = self.critic.recorded_inputs(lesson), list[float]()
+        recorded = self.critic.recorded_inputs(lesson)
+        rewards: list[float] = []
         for generation in range(generations):
             share = generation / max(generations - 1, 1)
             explained = self.critic.learn(lesson, recorded, share)

@@ -1,7 +1,7 @@
 """C by PPO in the dream: the same algorithm as on the real track, fed by dreams.
 
 C's update sees dreamt rewards, and what the last moment of a dream is worth to the critic of the
-record. PPO's own critic learns from the dreams: it is the baseline, and does not outlast a dream.
+record. PPO's own critic learns from the dreams, and serves as their baseline.
 """
 
 from collections import deque
