@@ -63,9 +63,8 @@ def roll_out(
 ) -> Rollout:
     """Dream for the horizon of `dream`, with noise that is held for `hold` steps: one decision.
 
-    `discount` is per step. The actor is given the first of the features that are scaled for
-    `critic`, the critic of the record, which says what the last moments are worth; PPO's own is
-    given all that it is.
+    `discount` is per step. `critic`, that of the record, says what the last moments are worth.
+    PPO's own critic is given the same inputs; the actor the first of the same scaled features.
     """
     n, decisions = dream.num_envs, dream.rules.horizon // hold
     inputs = next(learner.actor.parameters()).shape[1]

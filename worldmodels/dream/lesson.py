@@ -113,7 +113,7 @@ class Lesson:
 
     @cached_property
     def rewards(self) -> np.ndarray:
-        """The recorded rewards [n] of all moments, as a dream at the end of the lesson pays them."""
+        """The recorded rewards [n] of all moments, as dreams pay them at the end of the lesson."""
         return paid_along(self.along, self.rules(1.0))
 
     def dream(self, num_envs: int, share: float, moments: int | None = None) -> Dream:

@@ -30,8 +30,8 @@ class Drive:
     `mu` [T, Z], `mirrored_mu` [T, Z] (see `Record`), `actions` [T, A], `rewards` [T], float32;
     `off_road` float32 [T]: how far the car is off the road after each step, `speeds` float32 [T]:
     its speed in m/s, see `environment.rewards`; `sliding` float32 [T]: how fast it slides, see
-    `dream.sliding`. `over`: nothing more will follow; `lost`: it ended
-    with a car that was lost. `scene` draws it again; the explorer's are in the round's record.
+    `dream.sliding`. `over`: nothing more will follow; `lost`: it ended with a car that was lost.
+    `scene` draws it again; the explorer's are in the round's record.
     `until` counts the steps that its environment had recorded by its last frame.
     """
 
