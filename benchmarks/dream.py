@@ -36,8 +36,7 @@ def speeds(round_name: str, rounds: int, threads: int) -> dict[str, Any]:
     critic = RecordCritic.new(space, model.config.hidden_size, practice.critic, 1)
     learner = Learner.new((inputs, 0, ACTION_SIZE), critic.input_size, config, 1)
     scenes = Scenes.load(Path("data") / params.round.world / "scenes")
-    unused = setup.latents.mu  # in place of what V sees in a mirror
-    record = Record.of_explorer(setup.latents, scenes.poses, practice.record.patience, unused)
+    record = Record.of_explorer(setup.latents, scenes.poses, practice.record.patience)
     drives = record.drives[:DRIVES]
     along = follow(drives, setup.agent.memory, DreamStep(model))
     rng = np.random.default_rng(1)

@@ -22,8 +22,9 @@ from tests.dream.toys import (
 )
 from worldmodels.dream import environment
 from worldmodels.dream.environment import Dream
-from worldmodels.dream.model import CHANGE_SCALE, SLIDING_SCALE, SPEED_SCALE
+from worldmodels.dream.model import CHANGE_SCALE
 from worldmodels.dream.sampling import draw_next, keys_of
+from worldmodels.environment.frames import MOTION_SIZE
 from worldmodels.pipeline.errors import UserError
 
 
@@ -173,24 +174,29 @@ def test_haste_sliding_and_being_off_the_road_cost_a_dream():
         )
 
     free = rewards()
-    fast = make_model()
-    fast.probes.weight[1], fast.probes.bias[1] = 0.0, 50.0 / SPEED_SCALE  # always at 50 m/s
     haste = replace(RULES, lost_cost=0.0, lost_at=1.0, speed_limit=40.0, speed_cost=0.2)
-    due = {limit: free[0] - 0.2 * max(50 - limit, 0) for limit in (40.0, 60.0)}
-    for limit, expected in due.items():
-        rules = replace(haste, speed_limit=limit)
-        paid = dream_for(make_dream(num_envs=3, model=fast, rules=rules), 1)[1][1]
-        np.testing.assert_allclose(paid, expected, rtol=1e-4, atol=1e-5)
-    slides = make_model()
-    slides.probes.weight[2], slides.probes.bias[2] = 0.0, 9.0 / SLIDING_SCALE  # always at 9 m/s
-    for limit, expected in ((6.0, free[0] - 0.5 * 3), (10.0, free[0])):
-        rules = replace(haste, speed_cost=0.0, sliding_limit=limit, sliding_cost=0.5)
-        paid = dream_for(make_dream(num_envs=3, model=slides, rules=rules), 1)[1][1]
-        np.testing.assert_allclose(paid, expected, rtol=1e-4, atol=1e-5)
+    moving = make_model(), np.array([30.0, 40.0, 0.0])  # ahead, aside: always at 50 m/s
+    moving[0].mixture.weight.zero_()
+    moving[0].mixture.bias.zero_()  # every frame is as the one before it
+    moments = make_moments()
+    moments.told[:, -MOTION_SIZE:] = torch.from_numpy(moving[1])
+
+    def paid(**changes):
+        rules = replace(haste, sampled=False, **changes)
+        dream = Dream(moving[0], make_memory(), moments, rules, 3)
+        dream.reset(seed=5)
+        return dream.step(np.zeros((3, 3), np.float32))[1]
+
+    unpriced = paid(speed_cost=0.0)
+    np.testing.assert_allclose(paid(), unpriced - 0.2 * 10, rtol=1e-4)
+    np.testing.assert_allclose(paid(speed_limit=60.0), unpriced, rtol=1e-4)
+    slide = {"speed_cost": 0.0, "sliding_cost": 0.5}
+    np.testing.assert_allclose(paid(**slide, sliding_limit=38.0), unpriced - 0.5 * 2, rtol=1e-4)
+    np.testing.assert_allclose(paid(**slide, sliding_limit=41.0), unpriced, rtol=1e-4)
     beside = free - rewards(off_road_cost=4.0)
     assert (beside > 0).all() and (beside < 4).all()
     model = make_model()
-    model.probes.weight[0], model.probes.bias[0] = 0.0, 50.0  # always off the road
+    model.probe.weight[0], model.probe.bias[0] = 0.0, 50.0  # always off the road
     rules = replace(RULES, lost_cost=0.0, lost_at=1.0, off_road_cost=4.0)
     off = dream_for(make_dream(num_envs=3, model=model, rules=rules), 1)[1][1]
     np.testing.assert_allclose(off, free[0] - 4, rtol=1e-5)
@@ -202,20 +208,20 @@ def test_a_step_of_the_dream_is_the_models_prediction_along_a_sequence():
     dream = make_dream(num_envs=1, model=model, rules=replace(RULES, sampled=False, lost_cost=0))
     start = make_moments()
     start = start._replace(
-        before=start.mu, hidden=torch.zeros_like(start.hidden), cell=torch.zeros_like(start.cell)
+        before=start.told, hidden=torch.zeros_like(start.hidden), cell=torch.zeros_like(start.cell)
     )
     dream = Dream(model, make_memory(), start, dream.rules, 1)
     actions = np.random.default_rng(2).uniform(size=(steps, 1, 3)).astype(np.float32)
     dream.reset(seed=1, options={"moments": np.array([2])})
     found = [dream.step(action) for action in actions]
-    z = [model.normalise(start.mu[2])]
+    z = [model.normalise(start.told[2])]
     for step in range(steps):
         sequence = torch.stack(z)[None]
         prediction = model(sequence, torch.from_numpy(actions[: step + 1, 0])[None])
         weights = prediction.log_weights[0, -1].exp()
         z.append((weights * prediction.means[0, -1]).sum(dim=-1))
         mu = z[-1] * model.scale + model.centre
-        np.testing.assert_allclose(found[step][0][0, :LATENTS], mu.numpy(), atol=1e-4)
+        np.testing.assert_allclose(found[step][0][0, :LATENTS], mu[:LATENTS].numpy(), atol=1e-4)
         assert found[step][1][0] == pytest.approx(prediction.reward[0, -1].item(), abs=1e-4)
         lost = prediction.lost_logit[0, -1].sigmoid().item()
         assert found[step][4]["lost"][0] == pytest.approx(lost, abs=1e-5)
@@ -260,8 +266,8 @@ def test_refuses_what_cannot_be_dreamt():
     with pytest.raises(UserError, match="temperature is 0: set it above 0, or set `sampled`"):
         make_dream(rules=replace(RULES, temperature=0.0))
     other = make_moments()
-    with pytest.raises(UserError, match="have 7 latents and 12 hidden units"):
-        narrow = other._replace(mu=other.mu[:, :-1], before=other.before[:, :-1])
+    with pytest.raises(UserError, match="have 10 latents and 12 hidden units"):
+        narrow = other._replace(told=other.told[:, :-1], before=other.before[:, :-1])
         Dream(make_model(), make_memory(), narrow, RULES, 2)
     with pytest.raises(UserError, match="M that C listens to does not fit"):
         Dream(make_model(), make_memory(), other._replace(memory=other.hidden), RULES, 2)

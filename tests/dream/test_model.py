@@ -5,11 +5,9 @@ import pytest
 import torch
 
 from tests.agents import make_agent
-from tests.dream.toys import LATENTS, make_drive, make_model
+from tests.dream.toys import LATENTS, TOLD, make_drive, make_model
 from worldmodels.dream.learning import DreamTrainingConfig, ModelTrainer, new_model
 from worldmodels.dream.model import (
-    SLIDING_SCALE,
-    SPEED_SCALE,
     DreamModel,
     DreamPrediction,
     dream_losses,
@@ -43,24 +41,19 @@ def test_losses_are_those_of_a_gaussian_a_square_and_a_coin():
     torch.manual_seed(1)
     shape = (2, 3, 4)
     means, log_sigmas = torch.randn(*shape, 1), torch.randn(*shape, 1)
-    prediction = DreamPrediction(torch.zeros(*shape, 1), means, log_sigmas, *torch.randn(6, 2, 3))
+    prediction = DreamPrediction(torch.zeros(*shape, 1), means, log_sigmas, *torch.randn(4, 2, 3))
     next_z, reward, lost = torch.randn(*shape), torch.randn(2, 3), torch.tensor([[0.0, 1, 1]] * 2)
     is_step = torch.tensor([[1.0, 1, 1], [1, 1, 0]])
     has_next = torch.tensor([[1.0, 1, 0], [1, 0, 0]])
     ahead = torch.randn(2, 3)
-    off, speed = torch.tensor([[0.0, 0.5, 1]] * 2), 100 * torch.rand(2, 3)
-    sliding = 10 * torch.rand(2, 3)
-    targets = next_z, reward, lost, off, speed, sliding, ahead
+    off = torch.tensor([[0.0, 0.5, 1]] * 2)
+    targets = next_z, reward, lost, off, ahead
     found = dream_losses(prediction, *targets, has_next, is_step)
     normal = torch.distributions.Normal(means[..., 0], log_sigmas[..., 0].exp())
     nll = -normal.log_prob(next_z).mean(dim=2)
     assert found.nll == pytest.approx((nll[has_next > 0]).mean().item(), rel=1e-5)
     squares = 0.5 * (prediction.reward - reward).square()
     assert found.reward == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
-    squares = 0.5 * (prediction.speed - speed / SPEED_SCALE).square()
-    assert found.speed == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
-    squares = 0.5 * (prediction.sliding - sliding / SLIDING_SCALE).square()
-    assert found.sliding == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
     squares = 0.5 * (prediction.ahead - ahead).square()
     assert found.ahead == pytest.approx(squares[is_step > 0].mean().item(), rel=1e-5)
     coin = torch.distributions.Bernoulli(logits=prediction.lost_logit)
@@ -70,12 +63,12 @@ def test_losses_are_those_of_a_gaussian_a_square_and_a_coin():
     assert found.off_road == pytest.approx(entropy[is_step > 0].mean().item(), rel=1e-5)
 
 
-def test_probes_do_not_teach_the_state():
+def test_the_probe_does_not_teach_the_state():
     model = make_model().requires_grad_(True)
-    prediction = model(torch.randn(2, 3, LATENTS), torch.randn(2, 3, 3))
-    (prediction.off_road_logit + prediction.speed + prediction.sliding).sum().backward()
-    assert model.lstm.weight_hh_l0.grad is None and model.probes.weight.grad is not None
-    prediction = model(torch.randn(2, 3, LATENTS), torch.randn(2, 3, 3))
+    prediction = model(torch.randn(2, 3, TOLD), torch.randn(2, 3, 3))
+    prediction.off_road_logit.sum().backward()
+    assert model.lstm.weight_hh_l0.grad is None and model.probe.weight.grad is not None
+    prediction = model(torch.randn(2, 3, TOLD), torch.randn(2, 3, 3))
     prediction.reward.sum().backward()
     assert model.lstm.weight_hh_l0.grad is not None
 
@@ -83,25 +76,23 @@ def test_probes_do_not_teach_the_state():
 def test_sigma_never_falls_below_its_floor():
     model = make_model()
     model.mixture.bias -= 100.0
-    assert (
-        model.predict(torch.randn(5, 12), torch.randn(5, LATENTS)).log_sigmas.exp().min() > 0.0199
-    )
+    assert model.predict(torch.randn(5, 12), torch.randn(5, TOLD)).log_sigmas.exp().min() > 0.0199
 
 
 def test_another_unit_of_the_latents_changes_nothing():
-    """mu comes in V's units; the model is told, and predicts, latents at unit variance."""
+    """Frames come in their own units; the model sees and predicts them at unit variance."""
     model = make_model()
-    mu = torch.randn(4, LATENTS)
-    z = model.normalise(mu)
-    np.testing.assert_allclose(z * model.scale + model.centre, mu, atol=1e-5)
+    told = torch.randn(4, TOLD)
+    z = model.normalise(told)
+    np.testing.assert_allclose(z * model.scale + model.centre, told, atol=1e-5)
     with torch.no_grad():
         wide = DreamModel(model.config, 3 * model.centre, 3 * model.scale)
-    np.testing.assert_allclose(wide.normalise(3 * mu), z, atol=1e-5)
+    np.testing.assert_allclose(wide.normalise(3 * told), z, atol=1e-5)
 
 
 def rotating_world(drives: int, by_c: bool, steps: int = 60) -> list[Drive]:
-    """Latents that turn at a rate which the first action sets; the second pays, and is told to
-    the probes."""
+    """Latents that turn at a rate which the first action sets; the second pays, makes the car
+    faster, and is told to the probe."""
     rng, found = np.random.default_rng(2), []
     for number in range(drives):
         drive = make_drive(steps, by_c=by_c, seed=number)
@@ -110,8 +101,8 @@ def rotating_world(drives: int, by_c: bool, steps: int = 60) -> list[Drive]:
         drive.mu[:] = np.sin(angle - rate)
         drive.rewards[:] = 4 * drive.actions[:, 1]
         drive.off_road[:] = drive.actions[:, 1] > 0.5
-        drive.speeds[:] = 40 * drive.actions[:, 1]
-        drive.sliding[:] = 4 * drive.actions[:, 1]
+        drive.motion[1:] = drive.actions[:-1, 1:2] * [40, 4, 1]
+        drive.motion[0] = 0
         drive.until = steps * (number + 1) if by_c else 0
         found.append(drive)
     return found
@@ -128,8 +119,6 @@ def test_learns_a_toy_world_to_a_stated_error():
     assert last["reward_loss"] < 0.15 * first["reward_loss"]
     assert last["lost_loss"] < 0.5 * first["lost_loss"]
     assert last["off_road_loss"] < 0.6 * first["off_road_loss"]
-    assert last["speed_loss"] < 0.1 * first["speed_loss"]
-    assert last["sliding_loss"] < 0.1 * first["sliding_loss"]
 
 
 def test_training_repeats_to_the_byte_and_half_of_it_is_new():
@@ -147,7 +136,7 @@ def test_a_file_holds_all_of_it(tmp_path):
     model, path = make_model(), tmp_path / "dream.safetensors"
     save_dream_model(path, model)
     again = load_dream_model(path)
-    z, action = torch.randn(1, 5, LATENTS), torch.rand(1, 5, 3)
+    z, action = torch.randn(1, 5, TOLD), torch.rand(1, 5, 3)
     for one, other in zip(model(z, action), again(z, action)):
         assert torch.equal(one, other)
     assert torch.equal(again.centre, model.centre) and torch.equal(again.scale, model.scale)

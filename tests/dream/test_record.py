@@ -19,7 +19,6 @@ from tests.dream.toys import (
     make_record,
 )
 from worldmodels.dream.environment import DreamStep
-from worldmodels.dream.mirror import mirrored_mu_of
 from worldmodels.dream.moments import Weights, draw_moments, follow
 from worldmodels.dream.record import Record, Windows
 from worldmodels.dream.recording import (
@@ -31,9 +30,7 @@ from worldmodels.dream.recording import (
 )
 from worldmodels.dream.values import paid_along, values_along
 from worldmodels.driving.limits import Limits
-from worldmodels.environment.actions import mirrored_actions
-from worldmodels.environment.frames import POSE_DTYPE, mirrored_pictures
-from worldmodels.environment.make import make_vector_env
+from worldmodels.environment.frames import POSE_DTYPE
 from worldmodels.environment.rewards import LAP_REWARD, LEFT_PLAYFIELD, STEP_COST
 from worldmodels.pipeline.errors import UserError
 from worldmodels.records.latents import Latents
@@ -122,7 +119,7 @@ def test_a_car_that_has_come_round_is_not_lost_where_it_drives_again():
         terminated=np.zeros(80, dtype=bool),
         episode=np.repeat(np.array([0, 1], np.int32), 40),
     )
-    whole, most = Record.of_explorer(latents, np.zeros(80, POSE_DTYPE), 15, latents.mu).drives
+    whole, most = Record.of_explorer(latents, np.zeros(80, POSE_DTYPE), 15).drives
     assert (len(whole), whole.lost) == (21, False)
     assert (len(most), most.lost) == (25, True)
     assert has_come_round(0.9 * LAP_REWARD - 40 * STEP_COST, 40)
@@ -137,7 +134,6 @@ def test_what_follows_the_last_tile_of_a_lap_is_forgotten(came_round):
     segment = Segment(
         poses=np.zeros((steps, 1), POSE_DTYPE),
         mu=np.random.default_rng(1).normal(size=(steps, 1, LATENTS)).astype(np.float32),
-        mirrored_mu=np.zeros((steps, 1, 0), np.float32),
         actions=np.zeros((steps, 1, 3), np.float16),
         rewards=rewards,
         ends=[end],
@@ -169,22 +165,19 @@ def test_the_explorers_lost_cars_are_cut_off_and_leaving_the_playfield_is_no_rew
     poses["hull"][:, 0] = [0, 0.6, 1.0, 5, 5, 7, 7.5, 9.5]
     poses["hull"][:, 1] = [0, 0.8, 0.8, 0, 0, 1, 1, 1]
     poses["hull"][5:, 2] = -np.pi / 2
-    idle, left = Record.of_explorer(latents, poses, 2, latents.mu).drives
+    idle, left = Record.of_explorer(latents, poses, 2).drives
     assert (len(idle), idle.lost) == (3, True)
     assert (len(left), left.lost) == (3, True)
     assert left.rewards[-1] == np.float32(-STEP_COST)
     assert idle.off_road.tolist() == [0.5, 0, 0] and left.off_road.tolist() == [1, 1, 1]
-    np.testing.assert_allclose(idle.speeds, [50, 20, 20], rtol=1e-5)
-    np.testing.assert_allclose(left.speeds, [25, 100, 100], rtol=1e-5)
-    np.testing.assert_allclose(idle.sliding, [30, 20, 20], rtol=1e-5)  # it faces along y
-    np.testing.assert_allclose(left.sliding, [0, 0, 0], atol=1e-4)  # it faces along x
+    np.testing.assert_allclose(idle.motion[:, 0], [0, 40, 0], atol=1e-4)  # it faces along y
+    np.testing.assert_allclose(idle.motion[:, 1], [0, 30, 20], atol=1e-4)
+    np.testing.assert_allclose(left.motion[:, 0], [0, 25, 100], atol=1e-4)  # it faces along x
+    np.testing.assert_allclose(left.moved[:, 0], [25, 100, 100], atol=1e-4)
+    np.testing.assert_array_equal(left.told, np.concatenate([left.mu, left.motion], axis=1))
     with pytest.raises(UserError, match="no car is lost in the record"):
-        Record.of_explorer(
-            Latents(**vars(latents) | {"rewards": np.full(8, 3.0, np.float32)}),
-            poses,
-            5,
-            latents.mu,
-        )
+        rich = Latents(**vars(latents) | {"rewards": np.full(8, 3.0, np.float32)})
+        Record.of_explorer(rich, poses, 5)
 
 
 def test_windows_hold_what_the_drives_do_and_label_the_lost():
@@ -193,8 +186,8 @@ def test_windows_hold_what_the_drives_do_and_label_the_lost():
     batch = windows.draw(200, 10, np.random.default_rng(1))
     drive = record.drives[2]
     for row in range(200):
-        first = batch["mu"][row, 0].numpy()
-        at = int(np.flatnonzero((drive.mu == first).all(axis=1))[0])
+        first = batch["told"][row, 0].numpy()
+        at = int(np.flatnonzero((drive.told == first).all(axis=1))[0])
         steps = min(10, len(drive) - at)
         assert batch["is_step"][row].sum() == steps
         np.testing.assert_array_equal(batch["reward"][row, :steps], drive.rewards[at : at + steps])
@@ -205,14 +198,10 @@ def test_windows_hold_what_the_drives_do_and_label_the_lost():
         following = min(10, len(drive) - at - 1)
         assert batch["has_next"][row].sum() == following
         np.testing.assert_array_equal(
-            batch["mu"][row, 1 : following + 1], drive.mu[at + 1 : at + 1 + following]
+            batch["told"][row, 1 : following + 1], drive.told[at + 1 : at + 1 + following]
         )
         np.testing.assert_array_equal(
             batch["off_road"][row, :steps], drive.off_road[at : at + steps]
-        )
-        np.testing.assert_array_equal(batch["speed"][row, :steps], drive.speeds[at : at + steps])
-        np.testing.assert_array_equal(
-            batch["sliding"][row, :steps], drive.sliding[at : at + steps]
         )
     assert batch["lost"].sum() > 0
 
@@ -221,7 +210,7 @@ def test_moments_are_the_states_of_both_models_before_each_frame():
     record, model, memory = make_record(), make_model(), make_memory()
     found = follow(record.drives, memory, DreamStep(model))
     for drive, start in zip(record.drives, found.starts):
-        z = model.normalise(torch.from_numpy(drive.mu))
+        z = model.normalise(torch.from_numpy(drive.told))
         before = torch.cat([z[:1], z[:-1]])
         inputs = model.inputs(z, before, torch.from_numpy(drive.actions))
         hidden, _ = model.lstm(inputs[None])
@@ -263,11 +252,11 @@ def test_the_record_pays_as_the_dream_does():
     rules = replace(rules, sliding_limit=8.0, sliding_cost=0.7)
     paid = paid_along(found, rules)
     for drive, start in zip(record.drives, found.starts):
-        due = drive.rewards - 5.0 * drive.off_road - 0.3 * np.maximum(drive.speeds - 60, 0)
-        due -= 0.7 * np.maximum(drive.sliding - 8, 0)
+        speed, aside = np.linalg.norm(drive.moved[:, :2], axis=1), np.abs(drive.moved[:, 1])
+        due = drive.rewards - 5.0 * drive.off_road - 0.3 * np.maximum(speed - 60, 0)
+        due -= 0.7 * np.maximum(aside - 8, 0)
+        assert (speed > 60).any() and (aside > 8).any()
         np.testing.assert_allclose(paid[start : start + len(drive)], due, atol=1e-4)
-    assert any((drive.speeds > 60).any() for drive in record.drives)
-    assert any((drive.sliding > 8).any() for drive in record.drives)
     free = paid_along(found, RULES)
     np.testing.assert_array_equal(free, np.concatenate([drive.rewards for drive in record.drives]))
 
@@ -285,7 +274,9 @@ def test_a_hasty_car_is_faster_than_c():
     agent = make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
     calm, hasty = (
         record_segments(
-            1, agent=agent, haste=HasteConfig(share=share, steps=8, most=[0.0, 2.0, -2.0])
+            1,
+            agent=agent,
+            haste=HasteConfig(lesson=0, share=share, steps=8, most=[0.0, 2.0, -2.0]),
         )
         for share in (0.0, 1.0)
     )
@@ -298,7 +289,7 @@ def test_c_alone_drives_the_undisturbed_cars():
     calm, wild, alone = (
         [drive.actions[:steps] for drive in record_segments(1, steps, 4, **options).drives]
         for options in (
-            {"undisturbed": 0.5, "haste": HasteConfig(share=0.0, steps=8, most=most)},
+            {"undisturbed": 0.5, "haste": HasteConfig(lesson=0, share=0.0, steps=8, most=most)},
             {"undisturbed": 0.5, "noise": 3.0},
             {"undisturbed": 1.0},
         )
@@ -328,46 +319,3 @@ def test_values_along_are_discounted_sums_with_the_price_of_a_loss():
     drive, start = record.drives[3], found.starts[3]
     expected = drive.rewards[:-1] + 0.9 * value[start + 1 : start + len(drive)]
     np.testing.assert_allclose(nearer[start : start + len(drive) - 1], expected)
-
-
-def test_what_is_recorded_in_a_mirror_is_what_v_sees_there():
-    agent = make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
-    record = record_segments(2, agent=agent)
-    encoder = BatchEncoder(agent.encoder, "float32", "cpu")
-    for drive in record.drives:
-        pictures = Scenes([drive.scene]).draw(np.arange(len(drive)))
-        padded = np.resize(pictures[:, :, ::-1], (-(-len(drive) // 32) * 32, *pictures.shape[1:]))
-        seen = encoder(np.ascontiguousarray(padded))[0][: len(drive)]
-        np.testing.assert_allclose(drive.mirrored_mu, seen, atol=1e-5)
-    scenes = Scenes(record.scenes())
-    joined = np.concatenate([drive.mirrored_mu for drive in record.drives])
-    np.testing.assert_allclose(mirrored_mu_of(scenes, encoder, 1), joined, atol=1e-5)
-
-
-def test_drives_are_learnt_from_in_a_mirror_too():
-    record = make_record()
-    assert record.chosen([0, 2]) == [record.drives[0], record.drives[2]]
-    record.mirrored = True
-    plain, other = record.chosen([2])
-    assert plain is record.drives[2]
-    np.testing.assert_array_equal(other.mu, plain.mirrored_mu)
-    np.testing.assert_array_equal(other.actions[:, 0], -plain.actions[:, 0])
-    np.testing.assert_array_equal(other.actions[:, 1:], plain.actions[:, 1:])
-    np.testing.assert_array_equal(other.rewards, plain.rewards)
-    assert other.lost == plain.lost and other.in_a_mirror().mu is plain.mu
-    windows = Windows(record, [2], DELAY, 3)
-    np.testing.assert_array_equal(windows.mu[len(plain) :], plain.mirrored_mu)
-
-
-def test_a_mirror_exchanges_left_and_right_and_reverses_the_steering():
-    env = make_vector_env("drawn", 2)
-    env.reset(0, 5)
-    picture = env.observations[:1].copy()
-    reflected = mirrored_pictures(picture)
-    assert not np.array_equal(picture, reflected)
-    for column in range(picture.shape[2]):
-        np.testing.assert_array_equal(reflected[:, :, column], picture[:, :, -1 - column])
-    np.testing.assert_array_equal(mirrored_pictures(reflected), picture)
-    actions = np.array([[0.5, 0.2, 0.1]], np.float32)
-    assert mirrored_actions(actions).tolist() == np.float32([[-0.5, 0.2, 0.1]]).tolist()
-    assert mirrored_actions(actions).dtype == np.float32

@@ -24,7 +24,7 @@ from worldmodels.dream.by_evolution import (
     DreamEvolutionConfig,
     refuse_deep,
 )
-from worldmodels.dream.by_ppo import DreamPPO, DreamPPOConfig, Noise, roll_out
+from worldmodels.dream.by_ppo import DreamPPO, DreamPPOConfig, Noise, RecordWeight, roll_out
 from worldmodels.dream.environment import DreamStep
 from worldmodels.dream.honesty import honesty, names
 from worldmodels.dream.learning import ModelTrainer, new_model
@@ -35,6 +35,7 @@ from worldmodels.dream.record import Record
 from worldmodels.dream.record_critic import RecordCritic, RecordCriticConfig
 from worldmodels.dream.recording import Takeovers
 from worldmodels.dream.scaling import Scaling
+from worldmodels.dream.schedule import Average
 from worldmodels.dream.train import (
     DreamSetup,
     DreamState,
@@ -67,8 +68,9 @@ PPO = DreamPPOConfig(
     updates=4,
     hold=2,
     noise=[Noise(lesson=1, first=0.5, last=0.3), Noise(lesson=3, first=0.2, last=0.1)],
+    record_weight=[RecordWeight(lesson=0, weight=1.0)],
     averaged_actors=2,
-    averaged_lessons=2,
+    averaged=[Average(lesson=0, lessons=2)],
 )
 EVOLUTION = DreamEvolutionConfig(
     strategy="cma-es",
@@ -79,7 +81,7 @@ EVOLUTION = DreamEvolutionConfig(
     dreams=8,
     first_generations=3,
     generations=3,
-    averaged_lessons=2,
+    averaged=[Average(lesson=0, lessons=2)],
     output_cost=[0.1, 0.0, 0.0],
 )
 CRITIC = RecordCriticConfig(
@@ -164,7 +166,9 @@ def toy():
 def test_c_learns_in_a_dream_what_pays_in_the_world(toy, new_trainer):
     record, model = toy
     trainer = new_trainer()
-    trainer.config = trainer.config.model_copy(update={"updates": 12, "averaged_lessons": 1})
+    trainer.config = trainer.config.model_copy(
+        update={"updates": 12, "averaged": [Average(lesson=0, lessons=1)]}
+    )
     rewards = [
         trainer.learn(lesson_of(record, model, seed))["dreamt_reward"] for seed in range(12)
     ]
@@ -187,7 +191,7 @@ def test_a_dream_is_worth_more_where_the_record_says_so(toy):
     """What follows the last decision comes from the critic of the record, not from PPO's own."""
     lesson, method = lesson_of(*toy), by_ppo()
     dream, rng = lesson.dream(PPO.dreams, 1.0), np.random.default_rng(5)
-    rollout = roll_out(dream, method.learner, method.critic, 0.5, PPO.hold, 0.9, rng)
+    rollout = roll_out(dream, method.learner, method.critic, 0.5, PPO.hold, 0.9, 1.0, rng)
     assert rollout.value_after is not None
     batch, _ = method.learner.judge([rollout], 0.5, 0.9)
     richer = rollout._replace(value_after=rollout.value_after + np.arange(PPO.dreams))
@@ -197,12 +201,32 @@ def test_a_dream_is_worth_more_where_the_record_says_so(toy):
     np.testing.assert_allclose(gained, 0.9 * np.arange(PPO.dreams), atol=1e-3)
 
 
+def test_the_last_moment_is_worth_what_both_critics_say_by_their_weights(toy):
+    lesson, method = lesson_of(*toy), by_ppo()
+    torch.nn.init.constant_(list(method.learner.critic.parameters())[-1], 0.7)
+    dream = lesson.dream(PPO.dreams, 1.0)
+
+    def value_after(weight):
+        rng = np.random.default_rng(5)
+        learner, critic = method.learner, method.critic
+        return roll_out(dream, learner, critic, 0.5, PPO.hold, 0.9, weight, rng).value_after
+
+    own, both, record = (value_after(weight) for weight in (0.0, 0.25, 1.0))
+    assert np.abs(own - record).min() > 1
+    np.testing.assert_allclose(both, 0.75 * own + 0.25 * record)
+    features = np.concatenate([dream.seen[: PPO.dreams], dream.state.hidden[: PPO.dreams]], axis=1)
+    hidden = dream.hidden[: PPO.dreams].numpy()
+    np.testing.assert_allclose(
+        record, method.critic.values(method.critic.inputs(features, hidden))
+    )
+
+
 def test_a_rollout_is_what_was_dreamt(toy):
     record, model = toy
     lesson, method = lesson_of(record, model), by_ppo()
     dream = lesson.dream(PPO.dreams, 1.0)
     rng = np.random.default_rng(5)
-    rollout = roll_out(dream, method.learner, method.critic, 0.5, PPO.hold, 0.9, rng)
+    rollout = roll_out(dream, method.learner, method.critic, 0.5, PPO.hold, 0.9, 1.0, rng)
     decisions = RULES_CONFIG.horizon // PPO.hold
     assert rollout.features.shape == (decisions, PPO.dreams, FEATURES)
     assert (rollout.end[-1] == TRUNCATED).all() and rollout.counts.all()
@@ -218,7 +242,6 @@ def test_a_rollout_is_what_was_dreamt(toy):
 def config_of(**changes):
     values = {
         "validate_every": 2,
-        "mirrored_from": 1,
         "model": CONFIG.model_copy(update={"first_steps": 640, "steps": 320}),
         "record": RecordingConfig(
             horizon=50,
@@ -229,7 +252,7 @@ def config_of(**changes):
             undisturbed=0.25,
             hold=2,
             noise=0.3,
-            haste=HASTE,
+            haste=[HASTE],
             takeovers=TAKEOVERS,
         ),
         "starts": StartsConfig(

@@ -10,12 +10,13 @@ from worldmodels.dream.environment import MEANS, Dream, Moments
 from worldmodels.dream.model import DreamModel, DreamModelConfig
 from worldmodels.dream.record import Drive, Record
 from worldmodels.dream.recording import HasteConfig, TakeoverConfig
-from worldmodels.environment.frames import POSE_DTYPE
+from worldmodels.environment.frames import MOTION_SIZE, POSE_DTYPE
 from worldmodels.records.scenes import Episode
 
 LATENTS, MEMORY, HIDDEN = 8, 16, 12
+TOLD = LATENTS + MOTION_SIZE
 RULES = replace(MEANS, sampled=True, horizon=6, lost_cost=50.0, lost_at=0.9)
-HASTE = HasteConfig(share=0.5, steps=8, most=[0.0, 0.8, -0.2])
+HASTE = HasteConfig(lesson=0, share=0.5, steps=8, most=[0.0, 0.8, -0.2])
 
 TAKEOVERS = TakeoverConfig(
     **{
@@ -37,7 +38,7 @@ TAKEOVERS = TakeoverConfig(
 def make_model(seed=1) -> DreamModel:
     torch.manual_seed(seed)
     config = DreamModelConfig(hidden_size=HIDDEN, mixtures=3, min_sigma=0.02)
-    model = DreamModel(config, torch.randn(LATENTS), torch.rand(LATENTS) + 0.5)
+    model = DreamModel(config, torch.randn(TOLD), torch.rand(TOLD) + 0.5)
     return model.requires_grad_(False)
 
 
@@ -47,7 +48,7 @@ def make_memory():
 
 def make_moments(count=5) -> Moments:
     draw = torch.Generator().manual_seed(3)
-    widths = (LATENTS, LATENTS, MEMORY, MEMORY, HIDDEN, HIDDEN)
+    widths = (TOLD, TOLD, MEMORY, MEMORY, HIDDEN, HIDDEN)
     return Moments(*(torch.randn(count, width, generator=draw) for width in widths))
 
 
@@ -74,12 +75,10 @@ def make_drive(steps, lost=False, by_c=False, tile_every=3, seed=0) -> Drive:
     )
     return Drive(
         mu=rng.normal(size=(steps, LATENTS)).astype(np.float32),
-        mirrored_mu=rng.normal(size=(steps, LATENTS)).astype(np.float32),
+        motion=(rng.uniform(-1, 1, (steps, MOTION_SIZE)) * [100, 10, 3]).astype(np.float32),
         actions=actions,
         rewards=rewards,
         off_road=rng.choice(np.array([0, 0, 0, 0.5, 1], np.float32), steps),
-        speeds=rng.uniform(0, 100, steps).astype(np.float32),
-        sliding=rng.uniform(0, 10, steps).astype(np.float32),
         over=True,
         lost=lost,
         scene=scene if by_c else None,

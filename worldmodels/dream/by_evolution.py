@@ -4,7 +4,6 @@ All candidates dream on from the same moments, so that their fitness differs by 
 what a dream pays, and what its last moment is worth to the critic of the record.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +13,7 @@ from worldmodels.control.search_space import SearchSpace
 from worldmodels.dream.lesson import Lesson
 from worldmodels.dream.record_critic import RecordCritic
 from worldmodels.dream.scaling import Scaling
+from worldmodels.dream.schedule import Averages, mean_of_last
 from worldmodels.environment.actions import squash
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.evolution.strategies import EvolutionStrategy, SimpleESConfig, Strategy
@@ -33,7 +33,7 @@ class DreamEvolutionConfig(Section):
     dreams: Count
     first_generations: Count
     generations: Count
-    averaged_lessons: Count
+    averaged: Averages
     output_cost: OutputCosts
 
 
@@ -49,10 +49,7 @@ class DreamEvolution:
     space: SearchSpace
     strategy: EvolutionStrategy
     critic: RecordCritic
-    results: deque[np.ndarray] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.results = deque(maxlen=self.config.averaged_lessons)
+    results: list[np.ndarray] = field(default_factory=list)
 
     def learn(self, lesson: Lesson) -> dict[str, float]:
         """Some generations in the dreams of a `lesson`; returns what the curve shows of them."""
@@ -76,7 +73,7 @@ class DreamEvolution:
 
     def point(self) -> np.ndarray:
         """C as a point of the space."""
-        return np.mean(self.results or [self.strategy.mean], axis=0)
+        return mean_of_last(self.results, self.config.averaged, self.strategy.mean)
 
     def fitness(
         self, population: np.ndarray, lesson: Lesson, share: float

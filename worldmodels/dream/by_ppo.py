@@ -1,7 +1,8 @@
 """C by PPO in the dream: the same algorithm as on the real track, fed by dreams.
 
-C's update sees dreamt rewards, and what the last moment of a dream is worth to the critic of the
-record. PPO's own critic learns from the dreams, and serves as their baseline.
+C's update sees dreamt rewards, and what the last moment of a dream is worth: to the critic of the
+record, and, while C drives badly, to PPO's own critic as well, which learns from the dreams and
+serves as their baseline. What the record tells of a bad driver's worth is little.
 """
 
 from collections import deque
@@ -16,7 +17,7 @@ from worldmodels.dream.environment import Dream
 from worldmodels.dream.lesson import Lesson
 from worldmodels.dream.record_critic import RecordCritic
 from worldmodels.dream.scaling import Scaling
-from worldmodels.dream.schedule import ScheduleEntry, in_order, scheduled
+from worldmodels.dream.schedule import Averages, ScheduleEntry, in_order, mean_of_last, scheduled
 from worldmodels.environment.actions import squash
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.pipeline.params import Count, Positive
@@ -38,9 +39,15 @@ class Noise(ScheduleEntry):
     last: Positive
 
 
+class RecordWeight(ScheduleEntry):
+    """How much of the last moment's worth is the record's critic's; the rest is PPO's own."""
+
+    weight: Annotated[float, Field(gt=0, le=1)]
+
+
 class DreamPPOConfig(AlgorithmConfig):
     """The section `dream.ppo` of params.yaml; rates go from their first value to their second in
-    every lesson. `noise` is a schedule, see `scheduled`."""
+    every lesson. `noise` and `record_weight` are schedules, see `scheduled`."""
 
     hidden_components: Count
     dreams: Count
@@ -48,8 +55,9 @@ class DreamPPOConfig(AlgorithmConfig):
     updates: Count
     hold: Count
     noise: Annotated[list[Noise], Field(min_length=1), AfterValidator(in_order)]
+    record_weight: Annotated[list[RecordWeight], Field(min_length=1), AfterValidator(in_order)]
     averaged_actors: Count
-    averaged_lessons: Count
+    averaged: Averages
 
 
 def roll_out(
@@ -59,12 +67,14 @@ def roll_out(
     noise: float,
     hold: int,
     discount: float,
+    record_weight: float,
     rng: np.random.Generator,
 ) -> Rollout:
     """Dream for the horizon of `dream`, with noise that is held for `hold` steps: one decision.
 
-    `discount` is per step. `critic`, that of the record, says what the last moments are worth.
-    PPO's own critic is given the same inputs; the actor the first of the same scaled features.
+    `discount` is per step. What the last moments are worth, `critic`, that of the record, says by
+    its weight `record_weight`, 0 to 1, and PPO's own by the rest. Both are given the same inputs,
+    the actor the first of the same scaled features.
     """
     n, decisions = dream.num_envs, dream.rules.horizon // hold
     inputs = next(learner.actor.parameters()).shape[1]
@@ -75,7 +85,8 @@ def roll_out(
     reward, end = np.zeros((decisions, n)), np.full((decisions, n), GOES_ON, np.int8)
     counts = np.ones((decisions, n), dtype=bool)
     observations, infos = dream.reset(
-        seed=int(rng.integers(1 << 62)), options={"moments": np.arange(n) % len(dream.moments.mu)}
+        seed=int(rng.integers(1 << 62)),
+        options={"moments": np.arange(n) % len(dream.moments.told)},
     )
     begins = np.zeros(n, dtype=bool)  # a dream that begins with this step, whose action is ignored
     for decision in range(decisions):
@@ -100,6 +111,8 @@ def roll_out(
         features[decision] /= np.maximum(steps, 1)
         raws[decision] /= np.maximum(steps, 1)
     end[-1] = np.where(end[-1] == GOES_ON, TRUNCATED, end[-1])
+    last = critic.inputs(observations, infos["hidden"])
+    own = learner.values(last)
     return Rollout(
         features=features,
         raw=raws,
@@ -108,7 +121,7 @@ def roll_out(
         end=end,
         counts=counts,
         returns=np.zeros(0),
-        value_after=critic.values(critic.inputs(observations, infos["hidden"])),
+        value_after=own + record_weight * (critic.values(last) - own),
     )
 
 
@@ -124,10 +137,7 @@ class DreamPPO:
     config: DreamPPOConfig
     learner: Learner
     critic: RecordCritic
-    results: deque[np.ndarray] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.results = deque(maxlen=self.config.averaged_lessons)
+    results: list[np.ndarray] = field(default_factory=list)
 
     def learn(self, lesson: Lesson) -> dict[str, float]:
         """Some updates in the dreams of a `lesson`; returns what the curve shows of them."""
@@ -145,7 +155,14 @@ class DreamPPO:
             self.critic.learn(lesson, recorded, share)
             dream = lesson.dream(config.dreams, share)
             rollout = roll_out(
-                dream, self.learner, self.critic, noise, config.hold, discount, lesson.rng
+                dream,
+                self.learner,
+                self.critic,
+                noise,
+                config.hold,
+                discount,
+                scheduled(config.record_weight, "weight", lesson.number),
+                lesson.rng,
             )
             rewards.append(float(rollout.reward.mean()) / config.hold)
             batch, part = self.learner.judge([rollout], noise, discount**config.hold)
@@ -164,4 +181,4 @@ class DreamPPO:
 
     def point(self) -> np.ndarray:
         """C as a point of the leading space."""
-        return np.mean(self.results or [self.learner.actor.point()], axis=0)
+        return mean_of_last(self.results, self.config.averaged, self.learner.actor.point())

@@ -10,15 +10,10 @@ import torch
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from worldmodels.dream.model import (
-    CHANGE_SCALE,
-    OFFSET_SCALE,
-    SLIDING_SCALE,
-    SPEED_SCALE,
-    DreamModel,
-)
+from worldmodels.dream.model import CHANGE_SCALE, OFFSET_SCALE, DreamModel
 from worldmodels.dream.sampling import draw_indices, draw_next, keys_of
 from worldmodels.environment.actions import HIGHEST, LOWEST
+from worldmodels.environment.frames import MOTION_SIZE, sliding_of, speed_of
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.memory.step import MemoryStep
 from worldmodels.pipeline.errors import UserError
@@ -27,24 +22,30 @@ from worldmodels.pipeline.errors import UserError
 # many others there are; and a chunk's arrays stay in a core's cache.
 CHUNK = 256
 
-# The columns of DreamModel.outcome and probes, after the mixtures'
-REWARD, LOST, OFF_ROAD, SPEED, SLIDING = -5, -4, -3, -2, -1
+# The columns of DreamModel.outcome and probe, after the mixtures'
+REWARD, LOST, OFF_ROAD = -3, -2, -1
 
 
 class Moments(NamedTuple):
     """n moments of recorded episodes, from which dreams begin, all float32.
 
-    `mu` [n, Z] of the frame and `before` [n, Z] of the frame before it (the first frame of an
-    episode: itself). `memory` and `memory_cell` [n, H]: the state of the M that C listens to;
-    `hidden` and `cell` [n, H']: that of the M that dreams; both before the frame.
+    `told` [n, Z + MOTION_SIZE]: what the M that dreams is told of the frame, mu and the motion;
+    `before`: of the frame before it (the first frame of an episode: itself). `memory` and
+    `memory_cell` [n, H]: the state of the M that C listens to; `hidden` and `cell` [n, H']: that
+    of the M that dreams; both before the frame.
     """
 
-    mu: Tensor
+    told: Tensor
     before: Tensor
     memory: Tensor
     memory_cell: Tensor
     hidden: Tensor
     cell: Tensor
+
+    @property
+    def mu(self) -> Tensor:
+        """What C is given of the frames, [n, Z]."""
+        return self.told[:, :-MOTION_SIZE]
 
     def rows(self, rows: np.ndarray) -> "Moments":
         """Some of the moments."""
@@ -75,13 +76,11 @@ class Rules:
     sliding_limit: float
     sliding_cost: float
 
-    def paid(
-        self, reward: np.ndarray, off_road: np.ndarray, speed: np.ndarray, sliding: np.ndarray
-    ) -> np.ndarray:
-        """What is paid for steps [n]: their reward less what being off the road (0 to 1), the
-        speed and the sliding, in m/s, cost."""
-        haste = np.maximum(speed - self.speed_limit, 0)
-        slide = np.maximum(sliding - self.sliding_limit, 0)
+    def paid(self, reward: np.ndarray, off_road: np.ndarray, moved: np.ndarray) -> np.ndarray:
+        """What is paid for steps [n]: their reward less what being off the road (0 to 1), and the
+        speed and the sliding of the motion `moved` [n, MOTION_SIZE] in them, cost."""
+        haste = np.maximum(speed_of(moved) - self.speed_limit, 0)
+        slide = np.maximum(sliding_of(moved) - self.sliding_limit, 0)
         cost = self.off_road_cost * off_road + self.speed_cost * haste + self.sliding_cost * slide
         return reward - cost
 
@@ -103,15 +102,12 @@ MEANS = Rules(
 
 class DreamOutcome(NamedTuple):
     """What M expects of n steps: the mixtures' raw outputs [n, 3 Z K], the reward [n], the
-    probability of a loss [n], how far the car is off the road [n], 0 to 1, its speed [n] and
-    how fast it slides sideways [n], both in m/s."""
+    probability of a loss [n], and how far the car is off the road [n], 0 to 1."""
 
     raw: np.ndarray
     reward: np.ndarray
     lost: np.ndarray
     off_road: np.ndarray
-    speed: np.ndarray
-    sliding: np.ndarray
 
 
 class DreamStep:
@@ -123,17 +119,17 @@ class DreamStep:
             weights = lstm["weight_ih_l0"], lstm["weight_hh_l0"]
             self.gates = torch.cat(weights, dim=1).T.contiguous()
             self.bias = lstm["bias_ih_l0"] + lstm["bias_hh_l0"]
-            heads = model.mixture, model.outcome, model.probes
+            heads = model.mixture, model.outcome, model.probe
             self.heads = torch.cat([head.weight for head in heads]).T.contiguous()
             self.heads_bias = torch.cat([head.bias for head in heads])
         self.centre, self.scale = model.centre, model.scale
         self.log_floor = float(np.log(model.config.min_sigma))
 
     def remember(
-        self, mu: Tensor, before: Tensor, action: Tensor, hidden: Tensor, cell: Tensor
+        self, told: Tensor, before: Tensor, action: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The state (hidden, cell) [CHUNK, H] after a frame `mu` [CHUNK, Z] and an action."""
-        z, change = (mu - self.centre) / self.scale, (mu - before) / self.scale
+        """The state (hidden, cell) [CHUNK, H] after a frame `told` [CHUNK, Z] and an action."""
+        z, change = (told - self.centre) / self.scale, (told - before) / self.scale
         inputs = torch.cat([z, CHANGE_SCALE * change, action, hidden], dim=1)
         write, forget, candidate, output = torch.addmm(self.bias, inputs, self.gates).chunk(4, 1)
         cell = forget.sigmoid_() * cell + write.sigmoid_() * candidate.tanh_()
@@ -147,15 +143,13 @@ class DreamStep:
             reward=outputs[:, REWARD].numpy(),
             lost=outputs[:, LOST].sigmoid().numpy(),
             off_road=outputs[:, OFF_ROAD].sigmoid().numpy(),
-            speed=(SPEED_SCALE * outputs[:, SPEED]).numpy(),
-            sliding=(SLIDING_SCALE * outputs[:, SLIDING]).numpy(),
         )
 
-    def mean_mu(self, hidden: Tensor, mu: Tensor) -> Tensor:
-        """The means [n, Z] of the mixtures of the next frame, from hidden [n, H] after `mu`."""
+    def means(self, hidden: Tensor, told: Tensor) -> Tensor:
+        """The means [n, Z] of the mixtures of the next frame, from hidden [n, H] after `told`."""
         raw = torch.addmm(self.heads_bias, hidden, self.heads)[:, :REWARD].contiguous().numpy()
         unused = np.zeros(len(raw), dtype=np.uint64), np.zeros(len(raw), dtype=np.int64)
-        return self.next_mu(raw, mu, *unused, MEANS)
+        return self.following(raw, told, *unused, MEANS)
 
     def lost(self, hidden: Tensor) -> np.ndarray:
         """The probability [n] of a loss, from hidden [n, H]; its bits do not depend on n."""
@@ -163,11 +157,11 @@ class DreamStep:
         found = [self.outcome(part).lost for part in padded.split(CHUNK)]
         return np.concatenate(found)[: len(hidden)]
 
-    def next_mu(
-        self, raw: np.ndarray, mu: Tensor, keys: np.ndarray, steps: np.ndarray, rules: Rules
+    def following(
+        self, raw: np.ndarray, told: Tensor, keys: np.ndarray, steps: np.ndarray, rules: Rules
     ) -> Tensor:
         """The latents [n, Z] of the next frame; see `draw_next`."""
-        z = ((mu - self.centre) / self.scale).numpy()
+        z = ((told - self.centre) / self.scale).numpy()
         drawn = np.empty_like(z)
         draw_next(
             raw,
@@ -220,12 +214,13 @@ class Dream(gymnasium.vector.VectorEnv):
         errors: Tensor | None = None,
     ):
         refuse_misfits(model, memory, moments, rules)
-        self.errors = torch.zeros(1, moments.mu.shape[1]) if errors is None else errors
+        Z, H = moments.mu.shape[1], model.config.hidden_size
+        self.errors = torch.zeros(1, Z) if errors is None else errors
         self.model, self.rules, self.moments, self.num_envs = model, rules, moments, num_envs
         self.memory = MemoryStep(memory.gates, memory.bias, batch=CHUNK)
         self.dreams = DreamStep(model)
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
-        low = np.full(moments.mu.shape[1] + memory.feature_size, -np.inf, dtype=np.float32)
+        low = np.full(Z + memory.feature_size, -np.inf, dtype=np.float32)
         self.single_observation_space = gymnasium.spaces.Box(low, -low)
         self.single_action_space = gymnasium.spaces.Box(
             LOWEST.astype(np.float32), HIGHEST.astype(np.float32)
@@ -234,8 +229,8 @@ class Dream(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         rows = -(-num_envs // CHUNK) * CHUNK
         self.state = self.memory.start(rows)
-        Z, H = moments.mu.shape[1], model.config.hidden_size
-        self.mu, self.before, self.seen = (torch.zeros(rows, Z) for _ in range(3))
+        self.told, self.before = (torch.zeros(rows, model.latent_size) for _ in range(2))
+        self.seen = torch.zeros(rows, Z)
         self.hidden, self.cell = torch.zeros(rows, H), torch.zeros(rows, H)
         self.keys = np.zeros(rows, dtype=np.uint64)
         self.steps = np.zeros(rows, dtype=np.int64)
@@ -290,7 +285,7 @@ class Dream(gymnasium.vector.VectorEnv):
     def _step(self, chunk: slice, actions: np.ndarray, rewards: np.ndarray) -> None:
         """Step the dreams of a chunk, and note their rewards."""
         rules, action = self.rules, torch.from_numpy(actions[chunk])
-        mu, before = self.mu[chunk], self.before[chunk]
+        told, before = self.told[chunk], self.before[chunk]
         slots, keys, steps = (
             np.arange(chunk.start, chunk.stop),
             self.keys[chunk],
@@ -298,27 +293,30 @@ class Dream(gymnasium.vector.VectorEnv):
         )
         self.memory.step(self.state, slots, self.seen[chunk], action)
         hidden, cell = self.dreams.remember(
-            mu, before, action, self.hidden[chunk], self.cell[chunk]
+            told, before, action, self.hidden[chunk], self.cell[chunk]
         )
         outcome = self.dreams.outcome(hidden)
-        lost, following = outcome.lost, self.dreams.next_mu(outcome.raw, mu, keys, steps, rules)
+        following = self.dreams.following(outcome.raw, told, keys, steps, rules)
         drawn = np.empty(len(keys), dtype=np.int64)
         draw_indices(keys, steps, len(self.errors), drawn)
-        self.seen[chunk] = following + rules.sight_noise * self.errors[torch.from_numpy(drawn)]
+        mu, moved = following[:, :-MOTION_SIZE], following[:, -MOTION_SIZE:].numpy()
+        self.seen[chunk] = mu + rules.sight_noise * self.errors[torch.from_numpy(drawn)]
         # A dream that ends with a loss pays for all of it
+        lost = outcome.lost
         counted = np.where(lost >= rules.lost_at, 1.0, lost)
-        paid = rules.paid(outcome.reward, outcome.off_road, outcome.speed, outcome.sliding)
+        paid = rules.paid(outcome.reward, outcome.off_road, moved)
         rewards[chunk] = paid - rules.lost_cost * (counted - self.lost[chunk])
-        self.before[chunk], self.mu[chunk] = mu.clone(), following
+        self.before[chunk], self.told[chunk] = told.clone(), following
         self.hidden[chunk], self.cell[chunk], self.lost[chunk] = hidden, cell, lost
 
     @torch.inference_mode()
     def _begin(self, dreams: np.ndarray, rows: np.ndarray | None) -> None:
         """Begin dreams at the moments `rows`, or at those that their keys draw."""
         if rows is None:
-            rows = (self.keys[dreams] % np.uint64(len(self.moments.mu))).astype(np.int64)
+            rows = (self.keys[dreams] % np.uint64(len(self.moments.told))).astype(np.int64)
         start = self.moments.rows(np.asarray(rows))
-        self.mu[dreams], self.before[dreams], self.seen[dreams] = start.mu, start.before, start.mu
+        self.told[dreams], self.before[dreams] = start.told, start.before
+        self.seen[dreams] = start.mu
         self.state.hidden[dreams], self.state.cell[dreams] = start.memory, start.memory_cell
         self.hidden[dreams], self.cell[dreams] = start.hidden, start.cell
         self.lost[dreams] = self.dreams.lost(start.hidden)
@@ -336,14 +334,14 @@ class Dream(gymnasium.vector.VectorEnv):
 
 def refuse_misfits(model: DreamModel, memory: MemoryStep, moments: Moments, rules: Rules) -> None:
     """Raise UserError for moments of other sizes than the models', and for impossible rules."""
-    latents, units = moments.mu.shape[1], moments.hidden.shape[1]
+    latents, units = moments.told.shape[1], moments.hidden.shape[1]
     if latents != model.latent_size or units != model.config.hidden_size:
         raise UserError(
             f"the moments to dream from have {latents} latents and {units} hidden units, the M "
             f"that dreams {model.latent_size} and {model.config.hidden_size}: they are of "
             "different runs"
         )
-    if not memory.fits(latents, moments.memory.shape[1]):
+    if not memory.fits(latents - MOTION_SIZE, moments.memory.shape[1]):
         raise UserError("the M that C listens to does not fit the moments: different runs")
     if rules.temperature <= 0:
         raise UserError(

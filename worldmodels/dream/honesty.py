@@ -40,22 +40,22 @@ def honesty(
     actions = torch.from_numpy(np.concatenate([drive.actions for drive in along.drives]))
     rewards = np.concatenate([drive.rewards for drive in along.drives])
     start = along.moments.rows(rows)
-    mu, before, hidden, cell = start.mu, start.before, start.hidden, start.cell
+    told, before, hidden, cell = start.told, start.before, start.hidden, start.cell
     unused = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.int64)
     dreamt, taken = np.zeros(count), np.zeros(count)
     for step in range(max(AFTER)):
         # After the end of a drive that was lost, the car stands there with its last action
         goes_on = left[rows] > step
         now = np.minimum(rows + step, rows + left[rows] - 1)
-        hidden, cell = dreams.remember(mu, before, actions[torch.from_numpy(now)], hidden, cell)
+        hidden, cell = dreams.remember(told, before, actions[torch.from_numpy(now)], hidden, cell)
         outcome = dreams.outcome(hidden)
-        before, mu = mu, dreams.next_mu(outcome.raw, mu, *unused, MEANS)
+        before, told = told, dreams.following(outcome.raw, told, *unused, MEANS)
         dreamt += outcome.reward
         taken += np.where(goes_on, rewards[now], rewards.min())
         if (after := step + 1) in AFTER:
             follows = left[rows] > after
-            there = along.moments.mu[torch.from_numpy(np.where(follows, rows + after, rows))]
-            error = ((mu - there) / dreams.scale).square().mean(dim=1).numpy()
+            there = along.moments.told[torch.from_numpy(np.where(follows, rows + after, rows))]
+            error = ((told - there) / dreams.scale).square().mean(dim=1).numpy()
             is_lost = lost[of[rows]] & (along.step[rows] + after > lost_from[of[rows]])
             values = (
                 dreamt.mean() / after,

@@ -17,8 +17,6 @@ LOSSES = (
     "reward_loss",
     "lost_loss",
     "off_road_loss",
-    "speed_loss",
-    "sliding_loss",
     "ahead_loss",
 )
 
@@ -51,8 +49,8 @@ def new_model(record: Record, config: DreamTrainingConfig, std_floor: float) -> 
     A latent that V does not use keeps the scale `std_floor`: at unit variance its noise would be
     most of what there is to predict.
     """
-    mu = np.concatenate([drive.mu for drive in record.drives[: record.explored]])
-    centre, scale = mu.mean(axis=0), np.maximum(mu.std(axis=0), std_floor)
+    told = np.concatenate([drive.told for drive in record.drives[: record.explored]])
+    centre, scale = told.mean(axis=0), np.maximum(told.std(axis=0), std_floor)
     tensors = (torch.from_numpy(part.astype(np.float32)) for part in (centre, scale))
     return DreamModel(config.network(), *tensors)
 
@@ -67,8 +65,8 @@ class ModelTrainer:
 
     def __post_init__(self) -> None:
         self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
-        probes = set(self.model.probes.parameters())
-        self.taught = [weight for weight in self.weights if weight not in probes]
+        probe = set(self.model.probe.parameters())
+        self.taught = [weight for weight in self.weights if weight not in probe]
         self.optimiser = torch.optim.Adam(self.weights, fused=True)
 
     def learn(self, record: Record, steps: int) -> dict[str, float]:
@@ -97,7 +95,7 @@ class ModelTrainer:
                 if count
             ]
             joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-            z = self.model.normalise(joined["mu"])
+            z = self.model.normalise(joined["told"])
             prediction = self.model(z[:, :-1], joined["action"])
             losses = dream_losses(
                 prediction,
@@ -105,15 +103,13 @@ class ModelTrainer:
                 joined["reward"],
                 joined["lost"],
                 joined["off_road"],
-                joined["speed"],
-                joined["sliding"],
                 joined["ahead"],
                 joined["has_next"],
                 joined["is_step"],
             )
             loss = losses.nll + config.reward_weight * losses.reward
             loss = loss + config.lost_weight * losses.lost + config.ahead_weight * losses.ahead
-            loss = loss + losses.off_road + losses.speed + losses.sliding  # of the probes alone
+            loss = loss + losses.off_road  # of the probe alone
             if not torch.isfinite(loss):
                 raise UserError(
                     f"the loss of the M that dreams is not finite after {batch} of {batches} "

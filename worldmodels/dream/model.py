@@ -1,15 +1,16 @@
 """The M that dreams: an MDN-RNN that predicts the next latents, the reward, and a loss of the car.
 
 Departs from the M that C listens to (`memory.mdnrnn`), after the paper's appendix A.2, in what a
-dream needs and features do not. It sees and predicts the mean mu of V's posterior, at unit
-variance, since C acts on mu and a sample adds V's noise to every step. It is told how fast mu
-changes, and its mixtures lie around the present mu: the next frame differs little from this one,
-and what an LSTM of this size passes on whole it blurs.
+dream needs and features do not. It sees and predicts the mean mu of V's posterior, since C acts on
+mu and a sample adds V's noise to every step; and the car's motion, which V's picture hardly shows:
+without it, M takes all speeds beyond 60 m/s for 60, and pays nothing for them. Both are its
+latents, at unit variance. It is told how fast they change, and its mixtures lie around the present
+ones: the next frame differs little from this one, and what an LSTM of this size passes on whole it
+blurs.
 The reward is that of the step alone: a mean of the next ones is a value, true only for the policy
 that was recorded. That mean is predicted too, for what it teaches the state, and no dream uses it.
-How far off the road the car is, its speed, and how fast it slides sideways, are read off the
-state by linear probes (Alain & Bengio 2016), which do not teach it: a state that was taught to
-tell them predicts the latents less well.
+How far off the road the car is, is read off the state by a linear probe (Alain & Bengio 2016),
+which does not teach it: a state that was taught to tell it predicts the latents less well.
 """
 
 import math
@@ -26,10 +27,8 @@ from worldmodels.pipeline.storage import load_model, restore, save_model
 
 KIND = "dream"
 
-CHANGE_SCALE = 5.0  # of the inputs that tell how mu changes, which are small at unit variance
-SPEED_SCALE = 25.0  # m/s per unit of the output that tells the speed
-SLIDING_SCALE = 2.5  # and of the one that tells how fast it slides
-OFFSET_SCALE = 0.2  # of the outputs that place the mixtures around the present mu
+CHANGE_SCALE = 5.0  # of the inputs that tell how latents change, which are small at unit variance
+OFFSET_SCALE = 0.2  # of the outputs that place the mixtures around the present latents
 
 
 class DreamModelConfig(Section):
@@ -42,7 +41,7 @@ class DreamModelConfig(Section):
 
 
 class SavedConfig(DreamModelConfig):
-    """The config in a model file: as trained, and the size of V's latents."""
+    """The config in a model file: as trained, and the number of M's latents."""
 
     latent_size: Count
 
@@ -52,9 +51,8 @@ class DreamPrediction(NamedTuple):
 
     `log_weights`, `means`, `log_sigmas` [..., Z, K]: a mixture of K Gaussians for each latent at
     unit variance. `reward` [...] in points; `lost_logit` [...]: of the car being lost after the
-    step; `off_road_logit` [...]: of how far it is off the road then; `speed` [...]: of the car in
-    the step, in units of SPEED_SCALE; `sliding` [...]: how fast it slides sideways in the step, in
-    units of SLIDING_SCALE; `ahead` [...]: the mean reward of the next steps.
+    step; `off_road_logit` [...]: of how far it is off the road then; `ahead` [...]: the mean
+    reward of the next steps.
     """
 
     log_weights: Tensor
@@ -63,15 +61,13 @@ class DreamPrediction(NamedTuple):
     reward: Tensor
     lost_logit: Tensor
     off_road_logit: Tensor
-    speed: Tensor
-    sliding: Tensor
     ahead: Tensor
 
 
 class DreamModel(nn.Module):
-    """Predicts what follows latents [..., Z], their change and an action.
+    """Predicts what follows latents [..., Z], mu and the car's motion, their change and an action.
 
-    `centre` and `scale` [Z] bring mu to unit variance; all methods take and give such latents.
+    `centre` and `scale` [Z] bring latents to unit variance; all methods take and give such ones.
     """
 
     centre: Tensor
@@ -88,12 +84,12 @@ class DreamModel(nn.Module):
         nn.init.zeros_(second_bias).requires_grad_(False)
         self.mixture = nn.Linear(config.hidden_size, 3 * self.latent_size * config.mixtures)
         self.outcome = nn.Linear(config.hidden_size, 2)
-        self.probes = nn.Linear(config.hidden_size, 3)
+        self.probe = nn.Linear(config.hidden_size, 1)
         self.ahead = nn.Linear(config.hidden_size, 1)
 
-    def normalise(self, mu: Tensor) -> Tensor:
-        """The latents [..., Z] at unit variance."""
-        return (mu - self.centre) / self.scale
+    def normalise(self, told: Tensor) -> Tensor:
+        """The latents [..., Z] at unit variance, from units of their own."""
+        return (told - self.centre) / self.scale
 
     def inputs(self, z: Tensor, before: Tensor, action: Tensor) -> Tensor:
         """The LSTM's inputs [..., 2 Z + A]: latents `z`, those `before` them, and the action."""
@@ -112,32 +108,26 @@ class DreamModel(nn.Module):
         logits, offsets, raw = self.mixture(hidden).unflatten(-1, shape).unbind(dim=-3)
         floor = math.log(self.config.min_sigma)
         reward, lost_logit = self.outcome(hidden).unbind(dim=-1)
-        off_road_logit, speed, sliding = self.probes(hidden.detach()).unbind(dim=-1)
         return DreamPrediction(
             log_weights=logits.log_softmax(dim=-1),
             means=z[..., None] + OFFSET_SCALE * offsets,
             log_sigmas=floor + F.softplus(raw - floor),
             reward=reward,
             lost_logit=lost_logit,
-            off_road_logit=off_road_logit,
-            speed=speed,
-            sliding=sliding,
+            off_road_logit=self.probe(hidden.detach())[..., 0],
             ahead=self.ahead(hidden)[..., 0],
         )
 
 
 class DreamLosses(NamedTuple):
     """Scalars, each a mean over the steps that count: `nll` in nats per latent at unit variance,
-    `reward` and `ahead` half a squared error in points, `speed` and `sliding` one in units
-    of SPEED_SCALE and SLIDING_SCALE,
-    `lost` and `off_road` a cross-entropy in nats."""
+    `reward` and `ahead` half a squared error in points, `lost` and `off_road` a cross-entropy in
+    nats."""
 
     nll: Tensor
     reward: Tensor
     lost: Tensor
     off_road: Tensor
-    speed: Tensor
-    sliding: Tensor
     ahead: Tensor
 
 
@@ -147,16 +137,13 @@ def dream_losses(
     reward: Tensor,
     lost: Tensor,
     off_road: Tensor,
-    speed: Tensor,
-    sliding: Tensor,
     ahead: Tensor,
     has_next: Tensor,
     is_step: Tensor,
 ) -> DreamLosses:
     """The losses over a padded batch; all but `next_z` [B, T, Z] are [B, T].
 
-    `lost` is 1 where the car is lost after the step, `off_road` 1 where it is off the road,
-    `speed` and `sliding` are in m/s.
+    `lost` is 1 where the car is lost after the step, `off_road` 1 where it is off the road.
     `is_step` is 1 at recorded steps and 0 in the padding, `has_next` 1 where the next frame was
     recorded too.
     """
@@ -164,8 +151,6 @@ def dream_losses(
     log_density = -0.5 * standard.square() - prediction.log_sigmas - 0.5 * math.log(2 * math.pi)
     nll = -torch.logsumexp(prediction.log_weights + log_density, dim=-1).mean(dim=-1)
     squared = 0.5 * (prediction.reward - reward).square()
-    squared_speed = 0.5 * (prediction.speed - speed / SPEED_SCALE).square()
-    squared_sliding = 0.5 * (prediction.sliding - sliding / SLIDING_SCALE).square()
     squared_ahead = 0.5 * (prediction.ahead - ahead).square()
 
     def entropy(logit: Tensor, target: Tensor) -> Tensor:
@@ -177,8 +162,6 @@ def dream_losses(
         reward=(squared * is_step).sum() / steps,
         lost=entropy(prediction.lost_logit, lost) / steps,
         off_road=entropy(prediction.off_road_logit, off_road) / steps,
-        speed=(squared_speed * is_step).sum() / steps,
-        sliding=(squared_sliding * is_step).sum() / steps,
         ahead=(squared_ahead * is_step).sum() / steps,
     )
 

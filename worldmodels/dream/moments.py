@@ -33,11 +33,11 @@ def follow(drives: list[Drive], memory: MemoryStep, dreams: DreamStep) -> Along:
     starts = np.cumsum(lengths) - lengths
     total, Z = int(lengths.sum()), drives[0].mu.shape[1]
     H, units = memory.feature_size, dreams.gates.shape[1] // 4
-    mu = torch.from_numpy(np.concatenate([drive.mu for drive in drives]))
+    told = torch.from_numpy(np.concatenate([drive.told for drive in drives]))
     actions = torch.from_numpy(np.concatenate([drive.actions for drive in drives]))
     moments = Moments(
-        mu=mu,
-        before=torch.empty(total, Z),
+        told=told,
+        before=torch.empty_like(told),
         memory=torch.empty(total, H),
         memory_cell=torch.empty(total, H),
         hidden=torch.empty(total, units),
@@ -46,17 +46,17 @@ def follow(drives: list[Drive], memory: MemoryStep, dreams: DreamStep) -> Along:
     order = np.argsort(-lengths, kind="stable")
     state = memory.start(len(drives))
     hidden, cell = torch.zeros(len(drives), units), torch.zeros(len(drives), units)
-    before = mu[torch.from_numpy(starts[order])]
+    before = told[torch.from_numpy(starts[order])]
     for step in range(int(lengths.max())):
         under_way = int((lengths > step).sum())
         slots = np.arange(under_way)
         rows = torch.from_numpy(starts[order[:under_way]] + step)
-        now, action = mu[rows], actions[rows]
+        now, action = told[rows], actions[rows]
         moments.before[rows] = before[:under_way]
         moments.memory[rows] = state.hidden[:under_way]
         moments.memory_cell[rows] = state.cell[:under_way]
         moments.hidden[rows], moments.cell[rows] = hidden[:under_way], cell[:under_way]
-        memory.step(state, slots, now, action)
+        memory.step(state, slots, now[:, :Z], action)
         hidden, cell = dreams.remember(
             now, before[:under_way], action, hidden[:under_way], cell[:under_way]
         )
@@ -69,7 +69,7 @@ def follow(drives: list[Drive], memory: MemoryStep, dreams: DreamStep) -> Along:
 def errors_of(
     along: Along, dreams: DreamStep, rng: np.random.Generator, count: int
 ) -> torch.Tensor:
-    """What M's means missed of the next frame [count, Z], at moments drawn at random.
+    """What M's means missed of the next mu [count, Z], at moments drawn at random.
 
     Raises UserError if no drive has two steps.
     """
@@ -81,8 +81,9 @@ def errors_of(
     rows = torch.from_numpy(rng.choice(usable, count))
     now = along.moments.rows(rows.numpy())
     actions = torch.from_numpy(np.concatenate([drive.actions for drive in along.drives]))[rows]
-    hidden, _ = dreams.remember(now.mu, now.before, actions, now.hidden, now.cell)
-    return along.moments.mu[rows + 1] - dreams.mean_mu(hidden, now.mu)
+    hidden, _ = dreams.remember(now.told, now.before, actions, now.hidden, now.cell)
+    missed = along.moments.told[rows + 1] - dreams.means(hidden, now.told)
+    return missed[:, : along.drives[0].mu.shape[1]]
 
 
 @dataclass(frozen=True)

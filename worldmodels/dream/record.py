@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from worldmodels.dream.recording import Segment, has_come_round
-from worldmodels.dream.sliding import sliding
-from worldmodels.environment.actions import mirrored_actions
-from worldmodels.environment.rewards import STEP_COST, off_road, speeds
+from worldmodels.environment.frames import motion
+from worldmodels.environment.rewards import STEP_COST, off_road
 from worldmodels.pipeline.errors import UserError
 from worldmodels.records.latents import Latents
 from worldmodels.records.scenes import Episode
@@ -20,28 +19,25 @@ from worldmodels.records.scenes import Episode
 BEFORE_THE_START = 0.3
 
 # Of a drive, one row per step
-SERIES = ("mu", "mirrored_mu", "actions", "rewards", "off_road", "speeds", "sliding")
+SERIES = ("mu", "motion", "actions", "rewards", "off_road")
 
 
 @dataclass
 class Drive:
     """An episode as M learns from it, of T frames so far.
 
-    `mu` [T, Z], `mirrored_mu` [T, Z] (see `Record`), `actions` [T, A], `rewards` [T], float32;
-    `off_road` float32 [T]: how far the car is off the road after each step, `speeds` float32 [T]:
-    its speed in m/s, see `environment.rewards`; `sliding` float32 [T]: how fast it slides, see
-    `dream.sliding`. `over`: nothing more will follow; `lost`: it ended with a car that was lost.
-    `scene` draws it again; the explorer's are in the round's record.
-    `until` counts the steps that its environment had recorded by its last frame.
+    `mu` [T, Z] and `motion` [T, MOTION_SIZE] of the frames (see `environment.frames`), `actions`
+    [T, A], `rewards` [T], float32; `off_road` float32 [T]: how far the car is off the road after
+    each step, see `environment.rewards`. `over`: nothing more will follow; `lost`: it ended with a
+    car that was lost. `scene` draws it again; the explorer's are in the round's record. `until`
+    counts the steps that its environment had recorded by its last frame.
     """
 
     mu: np.ndarray
-    mirrored_mu: np.ndarray
+    motion: np.ndarray
     actions: np.ndarray
     rewards: np.ndarray
     off_road: np.ndarray
-    speeds: np.ndarray
-    sliding: np.ndarray
     over: bool
     lost: bool
     scene: Episode | None
@@ -50,14 +46,15 @@ class Drive:
     def __len__(self) -> int:
         return len(self.rewards)
 
-    def in_a_mirror(self) -> "Drive":
-        """The same drive in a mirror."""
-        return replace(
-            self,
-            mu=self.mirrored_mu,
-            mirrored_mu=self.mu,
-            actions=mirrored_actions(self.actions),
-        )
+    @property
+    def told(self) -> np.ndarray:
+        """What the M that dreams is told of the frames [T, Z + MOTION_SIZE]: mu and motion."""
+        return np.concatenate([self.mu, self.motion], axis=1)
+
+    @property
+    def moved(self) -> np.ndarray:
+        """The motion in each step [T, MOTION_SIZE]; in the last one: as in the one before it."""
+        return np.concatenate([self.motion[1:], self.motion[-1:]])
 
     def end_with_the_last_tile(self) -> None:
         """Forget what a car drove after its lap: tiles were given for such road before, and none
@@ -80,28 +77,19 @@ class Drive:
 class Record:
     """All drives: the explorer's, of which there are `explored`, then those of C.
 
-    `mirrored`: M and C learn from what V sees of the drives in a mirror, too. `slots` has, for
-    each recorded environment, the drive that is under way in it, if any, and `steps` the steps
-    that it has recorded.
+    `slots` has, for each recorded environment, the drive that is under way in it, if any, and
+    `steps` the steps that it has recorded.
     """
 
     drives: list[Drive]
     explored: int
-    mirrored: bool = False
     slots: dict[int, int] = field(default_factory=dict)
     steps: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def of_explorer(
-        cls,
-        latents: Latents,
-        poses: np.ndarray,
-        patience: int,
-        mirrored_mu: np.ndarray,
-    ) -> "Record":
+    def of_explorer(cls, latents: Latents, poses: np.ndarray, patience: int) -> "Record":
         """The explorer's episodes, those of lost cars cut `patience` steps after the last tile;
-        `poses` [frames] are those of the latents' scenes, `mirrored_mu` [frames, Z] what V sees of
-        them in a mirror.
+        `poses` [frames] are those of the latents' scenes.
 
         Raises UserError if no car was lost in them, from which M could learn what that is.
         """
@@ -120,12 +108,10 @@ class Record:
             rows = slice(start, start + end)
             drive = Drive(
                 mu=latents.mu[rows].astype(np.float32),
-                mirrored_mu=mirrored_mu[rows],
+                motion=motion(poses[rows]),
                 actions=latents.actions[rows].astype(np.float32),
                 rewards=as_driven(latents.rewards[rows]),
                 off_road=off_road(poses[rows]),
-                speeds=speeds(poses[rows]),
-                sliding=sliding(poses[rows]),
                 over=True,
                 lost=lost,
                 scene=None,
@@ -168,24 +154,24 @@ class Record:
         self.steps[slot] = self.steps.get(slot, 0) + part.stop - part.start
         mu, taken = segment.mu[part, column], segment.actions[part, column]
         rewards, poses = segment.rewards[part, column], segment.poses[part, column]
+        under_way = self.drives[self.slots[slot]] if slot in self.slots else None
+        before = under_way.scene.poses[-1] if under_way and under_way.scene else None
         more = Drive(
             mu=mu.copy(),
-            mirrored_mu=segment.mirrored_mu[part, column].copy(),
+            motion=motion(poses, before),
             actions=taken.astype(np.float32),
             rewards=as_driven(rewards),
             off_road=off_road(poses),
-            speeds=speeds(poses),
-            sliding=sliding(poses),
             over=False,
             lost=False,
             scene=Episode(track, "agent", poses.copy(), taken, rewards, False, np.zeros(0)),
             until=self.steps[slot],
         )
-        if slot not in self.slots:
+        if under_way is None:
             self.slots[slot] = len(self.drives)
             self.drives.append(more)
             return more
-        drive = self.drives[self.slots[slot]]
+        drive = under_way
         drive.until = more.until
         assert drive.scene is not None and more.scene is not None
         for name in SERIES:
@@ -205,9 +191,8 @@ class Record:
         return [drive.scene for drive in self.drives if drive.scene is not None]
 
     def chosen(self, indices: list[int]) -> list[Drive]:
-        """Drives to learn from, of two steps or more, each in a mirror, too, if there is one."""
-        drives = [self.drives[index] for index in indices if len(self.drives[index]) > 1]
-        return drives + [drive.in_a_mirror() for drive in drives] if self.mirrored else drives
+        """Drives to learn from, of two steps or more."""
+        return [self.drives[index] for index in indices if len(self.drives[index]) > 1]
 
     def newest(self, frames: int) -> list[int]:
         """The drives of C that were under way in its last `frames` frames; all, if it has fewer.
@@ -247,14 +232,12 @@ class Windows:
             raise UserError("no episode of two steps or more to learn from: raise worlds.*.frames")
         self.lengths = np.array([len(drive) for drive in drives])
         self.starts = np.cumsum(self.lengths) - self.lengths
-        self.mu = np.concatenate([drive.mu for drive in drives])
+        self.told = np.concatenate([drive.told for drive in drives])
         self.actions = np.concatenate([drive.actions for drive in drives])
         self.rewards = np.concatenate([drive.rewards for drive in drives])
         lost = [np.arange(len(drive)) >= drive.lost_from(delay) for drive in drives]
         self.lost = np.concatenate(lost)
         self.off_road = np.concatenate([drive.off_road for drive in drives])
-        self.speeds = np.concatenate([drive.speeds for drive in drives])
-        self.sliding = np.concatenate([drive.sliding for drive in drives])
         total = np.concatenate([[0.0], np.cumsum(self.rewards, dtype=np.float64)])
         now = np.arange(len(self.rewards))
         until = np.minimum(now + ahead_steps, np.repeat(self.starts + self.lengths, self.lengths))
@@ -263,8 +246,8 @@ class Windows:
     def draw(self, count: int, length: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Cut `count` windows of `length` steps, from drives chosen in proportion to their length.
 
-        All float32, zero where a drive is over: `mu` [B, T + 1, Z], `action` [B, T, A]; `reward`,
-        `lost`, `off_road`, `speed` and `sliding` (m/s), `ahead` (the mean reward of the next
+        All float32, zero where a drive is over: `told` [B, T + 1, Z + MOTION_SIZE] (see `Drive`),
+        `action` [B, T, A]; `reward`, `lost`, `off_road`, `ahead` (the mean reward of the next
         steps), `is_step` (1 at steps of the drive) and `has_next` (1 where the next frame belongs
         to it too) [B, T].
         """
@@ -277,13 +260,11 @@ class Windows:
         rows = np.where(inside, starts[:, None] + steps, starts[:, None])
         now, is_step = rows[:, :-1], inside[:, :-1]
         columns = {
-            "mu": self.mu[rows] * inside[..., None],
+            "told": self.told[rows] * inside[..., None],
             "action": self.actions[now] * is_step[..., None],
             "reward": self.rewards[now] * is_step,
             "lost": self.lost[now] & is_step,
             "off_road": self.off_road[now] * is_step,
-            "speed": self.speeds[now] * is_step,
-            "sliding": self.sliding[now] * is_step,
             "ahead": self.ahead[now] * is_step,
             "has_next": inside[:, 1:],
             "is_step": is_step,

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.driver import AgentDriver
 from worldmodels.control.controller import outputs
-from worldmodels.dream.mirror import mirrored_mu
+from worldmodels.dream.schedule import ScheduleEntry
 from worldmodels.driving.limits import Limits, idle_steps
 from worldmodels.environment.actions import HIGHEST, LOWEST, squash
 from worldmodels.environment.frames import POSE_DTYPE
@@ -40,8 +40,8 @@ LEVELS = 8  # of noise
 LAP = 0.9  # share of the tiles, after which a car has come round
 
 
-class HasteConfig(Section):
-    """The section `dream.practice.record.haste` of params.yaml.
+class HasteConfig(ScheduleEntry):
+    """An entry of `dream.practice.record.haste` in params.yaml.
 
     For every `steps` steps, the share `share` of the disturbed cars is driven with more than C's
     outputs, before the action map: what is added to each is drawn uniformly between 0 and `most`.
@@ -141,16 +141,14 @@ class EpisodeEnd:
 
 @dataclass(frozen=True)
 class Segment:
-    """T steps of N environments, [T, N, ...]: what each showed (`poses`, its latents `mu` float32,
-    and `mirrored_mu`, those in a mirror, [T, N, 0] without one), the `actions` float16 then
-    applied, their `rewards`, and the `ends` of episodes.
+    """T steps of N environments, [T, N, ...]: what each showed (`poses`, and its latents `mu`
+    float32), the `actions` float16 then applied, their `rewards`, and the `ends` of episodes.
 
     `tracks` [N] and `touched_at` are those of the episodes under way at the end.
     """
 
     poses: np.ndarray
     mu: np.ndarray
-    mirrored_mu: np.ndarray
     actions: np.ndarray
     rewards: np.ndarray
     ends: list[EpisodeEnd]
@@ -166,8 +164,7 @@ class RecordSegmentJob:
     Gaussian noise, before the action map, is held for `hold` steps; its std rises from 0 to
     `noise` over every LEVELS cars. By `haste`, some of them are driven faster than C would: M
     learns what that is like before C does. Episodes begin on one of `tracks`, drawn by `rng`, and
-    end at the `limits`. What V sees in a mirror is recorded, too. `takeovers` is for new groups;
-    `group` is None for the first segment.
+    end at the `limits`. `takeovers` is for new groups; `group` is None for the first segment.
     """
 
     agent: Agent
@@ -205,7 +202,6 @@ class RecordSegmentJob:
         poses, rewards = np.zeros(shape, POSE_DTYPE), np.zeros(shape, np.float32)
         latents = self.agent.config.latent_size
         mu = np.zeros((*shape, latents), np.float32)
-        reflected = np.zeros((*shape, latents), np.float32)
         taken = np.zeros((*shape, ACTION_SIZE), np.float16)
         ends: list[EpisodeEnd] = []
         slots, candidates = np.arange(envs), np.zeros(envs, dtype=np.int64)
@@ -226,7 +222,6 @@ class RecordSegmentJob:
                 features[:, :latents],
                 actions,
             )
-            reflected[step] = mirrored_mu(driver.encoder, group.env.observations)
             driver.remember(slots, actions.astype(np.float32))
             rewards[step], over = self._step(group, step, actions.astype(np.float32), ends)
             for slot in over:
@@ -235,7 +230,7 @@ class RecordSegmentJob:
         group.memory = driver.memory
         touched = [group.env.touched_at(slot) for slot in range(envs)]
         tracks = group.tracks.copy()
-        return Segment(poses, mu, reflected, taken, rewards, ends, tracks, touched), group
+        return Segment(poses, mu, taken, rewards, ends, tracks, touched), group
 
     def _step(
         self, group: RecordingGroup, step: int, actions: np.ndarray, ends: list[EpisodeEnd]

@@ -9,7 +9,6 @@ import torch
 from worldmodels.control.search_space import SearchSpace
 from worldmodels.dream.learning import ModelTrainer, new_model
 from worldmodels.dream.lesson import DreamTrainer
-from worldmodels.dream.mirror import mirrored_mu_of
 from worldmodels.dream.record import Record
 from worldmodels.dream.record_critic import RecordCritic
 from worldmodels.dream.train import DreamSetup, DreamState, PracticeConfig, train_in_dream
@@ -21,7 +20,6 @@ from worldmodels.runtime.seeds import generator, torch_generator
 from worldmodels.training.outcome import Outcome
 from worldmodels.training.schedule import group_sizes
 from worldmodels.training.setup import TrainingParams, TrainingSetup
-from worldmodels.vision.encoder import BatchEncoder
 
 
 class DreamSection(Part):
@@ -61,10 +59,7 @@ def learn_in_dream(
 
     def new_state() -> DreamState:
         scenes = Scenes.load(Path("data") / params.round.world / "scenes")
-        encoder = BatchEncoder(setup.agent.encoder, setup.agent.config.precision, device)
-        mirrored = mirrored_mu_of(scenes, encoder, params.machine.threads)
-        patience = practice.record.patience
-        record = Record.of_explorer(setup.latents, scenes.poses, patience, mirrored)
+        record = Record.of_explorer(setup.latents, scenes.poses, practice.record.patience)
         torch.manual_seed(torch_generator(seed, "dream", "model", name).initial_seed())
         model = new_model(record, practice.model, params.controller.std_floor)
         rng = generator(seed, "dream", "windows", name)

@@ -8,9 +8,10 @@ to stays as it is, or C's features would change under it.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
 from worldmodels.agent.agent import Agent
 from worldmodels.control.search_space import SearchSpace
@@ -29,8 +30,9 @@ from worldmodels.dream.recording import (
     Segment,
     TakeoverConfig,
 )
+from worldmodels.dream.schedule import in_order, latest
 from worldmodels.driving.limits import Limits
-from worldmodels.pipeline.params import Count, Natural, NonNegative, Section, Share
+from worldmodels.pipeline.params import Count, NonNegative, Section, Share
 from worldmodels.records.scenes import Scenes
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.parallel import run_jobs
@@ -45,7 +47,10 @@ ERRORS = 8192  # of M on the record, that C's sight is blurred with
 
 
 class RecordingConfig(Section):
-    """The section `dream.practice.record`: what is driven between two lessons."""
+    """The section `dream.practice.record`: what is driven between two lessons.
+
+    `haste` is a schedule, see `latest`.
+    """
 
     horizon: Count
     patience: Count
@@ -55,7 +60,7 @@ class RecordingConfig(Section):
     undisturbed: Share
     hold: Count
     noise: NonNegative
-    haste: HasteConfig
+    haste: Annotated[list[HasteConfig], Field(min_length=1), AfterValidator(in_order)]
     takeovers: TakeoverConfig
 
     def limits(self) -> Limits:
@@ -64,14 +69,9 @@ class RecordingConfig(Section):
 
 
 class PracticeConfig(Section):
-    """The section `dream.practice` of params.yaml: all that both trainers have in common.
-
-    From the lesson `mirrored_from` on, counted from 0, M and C learn from the record in a mirror,
-    too.
-    """
+    """The section `dream.practice` of params.yaml: all that both trainers have in common."""
 
     validate_every: Count
-    mirrored_from: Natural
     record: RecordingConfig
     model: DreamTrainingConfig
     starts: StartsConfig
@@ -113,7 +113,7 @@ class DreamSetup(NamedTuple):
                 limits=config.limits(),
                 rng=generator(self.seed, "dream", self.name, iteration, number),
                 tracks=tracks[number :: len(sizes)],
-                haste=config.haste,
+                haste=latest(config.haste, iteration),
                 takeovers=config.takeovers,
                 group=group,
                 device=self.device,
@@ -222,7 +222,6 @@ def train_in_dream(
                 judged = setup.judge(model, record, iteration)
 
             # M learns from what was recorded, a share of it just now
-            record.mirrored = iteration >= setup.config.mirrored_from
             losses = model.learn(record, config.steps if iteration else config.first_steps)
 
             # C learns in the dream

@@ -10,7 +10,7 @@ def paid_along(along: Along, rules: Rules) -> np.ndarray:
     """The recorded rewards [n], float64, of all moments, as a dream with `rules` pays them."""
     columns = (
         np.concatenate([getattr(drive, name) for drive in along.drives]).astype(np.float64)
-        for name in ("rewards", "off_road", "speeds", "sliding")
+        for name in ("rewards", "off_road", "moved")
     )
     return rules.paid(*columns)
 

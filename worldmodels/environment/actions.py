@@ -23,8 +23,3 @@ def squash(raw):
 def clip(actions: np.ndarray) -> np.ndarray:
     """Actions [n, ACTION_SIZE] limited to what the environment takes."""
     return np.clip(actions, LOWEST, HIGHEST)
-
-
-def mirrored_actions(actions: np.ndarray) -> np.ndarray:
-    """Actions [n, A] that do in a mirror what `actions` do: the steering is reversed."""
-    return actions * np.array([-1, 1, 1], actions.dtype)

@@ -1,4 +1,4 @@
-"""The record of a frame of CarRacing, and the drawing of the frame from it.
+"""The record of a frame of CarRacing, the drawing of the frame, and the car's motion, from it.
 
 A frame follows from the seed of its track, the pose of the car, and the frame at which each tile
 was first touched: about 20 bytes, where the picture has 12,288.
@@ -11,15 +11,23 @@ from worldmodels.environment.picture.canvas import COLOURS, HEIGHT, PALETTE, WID
 from worldmodels.environment.picture.pose import POSE_DTYPE, draw_pose
 from worldmodels.environment.picture.track import track_of
 
+FRAMES_PER_SECOND = 50  # of the simulation, a step each
+MOTION_SIZE = 3  # m/s ahead, m/s sideways (to the right), rad/s (to the left)
+
 __all__ = [
     "COLOURS",
+    "FRAMES_PER_SECOND",
     "HEIGHT",
+    "MOTION_SIZE",
     "PALETTE",
     "POSE_DTYPE",
     "SIZE",
     "WIDTH",
     "draw_frame",
+    "motion",
     "pack_palette",
+    "sliding_of",
+    "speed_of",
 ]
 
 
@@ -35,10 +43,28 @@ def draw_frame(
     draw_pose(track_of(track_seed), touched_at, frame, pose, picture, palette)
 
 
-def mirrored_pictures(observations: np.ndarray) -> np.ndarray:
-    """Observations uint8 [n, SIZE, SIZE, 3], left and right exchanged.
+def motion(poses: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
+    """How the car has moved since the frame before, at each of T frames, float32 [T, MOTION_SIZE].
 
-    A track is as likely as its mirror image, and the picture has nothing to read in it. Tracks are
-    driven anticlockwise: most bends turn left, and right in a mirror.
+    `poses` [T] are those of the frames, `before` the pose of the frame before them; None: there is
+    none, and the car does not move yet.
     """
-    return np.ascontiguousarray(observations[:, :, ::-1])
+    hull = poses["hull"].astype(np.float64)
+    first = hull[:1] if before is None else before["hull"].astype(np.float64)[None]
+    hull = np.concatenate([first, hull])
+    east, north, turned = np.diff(hull, axis=0).T
+    angle = hull[:-1, 2]  # 0 faces north
+    ahead = north * np.cos(angle) - east * np.sin(angle)
+    aside = east * np.cos(angle) + north * np.sin(angle)
+    turned = (turned + np.pi) % (2 * np.pi) - np.pi
+    return (FRAMES_PER_SECOND * np.stack([ahead, aside, turned], axis=1)).astype(np.float32)
+
+
+def speed_of(moved: np.ndarray) -> np.ndarray:
+    """The speed [...] in m/s of motions [..., MOTION_SIZE]."""
+    return np.hypot(moved[..., 0], moved[..., 1])
+
+
+def sliding_of(moved: np.ndarray) -> np.ndarray:
+    """How fast the car slides sideways [...] in m/s, of motions [..., MOTION_SIZE]."""
+    return np.abs(moved[..., 1])

@@ -3,10 +3,10 @@
 The rest of the code knows CarRacing only through
 
 - `interface`: the sizes of an observation and an action, and a vector environment's methods;
-- `actions`: the map from C's outputs to actions, the range of an action, and its mirror image;
+- `actions`: the map from C's outputs to actions, and the range of an action;
 - `rewards`: what a step costs, which is charged for the steps that a cut-off leaves out, and how
-  far off the road and how fast the car is;
-- `frames`: the record of a frame, how the frame is drawn from it, and its mirror image;
+  far off the road the car is;
+- `frames`: the record of a frame, how the frame is drawn from it, and how the car moves in it;
 - `privileged`: what practice may know beyond the picture;
 - `make`: the environments themselves.
 

@@ -6,7 +6,6 @@ playfield ends the episode. Source: Gymnasium 1.4.0 `envs/box2d/car_racing.py`.
 
 import numpy as np
 
-FRAMES_PER_SECOND = 50  # of the simulation, a step each
 STEP_COST = 0.1
 LAP_REWARD = 1000.0
 LEFT_PLAYFIELD = -100.0  # the whole reward of the step that leaves it
@@ -21,13 +20,3 @@ def off_road(poses: np.ndarray) -> np.ndarray:
     wheels = poses["on_road"]
     off = np.clip(1 - 0.5 * wheels.astype(np.float32), 0, 1)
     return np.append(off[1:], off[-1:])
-
-
-def speeds(poses: np.ndarray) -> np.ndarray:
-    """The car's speed in m/s in each of T steps, float32 [T]; `poses` [T] before it.
-
-    In the last step: as in the one before it, 0 if there is none.
-    """
-    moved = np.linalg.norm(np.diff(poses["hull"][:, :2], axis=0), axis=1)
-    moved = np.append(moved, moved[-1:] if len(moved) else 0.0)
-    return (FRAMES_PER_SECOND * moved).astype(np.float32)

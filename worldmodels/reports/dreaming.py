@@ -13,6 +13,7 @@ from worldmodels.dream.model import DreamModel
 from worldmodels.dream.moments import follow
 from worldmodels.dream.record import Drive
 from worldmodels.environment.car_racing import DrawnCarRacing
+from worldmodels.environment.frames import motion
 from worldmodels.pipeline.errors import UserError
 from worldmodels.reports.images import to_pictures
 from worldmodels.reports.play import play
@@ -21,10 +22,11 @@ from worldmodels.vision.vae import VAE, to_input
 
 class Lap(NamedTuple):
     """A drive of T steps on the real track: `pictures` uint8 [T, 64, 64, 3] as V is given them,
-    `mu` [T, Z], `actions` [T, A] and `rewards` [T], float32."""
+    `mu` [T, Z], `motion` [T, MOTION_SIZE], `actions` [T, A] and `rewards` [T], float32."""
 
     pictures: np.ndarray
     mu: np.ndarray
+    motion: np.ndarray
     actions: np.ndarray
     rewards: np.ndarray
 
@@ -46,10 +48,11 @@ class Sight(NamedTuple):
 @torch.inference_mode()
 def drive_lap(agent: Agent, vae: VAE, track: int, seed: int, horizon: int) -> Lap:
     """Let the agent drive a track of ours for `horizon` steps at most."""
-    env, seen, taken, totals = DrawnCarRacing(), [], [], []
+    env, seen, poses, taken, totals = DrawnCarRacing(), [], [], [], []
 
     def look(observation: np.ndarray, action: np.ndarray, score: float, _: int) -> None:
         seen.append(observation.copy())
+        poses.append(env.pose.copy())
         taken.append(action.copy())
         totals.append(score)
 
@@ -58,7 +61,8 @@ def drive_lap(agent: Agent, vae: VAE, track: int, seed: int, horizon: int) -> La
     pictures = np.stack(seen)
     mu, _ = vae.encode(to_input(torch.from_numpy(pictures)))
     rewards = np.diff([*totals, score]).astype(np.float32)
-    return Lap(pictures, mu.numpy(), np.stack(taken).astype(np.float32), rewards)
+    moved = motion(np.stack(poses))
+    return Lap(pictures, mu.numpy(), moved, np.stack(taken).astype(np.float32), rewards)
 
 
 def dream_beside(
@@ -76,12 +80,10 @@ def dream_beside(
     steps_driven = len(lap.rewards)
     drive = Drive(
         mu=lap.mu,
-        mirrored_mu=np.zeros((steps_driven, 0), np.float32),
+        motion=lap.motion,
         actions=lap.actions,
         rewards=lap.rewards,
         off_road=np.zeros(steps_driven, np.float32),
-        speeds=np.zeros(steps_driven, np.float32),
-        sliding=np.zeros(steps_driven, np.float32),
         over=True,
         lost=False,
         scene=None,
@@ -106,7 +108,9 @@ def _sights(
     candidates = np.zeros(1, dtype=np.int64)
     for step in range(steps + 1):
         here = lap.pictures[start + step]
-        mu = torch.cat([torch.from_numpy(lap.mu[start + step][None]), dream.mu[:2]])
+        mu = torch.cat(
+            [torch.from_numpy(lap.mu[start + step][None]), dream.told[:2, : lap.mu.shape[1]]]
+        )
         reconstruction, same, own = to_pictures(vae.decode(mu))
         lost = infos["lost"]
         yield Sight(
