@@ -175,15 +175,15 @@ def test_haste_sliding_and_being_off_the_road_cost_a_dream():
 
     free = rewards()
     haste = replace(RULES, lost_cost=0.0, lost_at=1.0, speed_limit=40.0, speed_cost=0.2)
-    moving = make_model(), np.array([30.0, 40.0, 0.0])  # ahead, aside: always at 50 m/s
-    moving[0].mixture.weight.zero_()
-    moving[0].mixture.bias.zero_()  # every frame is as the one before it
+    steady = make_model()
+    steady.mixture.weight.zero_()
+    steady.mixture.bias.zero_()  # every frame is as the one before it
     moments = make_moments()
-    moments.told[:, -MOTION_SIZE:] = torch.from_numpy(moving[1])
+    moments.told[:, -MOTION_SIZE:] = torch.tensor([30.0, 40.0, 0.0])  # ahead, aside: at 50 m/s
 
     def paid(**changes):
         rules = replace(haste, sampled=False, **changes)
-        dream = Dream(moving[0], make_memory(), moments, rules, 3)
+        dream = Dream(steady, make_memory(), moments, rules, 3)
         dream.reset(seed=5)
         return dream.step(np.zeros((3, 3), np.float32))[1]
 

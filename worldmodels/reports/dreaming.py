@@ -61,8 +61,8 @@ def drive_lap(agent: Agent, vae: VAE, track: int, seed: int, horizon: int) -> La
     pictures = np.stack(seen)
     mu, _ = vae.encode(to_input(torch.from_numpy(pictures)))
     rewards = np.diff([*totals, score]).astype(np.float32)
-    moved = motion(np.stack(poses))
-    return Lap(pictures, mu.numpy(), moved, np.stack(taken).astype(np.float32), rewards)
+    actions = np.stack(taken).astype(np.float32)
+    return Lap(pictures, mu.numpy(), motion(np.stack(poses)), actions, rewards)
 
 
 def dream_beside(
