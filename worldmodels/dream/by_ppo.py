@@ -11,13 +11,13 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from worldmodels.dream.environment import Dream
 from worldmodels.dream.lesson import Lesson
 from worldmodels.dream.record_critic import RecordCritic
 from worldmodels.dream.scaling import Scaling
-from worldmodels.dream.schedule import Averages, ScheduleEntry, in_order, mean_of_last, scheduled
+from worldmodels.dream.schedule import Averages, Schedule, ScheduleEntry, mean_of_last, scheduled
 from worldmodels.environment.actions import squash
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.pipeline.params import Count, Positive
@@ -54,8 +54,8 @@ class DreamPPOConfig(AlgorithmConfig):
     first_updates: Count
     updates: Count
     hold: Count
-    noise: Annotated[list[Noise], Field(min_length=1), AfterValidator(in_order)]
-    record_weight: Annotated[list[RecordWeight], Field(min_length=1), AfterValidator(in_order)]
+    noise: Schedule[Noise]
+    record_weight: Schedule[RecordWeight]
     averaged_actors: Count
     averaged: Averages
 

@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import numpy as np
-from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from worldmodels.dream.environment import Dream, Rules
 from worldmodels.dream.model import DreamModel
 from worldmodels.dream.moments import Along, Weights, draw_moments
-from worldmodels.dream.schedule import ScheduleEntry, in_order, scheduled
+from worldmodels.dream.schedule import Schedule, ScheduleEntry, scheduled
 from worldmodels.dream.values import paid_along
 from worldmodels.memory.step import MemoryStep
 from worldmodels.pipeline.params import Count, Natural, NonNegative, Positive, Section, Share
@@ -55,7 +54,7 @@ class RulesConfig(Section):
     sight_noise: NonNegative
     horizon: Count
     lost_at: Share
-    strictness: Annotated[list[Strictness], Field(min_length=1), AfterValidator(in_order)]
+    strictness: Schedule[Strictness]
     speed_cost: NonNegative
     sliding_limit: Positive
     discount: Shares

@@ -155,7 +155,8 @@ class Record:
         mu, taken = segment.mu[part, column], segment.actions[part, column]
         rewards, poses = segment.rewards[part, column], segment.poses[part, column]
         under_way = self.drives[self.slots[slot]] if slot in self.slots else None
-        before = under_way.scene.poses[-1] if under_way and under_way.scene else None
+        driven = under_way.scene if under_way is not None else None
+        before = driven.poses[-1] if driven is not None else None
         more = Drive(
             mu=mu.copy(),
             motion=motion(poses, before),

@@ -26,6 +26,9 @@ def in_order(schedule: list[AnyEntry]) -> list[AnyEntry]:
     return schedule
 
 
+Schedule = Annotated[list[AnyEntry], Field(min_length=1), AfterValidator(in_order)]
+
+
 def latest(schedule: Sequence[AnyEntry], lesson: int) -> AnyEntry:
     """The last entry that begins by `lesson`, or the first one."""
     begun = [entry for entry in schedule if entry.lesson <= lesson]
@@ -46,7 +49,7 @@ class Average(ScheduleEntry):
     lessons: Count
 
 
-Averages = Annotated[list[Average], Field(min_length=1), AfterValidator(in_order)]
+Averages = Schedule[Average]
 
 
 def mean_of_last(

@@ -8,10 +8,9 @@ to stays as it is, or C's features would change under it.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import AfterValidator, Field
 
 from worldmodels.agent.agent import Agent
 from worldmodels.control.search_space import SearchSpace
@@ -30,7 +29,7 @@ from worldmodels.dream.recording import (
     Segment,
     TakeoverConfig,
 )
-from worldmodels.dream.schedule import in_order, latest
+from worldmodels.dream.schedule import Schedule, latest
 from worldmodels.driving.limits import Limits
 from worldmodels.pipeline.params import Count, NonNegative, Section, Share
 from worldmodels.records.scenes import Scenes
@@ -60,7 +59,7 @@ class RecordingConfig(Section):
     undisturbed: Share
     hold: Count
     noise: NonNegative
-    haste: Annotated[list[HasteConfig], Field(min_length=1), AfterValidator(in_order)]
+    haste: Schedule[HasteConfig]
     takeovers: TakeoverConfig
 
     def limits(self) -> Limits:
