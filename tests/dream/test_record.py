@@ -136,6 +136,7 @@ def test_what_follows_the_last_tile_of_a_lap_is_forgotten(came_round):
         mu=np.random.default_rng(1).normal(size=(steps, 1, LATENTS)).astype(np.float32),
         actions=np.zeros((steps, 1, 3), np.float16),
         rewards=rewards,
+        by_c=np.arange(steps)[:, None] % 4 > 0,
         ends=[end],
         tracks=np.array([6]),
         touched_at=[np.zeros(9, np.uint16)],
@@ -145,6 +146,7 @@ def test_what_follows_the_last_tile_of_a_lap_is_forgotten(came_round):
     drive, following = record.drives
     assert drive.over and drive.lost != came_round
     assert len(drive) == len(drive.mu) == len(drive.actions) == (19 if came_round else 28)
+    np.testing.assert_array_equal(drive.by_c, np.arange(len(drive)) % 4 > 0)
     assert drive.until == len(drive) and following.until == 30
     assert drive.scene is not None and len(drive.scene.rewards) == 28  # all can be drawn
     assert len(following) == 2
@@ -280,8 +282,8 @@ def test_a_hasty_car_is_faster_than_c():
         )
         for share in (0.0, 1.0)
     )
-    gas = [np.concatenate([drive.actions[:, 1] for drive in r.drives]) for r in (calm, hasty)]
-    assert gas[1].mean() > gas[0].mean() + 0.1
+    gas = [record.drives[1].actions[:, 1].mean() for record in (calm, hasty)]  # of the other car
+    assert gas[1] > gas[0] + 0.1
 
 
 def test_c_alone_drives_the_undisturbed_cars():
@@ -295,13 +297,28 @@ def test_c_alone_drives_the_undisturbed_cars():
         )
     )
     assert len(calm) == len(wild) == len(alone) == 4
-    for slot, disturbed in enumerate((True, True, False, False)):
-        assert np.array_equal(calm[slot], wild[slot]) != disturbed
-        assert np.array_equal(calm[slot], alone[slot]) != disturbed
+    # The first is the explorer's in turn, the second is driven with noise
+    for slot in range(4):
+        assert np.array_equal(calm[slot], wild[slot]) != (slot == 1)
+        assert np.array_equal(calm[slot], alone[slot]) != (slot in {0, 1})
+
+
+def test_the_record_tells_what_c_decided():
+    """Not the explorer's turns, nor steps in haste; noise is C's own."""
+    hasty = HasteConfig(lesson=0, share=1.0, steps=8, most=[0.0, 0.8, -0.2])
+    record = record_segments(1, 12, 4, haste=hasty, undisturbed=0.25)
+    first, second, third, fourth = (drive.by_c for drive in record.drives)
+    for in_turn in (first, second):
+        assert in_turn[:2].all() and 0.2 < in_turn.mean() < 0.9  # C begins
+    assert not third.any() and fourth.all()
+    calm = HasteConfig(lesson=0, share=0.0, steps=8, most=[0.0, 0.8, -0.2])
+    (_, noisy) = record_segments(1, 12, 2, haste=calm, noise=3.0).drives
+    assert noisy.by_c.all()
 
 
 def test_values_along_are_discounted_sums_with_the_price_of_a_loss():
     record = make_record()
+    record.drives[3].by_c[[5, 6, 11]] = False
     found = follow(record.drives, make_memory(), DreamStep(make_model()))
     value = np.random.default_rng(1).normal(size=len(found.step))
     rewards_of = np.concatenate([drive.rewards for drive in record.drives])
@@ -312,10 +329,12 @@ def test_values_along_are_discounted_sums_with_the_price_of_a_loss():
         if drive.lost:
             rewards[drive.lost_from(DELAY)] -= 70.0
         for step in reversed(range(len(drive))):
-            after = rewards[step] + 0.9 * after
+            decided = drive.by_c[step]  # else its worth is what the critic says
+            after = rewards[step] + 0.9 * after if decided else value[start + step]
             assert targets[start + step] == pytest.approx(after)
     # One step, then the critic's value
     nearer = values_along(found, rewards_of, value, 0.9, 0.0, 70.0, DELAY)
     drive, start = record.drives[3], found.starts[3]
-    expected = drive.rewards[:-1] + 0.9 * value[start + 1 : start + len(drive)]
+    values = value[start : start + len(drive)]
+    expected = np.where(drive.by_c[:-1], drive.rewards[:-1] + 0.9 * values[1:], values[:-1])
     np.testing.assert_allclose(nearer[start : start + len(drive) - 1], expected)

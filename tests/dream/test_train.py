@@ -187,6 +187,21 @@ def test_the_critic_of_the_record_learns_what_moments_were_worth(toy):
     assert np.corrcoef(values, due)[0, 1] > 0.7
 
 
+def test_the_critic_of_the_record_learns_from_what_c_decided_alone(toy):
+    """In this record the explorer is paid for nothing and C well, from the same moments."""
+    record, model = toy
+    drives = [copy.copy(drive) for drive in record.drives[:8]]
+    for number, drive in enumerate(drives):
+        drive.by_c = np.full(len(drive), number % 2 == 1)
+        drive.rewards = np.where(drive.by_c, 3.0, -3.0).astype(np.float32)
+    lesson, critic = lesson_of(Record(drives, explored=8), model), new_critic()
+    inputs = critic.recorded_inputs(lesson)
+    for _ in range(40):
+        critic.learn(lesson, inputs, 1.0)
+    by_c, values = lesson.along.by_c, critic.values(inputs)
+    assert values[by_c].mean() > 5 and values[~by_c].mean() > 5
+
+
 def test_a_dream_is_worth_more_where_the_record_says_so(toy):
     """What follows the last decision comes from the critic of the record, not from PPO's own."""
     lesson, method = lesson_of(*toy), by_ppo()

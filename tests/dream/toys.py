@@ -79,6 +79,7 @@ def make_drive(steps, lost=False, by_c=False, tile_every=3, seed=0) -> Drive:
         actions=actions,
         rewards=rewards,
         off_road=rng.choice(np.array([0, 0, 0, 0.5, 1], np.float32), steps),
+        by_c=np.full(steps, by_c),
         over=True,
         lost=lost,
         scene=scene if by_c else None,

@@ -24,6 +24,12 @@ class Along:
     starts: np.ndarray
     step: np.ndarray
 
+    @property
+    def by_c(self) -> np.ndarray:
+        """True [n] where C decided the step; everywhere, if it has decided none."""
+        by_c = np.concatenate([drive.by_c for drive in self.drives])
+        return by_c if by_c.any() else np.ones(len(by_c), bool)
+
 
 @torch.inference_mode()
 def follow(drives: list[Drive], memory: MemoryStep, dreams: DreamStep) -> Along:
@@ -107,19 +113,19 @@ def draw_moments(
 
     A share that the record cannot fill goes to the others.
     """
-    by_c = np.array([drive.scene is not None for drive in along.drives])
+    of_c = np.array([drive.scene is not None for drive in along.drives])
     until = np.array([drive.lost_from(delay) for drive in along.drives])
     lost = np.array([drive.lost for drive in along.drives])
     lengths = np.array([len(drive) for drive in along.drives])
     of = np.repeat(np.arange(len(lengths)), lengths)
     useful = along.step < until[of]
     last_tile = until[of] - delay
-    near = useful & lost[of] & by_c[of]
+    near = useful & lost[of] & of_c[of]
     near &= (along.step >= last_tile - weights.reach) & (along.step < last_tile - weights.margin)
     kinds = [
-        (np.flatnonzero(useful & ~by_c[of]), weights.explored),
+        (np.flatnonzero(useful & ~of_c[of]), weights.explored),
         (np.flatnonzero(near), weights.near_loss),
-        (np.flatnonzero(useful & by_c[of]), 1 - weights.explored - weights.near_loss),
+        (np.flatnonzero(useful & of_c[of]), 1 - weights.explored - weights.near_loss),
     ]
     kinds = [(rows, share) for rows, share in kinds if len(rows) and share > 0]
     total = sum(share for _, share in kinds)

@@ -19,7 +19,7 @@ from worldmodels.records.scenes import Episode
 BEFORE_THE_START = 0.3
 
 # Of a drive, one row per step
-SERIES = ("mu", "motion", "actions", "rewards", "off_road")
+SERIES = ("mu", "motion", "actions", "rewards", "off_road", "by_c")
 
 
 @dataclass
@@ -28,9 +28,10 @@ class Drive:
 
     `mu` [T, Z] and `motion` [T, MOTION_SIZE] of the frames (see `environment.frames`), `actions`
     [T, A], `rewards` [T], float32; `off_road` float32 [T]: how far the car is off the road after
-    each step, see `environment.rewards`. `over`: nothing more will follow; `lost`: it ended with a
-    car that was lost. `scene` draws it again; the explorer's are in the round's record. `until`
-    counts the steps that its environment had recorded by its last frame.
+    each step, see `environment.rewards`; `by_c` [T]: C decided the step, see `Segment`. `over`:
+    nothing more will follow; `lost`: it ended with a car that was lost. `scene` draws it again;
+    the explorer's are in the round's record. `until` counts the steps that its environment had
+    recorded by its last frame.
     """
 
     mu: np.ndarray
@@ -38,6 +39,7 @@ class Drive:
     actions: np.ndarray
     rewards: np.ndarray
     off_road: np.ndarray
+    by_c: np.ndarray
     over: bool
     lost: bool
     scene: Episode | None
@@ -112,6 +114,7 @@ class Record:
                 actions=latents.actions[rows].astype(np.float32),
                 rewards=as_driven(latents.rewards[rows]),
                 off_road=off_road(poses[rows]),
+                by_c=np.zeros(end, bool),
                 over=True,
                 lost=lost,
                 scene=None,
@@ -163,6 +166,7 @@ class Record:
             actions=taken.astype(np.float32),
             rewards=as_driven(rewards),
             off_road=off_road(poses),
+            by_c=segment.by_c[part, column].copy(),
             over=False,
             lost=False,
             scene=Episode(track, "agent", poses.copy(), taken, rewards, False, np.zeros(0)),

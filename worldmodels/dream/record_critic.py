@@ -1,7 +1,9 @@
 """The critic that learns from the record: what the last moment of a dream is worth.
 
 A bend that is taken too fast costs later than a dream is long, and M dreams of no bend that it has
-not seen. So what follows a dream is judged by what followed recorded moments, on the real track.
+not seen. So what follows a dream is judged by what followed recorded moments, on the real track,
+where C alone decided. A critic that learns from the explorer's steps too takes every quick turn of
+the wheel for the explorer's, and its losses to come for C's.
 """
 
 from dataclasses import dataclass
@@ -93,12 +95,14 @@ class RecordCritic:
             lesson.lost_delay,
         )
         self.optimiser.param_groups[0]["lr"] = geometric(config.learning_rate, share)
+        by_c = np.flatnonzero(lesson.along.by_c)
         given = torch.from_numpy(inputs)
         in_units = torch.from_numpy((targets / config.value_scale).astype(np.float32))
         for _ in range(config.steps):
-            rows = torch.from_numpy(lesson.rng.integers(len(targets), size=config.batch_size))
+            rows = torch.from_numpy(lesson.rng.choice(by_c, config.batch_size))
             self._improve(given[rows], in_units[rows])
-        return float(1 - (targets - values).var() / max(targets.var(), 1e-12))
+        missed, targets = (targets - values)[by_c], targets[by_c]
+        return float(1 - missed.var() / max(targets.var(), 1e-12))
 
     def _improve(self, inputs: Tensor, targets: Tensor) -> None:
         error = (self.critic(inputs) - targets).square().mean()

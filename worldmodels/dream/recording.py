@@ -43,7 +43,7 @@ LAP = 0.9  # share of the tiles, after which a car has come round
 class HasteConfig(ScheduleEntry):
     """An entry of `dream.practice.record.haste` in params.yaml.
 
-    For every `steps` steps, the share `share` of the disturbed cars is driven with more than C's
+    For every `steps` steps, the share `share` of the cars with noise is driven with more than C's
     outputs, before the action map: what is added to each is drawn uniformly between 0 and `most`.
     """
 
@@ -61,7 +61,7 @@ class TakeoverConfig(Section):
     """The section `dream.practice.record.takeovers` of params.yaml.
 
     In the share `cars` of the disturbed cars, C and the explorer drive in turn, for a number of
-    steps drawn uniformly from `c_steps` and from `explorer_steps`.
+    steps drawn uniformly from `c_steps` and from `explorer_steps`. C drives without noise there.
     """
 
     cars: Share
@@ -96,6 +96,17 @@ class Takeovers:
                 taken[slot] = np.clip(explorer.step(), LOWEST, HIGHEST)
         self.left -= 1
         return taken
+
+    @property
+    def cars(self) -> int:
+        """The number of cars in which the two take turns."""
+        return len(self.by)
+
+    def by_explorer(self, envs: int) -> np.ndarray:
+        """True [N] in those of `envs` cars in which the explorer decided the last step."""
+        found = np.zeros(envs, bool)
+        found[: self.cars] = [explorer is not None for explorer in self.by]
+        return found
 
 
 def has_come_round(returned: float, steps: int) -> bool:
@@ -142,7 +153,8 @@ class EpisodeEnd:
 @dataclass(frozen=True)
 class Segment:
     """T steps of N environments, [T, N, ...]: what each showed (`poses`, and its latents `mu`
-    float32), the `actions` float16 then applied, their `rewards`, and the `ends` of episodes.
+    float32), the `actions` float16 then applied, their `rewards`, and the `ends` of
+    episodes. `by_c`: C decided the step, with its noise if any, without haste or the explorer.
 
     `tracks` [N] and `touched_at` are those of the episodes under way at the end.
     """
@@ -151,6 +163,7 @@ class Segment:
     mu: np.ndarray
     actions: np.ndarray
     rewards: np.ndarray
+    by_c: np.ndarray
     ends: list[EpisodeEnd]
     tracks: np.ndarray
     touched_at: list[np.ndarray]
@@ -160,11 +173,12 @@ class Segment:
 class RecordSegmentJob:
     """Drive `steps` steps in `envs` environments with the one controller of `agent`.
 
-    C alone drives the share `undisturbed` of the cars, as it will be judged. In the others,
-    Gaussian noise, before the action map, is held for `hold` steps; its std rises from 0 to
-    `noise` over every LEVELS cars. By `haste`, some of them are driven faster than C would: M
-    learns what that is like before C does. Episodes begin on one of `tracks`, drawn by `rng`, and
-    end at the `limits`. `takeovers` is for new groups; `group` is None for the first segment.
+    C alone drives the share `undisturbed` of the cars, as it will be judged. In some of the others
+    the explorer takes the wheel now and then, see `takeovers`. In the rest, Gaussian noise, before
+    the action map, is held for `hold` steps; its std rises from 0 to `noise` over every LEVELS
+    cars. By `haste`, some of these are driven faster than C would: M learns what that is like
+    before C does. Episodes begin on one of `tracks`, drawn by `rng`, and end at the `limits`.
+    `takeovers` is for new groups; `group` is None for the first segment.
     """
 
     agent: Agent
@@ -203,13 +217,14 @@ class RecordSegmentJob:
         latents = self.agent.config.latent_size
         mu = np.zeros((*shape, latents), np.float32)
         taken = np.zeros((*shape, ACTION_SIZE), np.float16)
+        by_c = np.zeros(shape, bool)
         ends: list[EpisodeEnd] = []
         slots, candidates = np.arange(envs), np.zeros(envs, dtype=np.int64)
-        disturbed = (slots < self.disturbed)[:, None]
-        noise = self.noise * disturbed * (slots % LEVELS / (LEVELS - 1))[:, None]
+        perturbed = ((slots >= group.takeovers.cars) & (slots < self.disturbed))[:, None]
+        noise = self.noise * perturbed * (slots % LEVELS / (LEVELS - 1))[:, None]
         for step in range(self.steps):
             if step % self.haste.steps == 0:
-                haste = disturbed * self.haste.draw(envs, rng)
+                haste = perturbed * self.haste.draw(envs, rng)
             if step % self.hold == 0:
                 held = noise * rng.standard_normal((envs, ACTION_SIZE))
             features = driver.features(slots, group.env.observations)
@@ -217,6 +232,7 @@ class RecordSegmentJob:
             # Rounded, so that the record has exactly what was applied
             squashed = squash(raw + held + haste)
             actions = group.takeovers.step(squashed, rng).astype(np.float16)
+            by_c[step] = ~(group.takeovers.by_explorer(envs) | haste.any(axis=1))
             poses[step], mu[step], taken[step] = (
                 group.env.poses,
                 features[:, :latents],
@@ -230,7 +246,7 @@ class RecordSegmentJob:
         group.memory = driver.memory
         touched = [group.env.touched_at(slot) for slot in range(envs)]
         tracks = group.tracks.copy()
-        return Segment(poses, mu, taken, rewards, ends, tracks, touched), group
+        return Segment(poses, mu, taken, rewards, by_c, ends, tracks, touched), group
 
     def _step(
         self, group: RecordingGroup, step: int, actions: np.ndarray, ends: list[EpisodeEnd]

@@ -29,10 +29,10 @@ def values_along(
     `rewards` [n] and `value` [n], the critic's, are in points; `discount` and `gae_lambda` are per
     step. A loss costs `lost_cost` at the step from which the car counts as lost, and nothing
     follows the end of its drive; what follows another drive's last moment is taken to be worth the
-    value of that moment.
+    value of that moment. So is a step that C did not decide: what others did is not C's worth.
     """
     lengths = np.array([len(drive) for drive in along.drives])
-    rewards = rewards.astype(np.float64)
+    rewards, by_c = rewards.astype(np.float64), along.by_c
     for start, drive in zip(along.starts, along.drives):
         if drive.lost:
             rewards[start + min(drive.lost_from(delay), len(drive) - 1)] -= lost_cost
@@ -48,5 +48,6 @@ def values_along(
         mixed = (1 - gae_lambda) * following[:n] + gae_lambda * ahead[:n]
         ahead[:n] = rewards[rows] + discount * mixed
         following[:n] = value[rows]
+        ahead[:n] = np.where(by_c[rows], ahead[:n], value[rows])
         targets[rows] = ahead[:n]
     return targets

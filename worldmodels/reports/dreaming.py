@@ -84,6 +84,7 @@ def dream_beside(
         actions=lap.actions,
         rewards=lap.rewards,
         off_road=np.zeros(steps_driven, np.float32),
+        by_c=np.ones(steps_driven, bool),
         over=True,
         lost=False,
         scene=None,
