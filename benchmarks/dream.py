@@ -9,12 +9,12 @@ import torch
 from benchmarks.timing import rates
 from stages import train_controller_by_ppo_in_dream as stage
 from worldmodels.dream.by_ppo import DreamPPO
-from worldmodels.dream.environment import DreamStep
 from worldmodels.dream.lesson import Lesson
 from worldmodels.dream.model import load_dream_model
 from worldmodels.dream.moments import errors_of, follow
 from worldmodels.dream.record import Record
 from worldmodels.dream.record_critic import RecordCritic
+from worldmodels.dream.step import DreamStep
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.pipeline.params import load
 from worldmodels.ppo.algorithm import Learner
@@ -46,7 +46,7 @@ def speeds(round_name: str, rounds: int, threads: int) -> dict[str, Any]:
         along=along,
         errors=errors_of(along, DreamStep(model), rng, 1000),
         config=practice.rules,
-        weights=practice.starts.weights(),
+        explored=practice.starts.explored,
         number=1,
         lost_delay=practice.model.lost_delay,
         rng=rng,

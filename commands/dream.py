@@ -41,8 +41,8 @@ def film(name: str, track: int, start: int, temperature: float, sampled: bool) -
     from gymnasium.envs.box2d.car_racing import FPS
 
     from worldmodels.agent.agent import Agent
-    from worldmodels.dream.environment import MEANS
     from worldmodels.dream.model import load_dream_model
+    from worldmodels.dream.rules import MEANS
     from worldmodels.pipeline.params import read_params
     from worldmodels.reports.dreaming import dream_beside, drive_lap
     from worldmodels.reports.film import STRIP, Film, strip

@@ -179,7 +179,7 @@ def test_haste_sliding_and_being_off_the_road_cost_a_dream():
     steady.mixture.weight.zero_()
     steady.mixture.bias.zero_()  # every frame is as the one before it
     moments = make_moments()
-    moments.told[:, -MOTION_SIZE:] = torch.tensor([30.0, 40.0, 0.0])  # ahead, aside: at 50 m/s
+    moments.latents[:, -MOTION_SIZE:] = torch.tensor([30.0, 40.0, 0.0])  # ahead, aside: at 50 m/s
 
     def paid(**changes):
         rules = replace(haste, sampled=False, **changes)
@@ -208,13 +208,15 @@ def test_a_step_of_the_dream_is_the_models_prediction_along_a_sequence():
     dream = make_dream(num_envs=1, model=model, rules=replace(RULES, sampled=False, lost_cost=0))
     start = make_moments()
     start = start._replace(
-        before=start.told, hidden=torch.zeros_like(start.hidden), cell=torch.zeros_like(start.cell)
+        before=start.latents,
+        hidden=torch.zeros_like(start.hidden),
+        cell=torch.zeros_like(start.cell),
     )
     dream = Dream(model, make_memory(), start, dream.rules, 1)
     actions = np.random.default_rng(2).uniform(size=(steps, 1, 3)).astype(np.float32)
     dream.reset(seed=1, options={"moments": np.array([2])})
     found = [dream.step(action) for action in actions]
-    z = [model.normalise(start.told[2])]
+    z = [model.normalise(start.latents[2])]
     for step in range(steps):
         sequence = torch.stack(z)[None]
         prediction = model(sequence, torch.from_numpy(actions[: step + 1, 0])[None])
@@ -267,7 +269,7 @@ def test_refuses_what_cannot_be_dreamt():
         make_dream(rules=replace(RULES, temperature=0.0))
     other = make_moments()
     with pytest.raises(UserError, match="have 10 latents and 12 hidden units"):
-        narrow = other._replace(told=other.told[:, :-1], before=other.before[:, :-1])
+        narrow = other._replace(latents=other.latents[:, :-1], before=other.before[:, :-1])
         Dream(make_model(), make_memory(), narrow, RULES, 2)
     with pytest.raises(UserError, match="M that C listens to does not fit"):
         Dream(make_model(), make_memory(), other._replace(memory=other.hidden), RULES, 2)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.agents import make_agent
-from tests.dream.toys import LATENTS, TOLD, make_drive, make_model
+from tests.dream.toys import DREAM_LATENTS, LATENTS, make_drive, make_model
 from worldmodels.dream.learning import DreamTrainingConfig, ModelTrainer, new_model
 from worldmodels.dream.model import (
     DreamModel,
@@ -65,10 +65,10 @@ def test_losses_are_those_of_a_gaussian_a_square_and_a_coin():
 
 def test_the_probe_does_not_teach_the_state():
     model = make_model().requires_grad_(True)
-    prediction = model(torch.randn(2, 3, TOLD), torch.randn(2, 3, 3))
+    prediction = model(torch.randn(2, 3, DREAM_LATENTS), torch.randn(2, 3, 3))
     prediction.off_road_logit.sum().backward()
     assert model.lstm.weight_hh_l0.grad is None and model.probe.weight.grad is not None
-    prediction = model(torch.randn(2, 3, TOLD), torch.randn(2, 3, 3))
+    prediction = model(torch.randn(2, 3, DREAM_LATENTS), torch.randn(2, 3, 3))
     prediction.reward.sum().backward()
     assert model.lstm.weight_hh_l0.grad is not None
 
@@ -76,18 +76,21 @@ def test_the_probe_does_not_teach_the_state():
 def test_sigma_never_falls_below_its_floor():
     model = make_model()
     model.mixture.bias -= 100.0
-    assert model.predict(torch.randn(5, 12), torch.randn(5, TOLD)).log_sigmas.exp().min() > 0.0199
+    assert (
+        model.predict(torch.randn(5, 12), torch.randn(5, DREAM_LATENTS)).log_sigmas.exp().min()
+        > 0.0199
+    )
 
 
 def test_another_unit_of_the_latents_changes_nothing():
     """Frames come in their own units; the model sees and predicts them at unit variance."""
     model = make_model()
-    told = torch.randn(4, TOLD)
-    z = model.normalise(told)
-    np.testing.assert_allclose(z * model.scale + model.centre, told, atol=1e-5)
+    latents = torch.randn(4, DREAM_LATENTS)
+    z = model.normalise(latents)
+    np.testing.assert_allclose(z * model.scale + model.centre, latents, atol=1e-5)
     with torch.no_grad():
         wide = DreamModel(model.config, 3 * model.centre, 3 * model.scale)
-    np.testing.assert_allclose(wide.normalise(3 * told), z, atol=1e-5)
+    np.testing.assert_allclose(wide.normalise(3 * latents), z, atol=1e-5)
 
 
 def rotating_world(drives: int, by_c: bool, steps: int = 60) -> list[Drive]:
@@ -136,7 +139,7 @@ def test_a_file_holds_all_of_it(tmp_path):
     model, path = make_model(), tmp_path / "dream.safetensors"
     save_dream_model(path, model)
     again = load_dream_model(path)
-    z, action = torch.randn(1, 5, TOLD), torch.rand(1, 5, 3)
+    z, action = torch.randn(1, 5, DREAM_LATENTS), torch.rand(1, 5, 3)
     for one, other in zip(model(z, action), again(z, action)):
         assert torch.equal(one, other)
     assert torch.equal(again.centre, model.centre) and torch.equal(again.scale, model.scale)

@@ -6,15 +6,19 @@ import numpy as np
 import torch
 
 from tests.agents import make_agent
-from worldmodels.dream.environment import MEANS, Dream, Moments
+from worldmodels.dream.disturbances import HasteConfig, TakeoverConfig
+from worldmodels.dream.environment import Dream
 from worldmodels.dream.model import DreamModel, DreamModelConfig
+from worldmodels.dream.moments import Moments
 from worldmodels.dream.record import Drive, Record
-from worldmodels.dream.recording import HasteConfig, TakeoverConfig
+from worldmodels.dream.recording import RecordSegmentJob
+from worldmodels.dream.rules import MEANS
+from worldmodels.driving.limits import Limits
 from worldmodels.environment.frames import MOTION_SIZE, POSE_DTYPE
 from worldmodels.records.scenes import Episode
 
 LATENTS, MEMORY, HIDDEN = 8, 16, 12
-TOLD = LATENTS + MOTION_SIZE
+DREAM_LATENTS = LATENTS + MOTION_SIZE
 RULES = replace(MEANS, sampled=True, horizon=6, lost_cost=50.0, lost_at=0.9)
 HASTE = HasteConfig(lesson=0, share=0.5, steps=8, most=[0.0, 0.8, -0.2])
 
@@ -38,7 +42,7 @@ TAKEOVERS = TakeoverConfig(
 def make_model(seed=1) -> DreamModel:
     torch.manual_seed(seed)
     config = DreamModelConfig(hidden_size=HIDDEN, mixtures=3, min_sigma=0.02)
-    model = DreamModel(config, torch.randn(TOLD), torch.rand(TOLD) + 0.5)
+    model = DreamModel(config, torch.randn(DREAM_LATENTS), torch.rand(DREAM_LATENTS) + 0.5)
     return model.requires_grad_(False)
 
 
@@ -48,7 +52,7 @@ def make_memory():
 
 def make_moments(count=5) -> Moments:
     draw = torch.Generator().manual_seed(3)
-    widths = (TOLD, TOLD, MEMORY, MEMORY, HIDDEN, HIDDEN)
+    widths = (DREAM_LATENTS, DREAM_LATENTS, MEMORY, MEMORY, HIDDEN, HIDDEN)
     return Moments(*(torch.randn(count, width, generator=draw) for width in widths))
 
 
@@ -92,3 +96,31 @@ def make_record() -> Record:
     driven = [make_drive(40, lost=True, by_c=True, seed=3), make_drive(25, by_c=True, seed=4)]
     driven[0].until, driven[1].until = 40, 65
     return Record([*explored, *driven], explored=2, steps={0: 65})
+
+
+def record_segments(
+    count, steps=30, envs=2, agent=None, patience=20, haste=HASTE, undisturbed=0.0, noise=0.1
+):
+    """A record of `count` segments of a small agent, without an explorer's drives."""
+    agent = agent or make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
+    record, group = Record([], explored=0), None
+    for number in range(count):
+        job = RecordSegmentJob(
+            agent=agent,
+            envs=envs,
+            steps=steps,
+            undisturbed=undisturbed,
+            hold=4,
+            noise=noise,
+            limits=Limits(50, patience),
+            rng=np.random.default_rng(number),
+            tracks=[1, 2, 3],
+            haste=haste,
+            takeovers=TAKEOVERS,
+            group=group,
+            device="cpu",
+            title="",
+        )
+        segment, group = job.run()
+        record.add(segment, 0)
+    return record

@@ -81,7 +81,7 @@ class DreamEvolution:
         """The fitness [P] of a population [P, D], and its mean reward per step."""
         config, count = self.config, len(population)
         dream = lesson.dream(count * config.dreams, share, moments=config.dreams)
-        scale, discount = Scaling.of(self.space), lesson.discount(share)
+        scale, discount = Scaling.of(self.space), lesson.discount
         weights, bias = self._layers(population)
         # The same moments and the same noise for all candidates
         rows = np.tile(np.arange(config.dreams), count)

@@ -86,7 +86,7 @@ def roll_out(
     counts = np.ones((decisions, n), dtype=bool)
     observations, infos = dream.reset(
         seed=int(rng.integers(1 << 62)),
-        options={"moments": np.arange(n) % len(dream.moments.told)},
+        options={"moments": np.arange(n) % len(dream.moments.latents)},
     )
     begins = np.zeros(n, dtype=bool)  # a dream that begins with this step, whose action is ignored
     for decision in range(decisions):
@@ -150,7 +150,7 @@ class DreamPPO:
         noises = [scheduled(config.noise, name, lesson.number) for name in ("first", "last")]
         for update in range(updates):
             share = update / max(updates - 1, 1)
-            noise, discount = geometric(noises, share), lesson.discount(share)
+            noise, discount = geometric(noises, share), lesson.discount
             self.learner.set_learning_rates(share)
             self.critic.learn(lesson, recorded, share)
             dream = lesson.dream(config.dreams, share)

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from worldmodels.dream.environment import MEANS, DreamStep
 from worldmodels.dream.moments import Along
+from worldmodels.dream.rules import MEANS
+from worldmodels.dream.step import DreamStep
 
 AFTER = (16, 32, 64)  # steps
 
@@ -26,36 +27,34 @@ def honesty(
     that was lost by then (`dreamt_lost_N`, `taken_lost_N`), and the root of the mean squared error
     of the latents in stds (`latent_error_N`), of those that go on.
     """
-    lengths = np.array([len(drive) for drive in along.drives])
-    of = np.repeat(np.arange(len(lengths)), lengths)
-    lost = np.array([drive.lost for drive in along.drives])
+    of, lost = along.of, np.array([drive.lost for drive in along.drives])
     lost_from = np.array([drive.lost_from(delay) for drive in along.drives])
-    left = lengths[of] - along.step
+    left = along.lengths[of] - along.step
     within = (along.step >= new_from[of]) & (along.step < lost_from[of])
     usable = np.flatnonzero(((left > max(AFTER)) | lost[of]) & within)
     columns: dict[str, float | str] = {}
     if not len(usable):
         return dict.fromkeys(names(), "")
     rows = rng.choice(usable, count)
-    actions = torch.from_numpy(np.concatenate([drive.actions for drive in along.drives]))
-    rewards = np.concatenate([drive.rewards for drive in along.drives])
+    rewards = along.joined("rewards")
     start = along.moments.rows(rows)
-    told, before, hidden, cell = start.told, start.before, start.hidden, start.cell
+    latents, before, hidden, cell = start.latents, start.before, start.hidden, start.cell
     unused = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.int64)
     dreamt, taken = np.zeros(count), np.zeros(count)
     for step in range(max(AFTER)):
         # After the end of a drive that was lost, the car stands there with its last action
         goes_on = left[rows] > step
         now = np.minimum(rows + step, rows + left[rows] - 1)
-        hidden, cell = dreams.remember(told, before, actions[torch.from_numpy(now)], hidden, cell)
+        action = along.actions[torch.from_numpy(now)]
+        hidden, cell = dreams.remember(latents, before, action, hidden, cell)
         outcome = dreams.outcome(hidden)
-        before, told = told, dreams.following(outcome.raw, told, *unused, MEANS)
+        before, latents = latents, dreams.following(outcome.raw, latents, *unused, MEANS)
         dreamt += outcome.reward
         taken += np.where(goes_on, rewards[now], rewards.min())
         if (after := step + 1) in AFTER:
             follows = left[rows] > after
-            there = along.moments.told[torch.from_numpy(np.where(follows, rows + after, rows))]
-            error = ((told - there) / dreams.scale).square().mean(dim=1).numpy()
+            there = along.moments.latents[torch.from_numpy(np.where(follows, rows + after, rows))]
+            error = ((latents - there) / dreams.scale).square().mean(dim=1).numpy()
             is_lost = lost[of[rows]] & (along.step[rows] + after > lost_from[of[rows]])
             values = (
                 dreamt.mean() / after,

@@ -49,8 +49,8 @@ def new_model(record: Record, config: DreamTrainingConfig, std_floor: float) -> 
     A latent that V does not use keeps the scale `std_floor`: at unit variance its noise would be
     most of what there is to predict.
     """
-    told = np.concatenate([drive.told for drive in record.drives[: record.explored]])
-    centre, scale = told.mean(axis=0), np.maximum(told.std(axis=0), std_floor)
+    latents = np.concatenate([drive.latents for drive in record.drives[: record.explored]])
+    centre, scale = latents.mean(axis=0), np.maximum(latents.std(axis=0), std_floor)
     tensors = (torch.from_numpy(part.astype(np.float32)) for part in (centre, scale))
     return DreamModel(config.network(), *tensors)
 
@@ -95,7 +95,7 @@ class ModelTrainer:
                 if count
             ]
             joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-            z = self.model.normalise(joined["told"])
+            z = self.model.normalise(joined["latents"])
             prediction = self.model(z[:, :-1], joined["action"])
             losses = dream_losses(
                 prediction,

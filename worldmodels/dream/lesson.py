@@ -7,30 +7,23 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from worldmodels.dream.environment import Dream, Rules
+from worldmodels.dream.environment import Dream
 from worldmodels.dream.model import DreamModel
-from worldmodels.dream.moments import Along, Weights, draw_moments
+from worldmodels.dream.moments import Along, draw_moments
+from worldmodels.dream.rules import Rules
 from worldmodels.dream.schedule import Schedule, ScheduleEntry, scheduled
 from worldmodels.dream.values import paid_along
 from worldmodels.memory.step import MemoryStep
-from worldmodels.pipeline.params import Count, Natural, NonNegative, Positive, Section, Share
-from worldmodels.training.schedule import Shares, discount_at
+from worldmodels.pipeline.params import Count, NonNegative, Positive, Section, Share
 
 
 class StartsConfig(Section):
     """The section `dream.practice.starts`: the moments that dreams begin with; see
-    `moments.Weights`."""
+    `draw_moments`."""
 
     explored: Share
-    near_loss: Share
-    reach: Count
-    margin: Natural
     newest_frames: Count
     explored_drives: Count
-
-    def weights(self) -> Weights:
-        """The part that draws moments."""
-        return Weights(self.explored, self.near_loss, self.reach, self.margin)
 
 
 class Strictness(ScheduleEntry):
@@ -45,8 +38,7 @@ class Strictness(ScheduleEntry):
 class RulesConfig(Section):
     """The section `dream.practice.rules`: of the dreams of a lesson.
 
-    `strictness` is a schedule, see `scheduled`. 1 - `discount` falls to that of its second value
-    by the end of the first lesson, and stays there.
+    `strictness` is a schedule, see `scheduled`; `discount` is per step.
     """
 
     temperature: Positive
@@ -57,12 +49,13 @@ class RulesConfig(Section):
     strictness: Schedule[Strictness]
     speed_cost: NonNegative
     sliding_limit: Positive
-    discount: Shares
+    discount: Share
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """`model` dreams, from moments of `along` drawn by `weights`; C listens to `memory`.
+    """`model` dreams, from moments of `along`, of which the share `explored` is the explorer's; C
+    listens to `memory`.
 
     `number` counts the lessons from 0, when C has learnt nothing yet. A car counts as lost
     `lost_delay` steps after its last tile; `errors` [E, Z] are those of M on the record. No result
@@ -74,7 +67,7 @@ class Lesson:
     along: Along
     errors: Tensor
     config: RulesConfig
-    weights: Weights
+    explored: float
     number: int
     lost_delay: int
     rng: np.random.Generator
@@ -106,9 +99,10 @@ class Lesson:
             sliding_cost=now("sliding_cost"),
         )
 
-    def discount(self, share: float) -> float:
-        """The discount per step at `share` of the lesson."""
-        return discount_at(self.config.discount, share if self.first else 1.0)
+    @property
+    def discount(self) -> float:
+        """The discount per step."""
+        return self.config.discount
 
     @cached_property
     def rewards(self) -> np.ndarray:
@@ -118,7 +112,7 @@ class Lesson:
     def dream(self, num_envs: int, share: float, moments: int | None = None) -> Dream:
         """Dreams from `moments` moments drawn at random; None: as many as there are dreams."""
         count = num_envs if moments is None else moments
-        rows = draw_moments(self.along, count, self.weights, self.lost_delay, self.rng)
+        rows = draw_moments(self.along, count, self.explored, self.lost_delay, self.rng)
         start = self.along.moments.rows(rows)
         rules = self.rules(share)
         return Dream(self.model, self.memory, start, rules, num_envs, self.threads, self.errors)

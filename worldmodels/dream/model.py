@@ -87,9 +87,9 @@ class DreamModel(nn.Module):
         self.probe = nn.Linear(config.hidden_size, 1)
         self.ahead = nn.Linear(config.hidden_size, 1)
 
-    def normalise(self, told: Tensor) -> Tensor:
+    def normalise(self, latents: Tensor) -> Tensor:
         """The latents [..., Z] at unit variance, from units of their own."""
-        return (told - self.centre) / self.scale
+        return (latents - self.centre) / self.scale
 
     def inputs(self, z: Tensor, before: Tensor, action: Tensor) -> Tensor:
         """The LSTM's inputs [..., 2 Z + A]: latents `z`, those `before` them, and the action."""

@@ -1,34 +1,76 @@
 """The moments of a record: what both Ms know at every step of its drives, where dreams begin."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from worldmodels.dream.environment import DreamStep, Moments
 from worldmodels.dream.record import Drive
+from worldmodels.dream.step import DreamStep
+from worldmodels.environment.frames import MOTION_SIZE
 from worldmodels.memory.step import MemoryStep
 from worldmodels.pipeline.errors import UserError
+
+
+class Moments(NamedTuple):
+    """n moments of recorded episodes, from which dreams begin, all float32.
+
+    `latents` [n, Z + MOTION_SIZE]: those of the M that dreams, mu and the motion of the frame;
+    `before`: of the frame before it (the first frame of an episode: itself). `memory` and
+    `memory_cell` [n, H]: the state of the M that C listens to; `hidden` and `cell` [n, H']: that
+    of the M that dreams; both before the frame.
+    """
+
+    latents: Tensor
+    before: Tensor
+    memory: Tensor
+    memory_cell: Tensor
+    hidden: Tensor
+    cell: Tensor
+
+    @property
+    def mu(self) -> Tensor:
+        """What C is given of the frames, [n, Z]."""
+        return self.latents[:, :-MOTION_SIZE]
+
+    def rows(self, rows: np.ndarray) -> "Moments":
+        """Some of the moments."""
+        return Moments(*(column[torch.from_numpy(rows)] for column in self))
 
 
 @dataclass(frozen=True)
 class Along:
     """All moments [n] of some drives, one drive after the other.
 
-    `drives` are the drives, `starts` [drives] the index of each one's first moment; `step` [n]
-    counts the moments of a drive from 0.
+    `drives` are the drives, `lengths` [drives] their numbers of moments and `starts` [drives] the
+    index of each one's first; `step` [n] counts the moments of a drive from 0, and `of` [n] is
+    the index of the drive.
     """
 
     moments: Moments
     drives: list[Drive]
+    lengths: np.ndarray
     starts: np.ndarray
+    of: np.ndarray
     step: np.ndarray
 
-    @property
+    def joined(self, column: str) -> np.ndarray:
+        """A column of the drives, see `Drive`, [n, ...]."""
+        return np.concatenate([getattr(drive, column) for drive in self.drives])
+
+    @cached_property
     def by_c(self) -> np.ndarray:
         """True [n] where C decided the step; everywhere, if it has decided none."""
-        by_c = np.concatenate([drive.by_c for drive in self.drives])
+        by_c = self.joined("by_c")
         return by_c if by_c.any() else np.ones(len(by_c), bool)
+
+    @cached_property
+    def actions(self) -> Tensor:
+        """The actions that were taken, float32 [n, A]."""
+        return torch.from_numpy(self.joined("actions"))
 
 
 @torch.inference_mode()
@@ -39,11 +81,11 @@ def follow(drives: list[Drive], memory: MemoryStep, dreams: DreamStep) -> Along:
     starts = np.cumsum(lengths) - lengths
     total, Z = int(lengths.sum()), drives[0].mu.shape[1]
     H, units = memory.feature_size, dreams.gates.shape[1] // 4
-    told = torch.from_numpy(np.concatenate([drive.told for drive in drives]))
+    latents = torch.from_numpy(np.concatenate([drive.latents for drive in drives]))
     actions = torch.from_numpy(np.concatenate([drive.actions for drive in drives]))
     moments = Moments(
-        told=told,
-        before=torch.empty_like(told),
+        latents=latents,
+        before=torch.empty_like(latents),
         memory=torch.empty(total, H),
         memory_cell=torch.empty(total, H),
         hidden=torch.empty(total, units),
@@ -52,12 +94,12 @@ def follow(drives: list[Drive], memory: MemoryStep, dreams: DreamStep) -> Along:
     order = np.argsort(-lengths, kind="stable")
     state = memory.start(len(drives))
     hidden, cell = torch.zeros(len(drives), units), torch.zeros(len(drives), units)
-    before = told[torch.from_numpy(starts[order])]
+    before = latents[torch.from_numpy(starts[order])]
     for step in range(int(lengths.max())):
         under_way = int((lengths > step).sum())
         slots = np.arange(under_way)
         rows = torch.from_numpy(starts[order[:under_way]] + step)
-        now, action = told[rows], actions[rows]
+        now, action = latents[rows], actions[rows]
         moments.before[rows] = before[:under_way]
         moments.memory[rows] = state.hidden[:under_way]
         moments.memory_cell[rows] = state.cell[:under_way]
@@ -67,8 +109,8 @@ def follow(drives: list[Drive], memory: MemoryStep, dreams: DreamStep) -> Along:
             now, before[:under_way], action, hidden[:under_way], cell[:under_way]
         )
         before = now
-    step_of = np.arange(total) - np.repeat(starts, lengths)
-    return Along(moments, drives, starts, step_of)
+    of = np.repeat(np.arange(len(drives)), lengths)
+    return Along(moments, drives, lengths, starts, of, np.arange(total) - starts[of])
 
 
 @torch.inference_mode()
@@ -79,53 +121,30 @@ def errors_of(
 
     Raises UserError if no drive has two steps.
     """
-    lengths = np.array([len(drive) for drive in along.drives])
-    ends = along.starts + lengths - 1
+    ends = along.starts + along.lengths - 1
     usable = np.setdiff1d(np.arange(len(along.step)), ends)
     if not len(usable):
         raise UserError("no episode of two steps or more to learn from: raise worlds.*.frames")
     rows = torch.from_numpy(rng.choice(usable, count))
     now = along.moments.rows(rows.numpy())
-    actions = torch.from_numpy(np.concatenate([drive.actions for drive in along.drives]))[rows]
-    hidden, _ = dreams.remember(now.told, now.before, actions, now.hidden, now.cell)
-    missed = along.moments.told[rows + 1] - dreams.means(hidden, now.told)
+    hidden, _ = dreams.remember(now.latents, now.before, along.actions[rows], now.hidden, now.cell)
+    missed = along.moments.latents[rows + 1] - dreams.means(hidden, now.latents)
     return missed[:, : along.drives[0].mu.shape[1]]
 
 
-@dataclass(frozen=True)
-class Weights:
-    """How the moments that dreams begin with are drawn.
-
-    `explored`: the share from the explorer's drives. `near_loss`: the share from the `reach` steps
-    before the last tile of a lost car, without the `margin` steps before it, when nothing helps.
-    """
-
-    explored: float
-    near_loss: float
-    reach: int
-    margin: int
-
-
 def draw_moments(
-    along: Along, count: int, weights: Weights, delay: int, rng: np.random.Generator
+    along: Along, count: int, explored: float, delay: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Rows [count] of `along` where dreams begin: before a car is lost, where shares say.
+    """Rows [count] of `along` where dreams begin, before a car is lost (see `Drive.lost_from`).
 
-    A share that the record cannot fill goes to the others.
+    The share `explored` is from the explorer's drives; one that the record cannot fill goes to the
+    others.
     """
-    of_c = np.array([drive.scene is not None for drive in along.drives])
-    until = np.array([drive.lost_from(delay) for drive in along.drives])
-    lost = np.array([drive.lost for drive in along.drives])
-    lengths = np.array([len(drive) for drive in along.drives])
-    of = np.repeat(np.arange(len(lengths)), lengths)
-    useful = along.step < until[of]
-    last_tile = until[of] - delay
-    near = useful & lost[of] & of_c[of]
-    near &= (along.step >= last_tile - weights.reach) & (along.step < last_tile - weights.margin)
+    of_c = np.array([drive.scene is not None for drive in along.drives])[along.of]
+    useful = along.step < np.array([drive.lost_from(delay) for drive in along.drives])[along.of]
     kinds = [
-        (np.flatnonzero(useful & ~of_c[of]), weights.explored),
-        (np.flatnonzero(near), weights.near_loss),
-        (np.flatnonzero(useful & of_c[of]), 1 - weights.explored - weights.near_loss),
+        (np.flatnonzero(useful & ~of_c), explored),
+        (np.flatnonzero(useful & of_c), 1 - explored),
     ]
     kinds = [(rows, share) for rows, share in kinds if len(rows) and share > 0]
     total = sum(share for _, share in kinds)

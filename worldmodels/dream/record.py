@@ -49,8 +49,8 @@ class Drive:
         return len(self.rewards)
 
     @property
-    def told(self) -> np.ndarray:
-        """What the M that dreams is told of the frames [T, Z + MOTION_SIZE]: mu and motion."""
+    def latents(self) -> np.ndarray:
+        """The latents of the M that dreams, [T, Z + MOTION_SIZE]: mu and motion."""
         return np.concatenate([self.mu, self.motion], axis=1)
 
     @property
@@ -237,7 +237,7 @@ class Windows:
             raise UserError("no episode of two steps or more to learn from: raise worlds.*.frames")
         self.lengths = np.array([len(drive) for drive in drives])
         self.starts = np.cumsum(self.lengths) - self.lengths
-        self.told = np.concatenate([drive.told for drive in drives])
+        self.latents = np.concatenate([drive.latents for drive in drives])
         self.actions = np.concatenate([drive.actions for drive in drives])
         self.rewards = np.concatenate([drive.rewards for drive in drives])
         lost = [np.arange(len(drive)) >= drive.lost_from(delay) for drive in drives]
@@ -251,10 +251,10 @@ class Windows:
     def draw(self, count: int, length: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Cut `count` windows of `length` steps, from drives chosen in proportion to their length.
 
-        All float32, zero where a drive is over: `told` [B, T + 1, Z + MOTION_SIZE] (see `Drive`),
-        `action` [B, T, A]; `reward`, `lost`, `off_road`, `ahead` (the mean reward of the next
-        steps), `is_step` (1 at steps of the drive) and `has_next` (1 where the next frame belongs
-        to it too) [B, T].
+        All float32, zero where a drive is over: `latents` [B, T + 1, Z + MOTION_SIZE] (see
+        `Drive`), `action` [B, T, A]; `reward`, `lost`, `off_road`, `ahead` (the mean reward of the
+        next steps), `is_step` (1 at steps of the drive) and `has_next` (1 where the next frame
+        belongs to it too) [B, T].
         """
         drives = rng.choice(len(self.lengths), count, p=self.lengths / self.lengths.sum())
         spare = np.maximum(self.lengths[drives] - length, 0)
@@ -265,7 +265,7 @@ class Windows:
         rows = np.where(inside, starts[:, None] + steps, starts[:, None])
         now, is_step = rows[:, :-1], inside[:, :-1]
         columns = {
-            "told": self.told[rows] * inside[..., None],
+            "latents": self.latents[rows] * inside[..., None],
             "action": self.actions[now] * is_step[..., None],
             "reward": self.rewards[now] * is_step,
             "lost": self.lost[now] & is_step,

@@ -89,7 +89,7 @@ class RecordCritic:
             lesson.along,
             lesson.rewards,
             values,
-            lesson.discount(share),
+            lesson.discount,
             config.return_lambda,
             lesson.rules(share).lost_cost,
             lesson.lost_delay,

@@ -14,7 +14,7 @@ import numpy as np
 
 from worldmodels.agent.agent import Agent
 from worldmodels.control.search_space import SearchSpace
-from worldmodels.dream.environment import DreamStep
+from worldmodels.dream.disturbances import HasteConfig, TakeoverConfig
 from worldmodels.dream.honesty import honesty, names
 from worldmodels.dream.learning import DreamTrainingConfig, ModelTrainer
 from worldmodels.dream.lesson import DreamTrainer, Lesson, RulesConfig, StartsConfig
@@ -22,14 +22,9 @@ from worldmodels.dream.model import save_dream_model
 from worldmodels.dream.moments import errors_of, follow
 from worldmodels.dream.record import Record
 from worldmodels.dream.record_critic import RecordCriticConfig
-from worldmodels.dream.recording import (
-    HasteConfig,
-    RecordingGroup,
-    RecordSegmentJob,
-    Segment,
-    TakeoverConfig,
-)
+from worldmodels.dream.recording import RecordingGroup, RecordSegmentJob, Segment
 from worldmodels.dream.schedule import Schedule, latest
+from worldmodels.dream.step import DreamStep
 from worldmodels.driving.limits import Limits
 from worldmodels.pipeline.params import Count, NonNegative, Section, Share
 from worldmodels.records.scenes import Scenes
@@ -152,7 +147,7 @@ class DreamSetup(NamedTuple):
             along=along,
             errors=errors_of(along, dreams, rng, ERRORS),
             config=self.config.rules,
-            weights=starts.weights(),
+            explored=starts.explored,
             number=iteration,
             lost_delay=self.config.model.lost_delay,
             rng=rng,

@@ -2,16 +2,13 @@
 
 import numpy as np
 
-from worldmodels.dream.environment import Rules
 from worldmodels.dream.moments import Along
+from worldmodels.dream.rules import Rules
 
 
 def paid_along(along: Along, rules: Rules) -> np.ndarray:
     """The recorded rewards [n], float64, of all moments, as a dream with `rules` pays them."""
-    columns = (
-        np.concatenate([getattr(drive, name) for drive in along.drives]).astype(np.float64)
-        for name in ("rewards", "off_road", "moved")
-    )
+    columns = (along.joined(name).astype(np.float64) for name in ("rewards", "off_road", "moved"))
     return rules.paid(*columns)
 
 
@@ -31,7 +28,7 @@ def values_along(
     follows the end of its drive; what follows another drive's last moment is taken to be worth the
     value of that moment. So is a step that C did not decide: what others did is not C's worth.
     """
-    lengths = np.array([len(drive) for drive in along.drives])
+    lengths = along.lengths
     rewards, by_c = rewards.astype(np.float64), along.by_c
     for start, drive in zip(along.starts, along.drives):
         if drive.lost:

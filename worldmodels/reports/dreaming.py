@@ -8,10 +8,12 @@ import torch
 
 from worldmodels.agent.agent import Agent
 from worldmodels.control.controller import act
-from worldmodels.dream.environment import Dream, DreamStep, Rules
+from worldmodels.dream.environment import Dream
 from worldmodels.dream.model import DreamModel
 from worldmodels.dream.moments import follow
 from worldmodels.dream.record import Drive
+from worldmodels.dream.rules import Rules
+from worldmodels.dream.step import DreamStep
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.environment.frames import motion
 from worldmodels.pipeline.errors import UserError
@@ -110,7 +112,7 @@ def _sights(
     for step in range(steps + 1):
         here = lap.pictures[start + step]
         mu = torch.cat(
-            [torch.from_numpy(lap.mu[start + step][None]), dream.told[:2, : lap.mu.shape[1]]]
+            [torch.from_numpy(lap.mu[start + step][None]), dream.latents[:2, : lap.mu.shape[1]]]
         )
         reconstruction, same, own = to_pictures(vae.decode(mu))
         lost = infos["lost"]
