@@ -1,74 +1,95 @@
 """How honest the dream is: what M expects of drives that it has not learnt from, and what came."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from worldmodels.dream.environment import Dream
+from worldmodels.dream.model import DreamModel
 from worldmodels.dream.moments import Along
 from worldmodels.dream.rules import MEANS
-from worldmodels.dream.step import DreamStep
+from worldmodels.memory.step import MemoryStep
 
 AFTER = (16, 32, 64)  # steps
+RULES = replace(MEANS, horizon=max(AFTER) + 1)
+
+Act = Callable[[np.ndarray], np.ndarray]
 
 
-@torch.inference_mode()
 def honesty(
     along: Along,
     new_from: np.ndarray,
-    dreams: DreamStep,
+    model: DreamModel,
+    memory: MemoryStep,
+    act: Act,
     delay: int,
     rng: np.random.Generator,
     count: int,
 ) -> dict[str, float | str]:
-    """M dreams on from `count` moments of drives, each from its step `new_from` [drives] on, with
-    the actions that were taken, and the means of its mixtures; empty where no drive lasts.
+    """M dreams on from `count` moments of drives, each from its step `new_from` [drives] on, once
+    with the actions that were taken, and once with C's: `act` gives those [n, A] for features
+    [n, Z + H]. M dreams the means of its mixtures, and what C sees is not blurred.
 
-    For each of AFTER, in the moments that last as long or end with a loss: points per step
-    (`dreamt_reward_N`, `taken_reward_N`), the probability of a loss after N steps and the share
-    that was lost by then (`dreamt_lost_N`, `taken_lost_N`), and the root of the mean squared error
-    of the latents in stds (`latent_error_N`), of those that go on.
+    Only moments count after which C decided alone, for as long as is compared. For each N of AFTER
+    the result has the points per step on the track (`taken_reward_N`), in the dream of the same
+    actions (`dreamt_reward_N`) and in that of C's own (`own_reward_N`); the share of the cars that
+    was lost after N steps and both dreams' probabilities (`taken_lost_N`, `dreamt_lost_N`,
+    `own_lost_N`); and the root of the mean squared error of the latents in stds
+    (`latent_error_N`), of those that go on. Empty where no drive lasts.
     """
+    rows = comparable(along, new_from, delay)
+    if not len(rows):
+        return dict.fromkeys(names(), "")
+    rows = rng.choice(rows, count)
+    lost = np.array([drive.lost for drive in along.drives])[along.of[rows]]
+    lost_from = np.array([drive.lost_from(delay) for drive in along.drives])[along.of[rows]]
+    left, rewards = along.lengths[along.of[rows]] - along.step[rows], along.joined("rewards")
+    dream = Dream(model, memory, along.moments.rows(rows), RULES, num_envs=2 * count)
+    observations, infos = dream.reset(seed=1, options={"moments": np.tile(np.arange(count), 2)})
+    taken, dreamt = np.zeros(count), np.zeros(2 * count)
+    columns: dict[str, float | str] = {}
+    for after in range(1, max(AFTER) + 1):
+        # After the end of a drive that was lost, the car stands there with its last action
+        now = np.minimum(rows + after - 1, rows + left - 1)
+        taken += np.where(left >= after, rewards[now], rewards.min())
+        same = along.actions[torch.from_numpy(now)].numpy()
+        actions = np.concatenate([same, act(observations[count:])])
+        observations, reward, _, _, infos = dream.step(actions)
+        dreamt += reward
+        if after in AFTER:
+            goes_on = left > after
+            there = along.moments.latents[torch.from_numpy(np.where(goes_on, rows + after, rows))]
+            error = ((dream.latents[:count] - there) / model.scale).square().mean(dim=1)[goes_on]
+            found = {
+                "taken_reward": taken.mean() / after,
+                "dreamt_reward": dreamt[:count].mean() / after,
+                "own_reward": dreamt[count:].mean() / after,
+                "taken_lost": (lost & (along.step[rows] + after > lost_from)).mean(),
+                "dreamt_lost": infos["lost"][:count].mean(),
+                "own_lost": infos["lost"][count:].mean(),
+            }
+            columns |= {f"{kind}_{after}": float(value) for kind, value in found.items()}
+            columns[f"latent_error_{after}"] = error.mean().sqrt().item() if len(error) else ""
+    return columns
+
+
+def comparable(along: Along, new_from: np.ndarray, delay: int) -> np.ndarray:
+    """The rows of `along` that are new (see `honesty`), when the car was not lost, and after which
+    the drive lasts as long as is compared, or ends with a loss, with C deciding alone."""
     of, lost = along.of, np.array([drive.lost for drive in along.drives])
     lost_from = np.array([drive.lost_from(delay) for drive in along.drives])
     left = along.lengths[of] - along.step
     within = (along.step >= new_from[of]) & (along.step < lost_from[of])
-    usable = np.flatnonzero(((left > max(AFTER)) | lost[of]) & within)
-    columns: dict[str, float | str] = {}
-    if not len(usable):
-        return dict.fromkeys(names(), "")
-    rows = rng.choice(usable, count)
-    rewards = along.joined("rewards")
-    start = along.moments.rows(rows)
-    latents, before, hidden, cell = start.latents, start.before, start.hidden, start.cell
-    unused = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.int64)
-    dreamt, taken = np.zeros(count), np.zeros(count)
-    for step in range(max(AFTER)):
-        # After the end of a drive that was lost, the car stands there with its last action
-        goes_on = left[rows] > step
-        now = np.minimum(rows + step, rows + left[rows] - 1)
-        action = along.actions[torch.from_numpy(now)]
-        hidden, cell = dreams.remember(latents, before, action, hidden, cell)
-        outcome = dreams.outcome(hidden)
-        before, latents = latents, dreams.following(outcome.raw, latents, *unused, MEANS)
-        dreamt += outcome.reward
-        taken += np.where(goes_on, rewards[now], rewards.min())
-        if (after := step + 1) in AFTER:
-            follows = left[rows] > after
-            there = along.moments.latents[torch.from_numpy(np.where(follows, rows + after, rows))]
-            error = ((latents - there) / dreams.scale).square().mean(dim=1).numpy()
-            is_lost = lost[of[rows]] & (along.step[rows] + after > lost_from[of[rows]])
-            values = (
-                dreamt.mean() / after,
-                taken.mean() / after,
-                outcome.lost.mean(),
-                is_lost.mean(),
-                np.sqrt(error[follows].mean()) if follows.any() else "",
-            )
-            found = zip(names((after,)), values)
-            columns |= {name: value if value == "" else float(value) for name, value in found}
-    return columns
+    others = np.concatenate([[0], np.cumsum(~along.by_c)])
+    row = np.arange(len(of))
+    alone = others[row + np.minimum(left, max(AFTER))] == others[row]
+    return np.flatnonzero(((left > max(AFTER)) | lost[of]) & within & alone)
 
 
-def names(after: tuple[int, ...] = AFTER) -> list[str]:
+def names() -> list[str]:
     """The columns of `honesty`."""
-    kinds = ("dreamt_reward", "taken_reward", "dreamt_lost", "taken_lost", "latent_error")
-    return [f"{kind}_{steps}" for steps in after for kind in kinds]
+    sources, kinds = ("taken", "dreamt", "own"), ("reward", "lost")
+    compared = [f"{source}_{kind}" for kind in kinds for source in sources] + ["latent_error"]
+    return [f"{name}_{after}" for after in AFTER for name in compared]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from worldmodels.agent.agent import Agent
+from worldmodels.control.controller import act
 from worldmodels.control.search_space import SearchSpace
 from worldmodels.dream.disturbances import HasteConfig, TakeoverConfig
 from worldmodels.dream.honesty import honesty, names
@@ -118,20 +119,36 @@ class DreamSetup(NamedTuple):
         results = run_jobs(jobs)
         return [segment for segment, _ in results], [group for _, group in results]
 
-    def judge(self, trainer: ModelTrainer, record: Record, iteration: int) -> Row:
-        """How honest M's dream is of the newest segment, which it has not learnt from."""
+    def judge(
+        self, point: np.ndarray, trainer: ModelTrainer, record: Record, iteration: int
+    ) -> Row:
+        """How honest M's dream is of the newest segment, which it has not learnt from, and in
+        which C was at `point` [D]."""
         config = self.config.record
         frames = config.envs * config.steps
         chosen = [index for index in record.newest(frames) if len(record.drives[index]) > 1]
         if not chosen:
             return dict.fromkeys(names(), "")
         drives = [record.drives[index] for index in chosen]
-        new_from = np.array([record.newest_from(index, frames) for index in chosen])
-        dreams = DreamStep(trainer.model)
-        along = follow(drives, self.agent.memory, dreams)
-        rng = generator(self.seed, "dream", "honesty", self.name, iteration)
-        delay = self.config.model.lost_delay
-        return dict(honesty(along, new_from, dreams, delay, rng, MOMENTS))
+        agent = self.agent.with_candidates(self.space.unfold(point[None]))
+
+        def c(features: np.ndarray) -> np.ndarray:
+            candidates = np.zeros(len(features), dtype=np.int64)
+            given = features[:, : agent.config.features].astype(np.float64)
+            return act(agent.parameters, candidates, given, agent.hidden_units)
+
+        return dict(
+            honesty(
+                along=follow(drives, self.agent.memory, DreamStep(trainer.model)),
+                new_from=np.array([record.newest_from(index, frames) for index in chosen]),
+                model=trainer.model,
+                memory=self.agent.memory,
+                act=c,
+                delay=self.config.model.lost_delay,
+                rng=generator(self.seed, "dream", "honesty", self.name, iteration),
+                count=MOMENTS,
+            )
+        )
 
     def lesson(self, trainer: ModelTrainer, record: Record, iteration: int) -> Lesson:
         """The lesson of an iteration, from the newest drives and some of the explorer's."""
@@ -213,7 +230,7 @@ def train_in_dream(
                 segments, state.groups = setup.record_segment(point, iteration, state.groups)
                 state.add(segments)
                 recorded = curve_columns(segments)
-                judged = setup.judge(model, record, iteration)
+                judged = setup.judge(point, model, record, iteration)
 
             # M learns from what was recorded, a share of it just now
             losses = model.learn(record, config.steps if iteration else config.first_steps)
