@@ -55,7 +55,8 @@ def plot_controller(axes: "Axes", curve: Columns) -> None:
 
 def plot_dream(figure: "Figure", curve: Columns) -> None:
     """Plot C's returns on the real track as it learns in the dream, and how honest the dream is:
-    points per step and losses, dreamt and real, and what M expects of drives it does not know."""
+    what came after moments that M does not know, what it dreams of the actions that were taken,
+    and of C's own."""
     (top_left, top_right), (bottom_left, bottom_right) = figure.subplots(2, 2)
     steps = curve["env_steps"] / 1000
     seen = ~np.isnan(curve["validation"])
@@ -70,7 +71,8 @@ def plot_dream(figure: "Figure", curve: Columns) -> None:
             axes.plot(steps, curve[f"taken_{kind}_{after}"], "--", color=colour)
             label = f"{after} steps on"
             axes.plot(steps, curve[f"dreamt_{kind}_{after}"], color=colour, label=label)
-    bottom_left.set(ylabel="points per step", title="Expected by M, and what came (dashed)")
+            axes.plot(steps, curve[f"own_{kind}_{after}"], ":", color=colour)
+    bottom_left.set(ylabel="points per step", title="Came (dashed), dreamt, dreamt by C (dotted)")
     bottom_right.set(ylabel="share of cars lost", title="The same for losses")
     for axes in (top_left, top_right, bottom_left, bottom_right):
         axes.set_xlabel("thousand real steps recorded")
@@ -95,8 +97,9 @@ def main(name: str, params: Params) -> None:
     returns = read_columns(results / "evaluate/returns.csv", "return")["return"]
     if params.round.learned_in == "dream":
         columns += ["real_reward", "dreamt_reward"]
-        kinds = ("taken_reward", "dreamt_reward", "taken_lost", "dreamt_lost")
-        columns += [f"{kind}_{after}" for kind in kinds for after in HONEST_AFTER]
+        sources, kinds = ("taken", "dreamt", "own"), ("reward", "lost")
+        honest = [f"{source}_{kind}" for kind in kinds for source in sources]
+        columns += [f"{name}_{after}" for name in honest for after in HONEST_AFTER]
         learnt = read_columns(curve, *columns)
         save_figure(figures / "controller.png", DREAM_SIZE, lambda f: plot_dream(f, learnt))
     else:
