@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TREE = read_yaml(ROOT / PARAMS)
 FOR_EACH = read_yaml(ROOT / PIPELINE)["stages"]
 STAGES = {name: stage.get("do", stage) for name, stage in FOR_EACH.items()}
+DRAW = ("figures", "world_figures", "compare", "efficiency")  # the stages that draw figures alone
 
 
 class Script(NamedTuple):
@@ -173,7 +174,7 @@ def test_a_stage_runs_the_script_of_its_name_for_every_round(script):
     described, command = STAGES[script.stage], f"python -m stages.{script.name}"
     both = f"{script.stage}_by_{script.trainer}_in_{script.place}"
     assert script.name == (both if script.trainer else script.stage) and described["desc"]
-    if script.stage != "compare":
+    if "foreach" in FOR_EACH[script.stage]:
         one = ENTRIES[FOR_EACH[script.stage]["foreach"].strip("${}")]
         assert one in script.params.model_fields
         command += " ${key}"
@@ -203,7 +204,7 @@ def test_an_edit_of_one_method_leaves_the_other_and_v_alone():
             assert not path.startswith(f"worldmodels/{others[place]}/"), path
     assert not any("physics" in path or "memory" in path for path in deps["train_vae"])
     assert not any("vae" in path for path in deps["train_mdnrnn"])
-    for name in ("figures", "world_figures", "compare"):
+    for name in DRAW:
         assert not any("checkpoint" in path for path in deps[name])
 
 
@@ -308,6 +309,6 @@ def test_modules_import_no_stage_and_stages_no_stage():
 
 def test_no_training_stage_imports_what_draws_figures():
     for script in SCRIPTS:
-        if script.name not in ("figures", "world_figures", "compare"):
+        if script.name not in DRAW:
             files = closure(script.path, set())
             assert not any("matplotlib" in module for file in files for module in imported(file))

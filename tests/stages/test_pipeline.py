@@ -84,7 +84,8 @@ def test_the_record_has_exactly_the_frames_asked_for(pipeline):
 def test_figures_a_video_and_a_gif_are_written(pipeline):
     second = pipeline / "results/second"
     pictures = [*second.glob("figures/*.png"), *second.glob("train_vae/*.png")]
-    assert len(pictures) == 8 and all(p.read_bytes()[:4] == b"\x89PNG" for p in pictures)
+    pictures.append(pipeline / "results/efficiency.png")
+    assert len(pictures) == 9 and all(p.read_bytes()[:4] == b"\x89PNG" for p in pictures)
     assert b"ftyp" in (second / "render/episode.mp4").read_bytes()[:16]
     assert count_frames(second / "render/episode.mp4") == 30  # of 60 steps, every second
     with Image.open(second / "render/lap.gif") as gif:

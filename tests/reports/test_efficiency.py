@@ -1,0 +1,19 @@
+"""The figure of returns over real steps."""
+
+import numpy as np
+
+from stages.efficiency import learning_curve
+from worldmodels.pipeline.storage import write_csv, write_json
+
+
+def test_a_validation_belongs_to_the_steps_before_its_row(tmp_path):
+    """C is validated, then recorded: the steps of a row come after its validation."""
+    rows = [
+        {"env_steps": 0, "validation": -10.0},
+        {"env_steps": 100, "validation": ""},
+        {"env_steps": 200, "validation": 300.0},
+    ]
+    write_csv(tmp_path / "curve.csv", rows)
+    write_json(tmp_path / "metrics.json", {"env_steps": 200, "validation_mean": 500.0})
+    curve = learning_curve(tmp_path, before=1000)
+    np.testing.assert_array_equal(curve, [[1000, -10], [1100, 300], [1200, 500]])
