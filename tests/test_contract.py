@@ -221,7 +221,8 @@ def test_plots_and_artifacts_are_outputs_of_the_rounds_there_are():
         described, items = stage.get("do", stage), entries(stage, TREE).items()
         for out in [*described.get("outs", []), *described.get("metrics", [])]:
             path = next(iter(out)) if isinstance(out, dict) else out
-            outputs |= {fill_in(path, name, item) for name, item in items}
+            filled = {fill_in(path, name, item) for name, item in items}
+            outputs |= filled if "foreach" in stage else {path}
     shown = {artifact["path"] for artifact in pipeline["artifacts"].values()}
     for plot in pipeline["plots"]:
         (key, value), *_ = plot.items() if isinstance(plot, dict) else [(plot, None)]
