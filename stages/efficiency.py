@@ -49,11 +49,11 @@ def plot_returns(axes: "Axes", curves: Curves) -> None:
     axes.legend(loc="lower right", fontsize=7)
 
 
-def learning_curve(folder: Path, before: int) -> np.ndarray:
+def learning_curve(folder: Path, total: int) -> np.ndarray:
     """The real steps and the returns [n, 2] of a round, from its results in `folder`.
 
-    `before` are the steps of all that led to it. A row of the curve validates C as it was before
-    the steps of this row; the metrics, as it is kept.
+    `total` are the steps of the round and of all that led to it. A row of the curve validates C as
+    it was before the steps of this row; the metrics, as it is kept.
     """
     curve = read_columns(folder / "curve.csv", "env_steps", "validation")
     kept = read_metrics(folder / "metrics.json", "env_steps", "validation_mean")
@@ -61,7 +61,8 @@ def learning_curve(folder: Path, before: int) -> np.ndarray:
     seen = ~np.isnan(curve["validation"])
     points = np.stack([steps[seen], curve["validation"][seen]], axis=1)
     last = [kept["env_steps"], kept["validation_mean"]]
-    return np.array([before, 0]) + np.concatenate([points, [last]])
+    before = np.array([total - kept["env_steps"], 0])
+    return before + np.concatenate([points, [last]])
 
 
 def main(params: Params) -> None:
@@ -70,9 +71,8 @@ def main(params: Params) -> None:
         folder = RESULTS / name / "train_controller"
         if folder.exists():  # trained
             behind = origin(name, tree, RESULTS)
-            own = read_metrics(folder / "metrics.json", "env_steps")["env_steps"]
-            before = int(behind["recorded_steps"]) + int(behind["trained_steps"]) - int(own)
-            curves[name] = learning_curve(folder, before)
+            total = int(behind["recorded_steps"]) + int(behind["trained_steps"])
+            curves[name] = learning_curve(folder, total)
     save_plot(RESULTS / "efficiency.png", plot_returns, curves)
 
 

@@ -15,5 +15,5 @@ def test_a_validation_belongs_to_the_steps_before_its_row(tmp_path):
     ]
     write_csv(tmp_path / "curve.csv", rows)
     write_json(tmp_path / "metrics.json", {"env_steps": 200, "validation_mean": 500.0})
-    curve = learning_curve(tmp_path, before=1000)
+    curve = learning_curve(tmp_path, total=1200)
     np.testing.assert_array_equal(curve, [[1000, -10], [1100, 300], [1200, 500]])

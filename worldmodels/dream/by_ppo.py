@@ -1,8 +1,7 @@
 """C by PPO in the dream: the same algorithm as on the real track, fed by dreams.
 
-C's update sees dreamt rewards, and what the last moment of a dream is worth: to the critic of the
-record, and, while C drives badly, to PPO's own critic as well, which learns from the dreams and
-serves as their baseline. What the record tells of a bad driver's worth is little.
+C's update sees dreamt rewards, and what the last moment of a dream is worth, as a weighted mean of
+two critics: that of the record, and PPO's own, which learns from the dreams and is their baseline.
 """
 
 from collections import deque
