@@ -33,7 +33,7 @@ def speeds(round_name: str, rounds: int, threads: int) -> dict[str, Any]:
     space = setup.make_space(setup.memory.config.hidden_size, "mdnrnn.hidden_size")
     inputs = setup.actor_inputs(config.hidden_components, "dream.ppo.hidden_components")
     practice = params.dream.practice
-    critic = RecordCritic.new(space, model.config.hidden_size, practice.critic, 1)
+    critic = RecordCritic.new(space, model.config.hidden_size, config.record_critic, 1)
     learner = Learner.new((inputs, 0, ACTION_SIZE), critic.input_size, config, 1)
     scenes = Scenes.load(Path("data") / params.round.world / "scenes")
     record = Record.of_explorer(setup.latents, scenes.poses, practice.record.patience)
@@ -53,13 +53,13 @@ def speeds(round_name: str, rounds: int, threads: int) -> dict[str, Any]:
         threads=threads,
     )
     trainer = DreamPPO(config.model_copy(update={"updates": 2}), learner, critic)
-    steps = config.dreams * practice.rules.horizon
+    steps = config.dreams * config.horizon
 
     def act() -> float:
-        dream = lesson.dream(config.dreams, 1.0)
+        dream = lesson.dream(config.dreams, config.horizon, 1.0)
         dream.reset(seed=1)
         actions = np.zeros((config.dreams, ACTION_SIZE), np.float32)
-        for _ in range(practice.rules.horizon):
+        for _ in range(config.horizon):
             dream.step(actions)
         dream.close()
         return steps

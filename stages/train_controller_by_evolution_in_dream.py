@@ -6,7 +6,6 @@ Paper: section 5, of VizDoom; CarRacing it learns on the real track.
 """
 
 from worldmodels.dream.by_evolution import DreamEvolution, DreamEvolutionConfig, refuse_deep
-from worldmodels.dream.record_critic import RecordCritic
 from worldmodels.dream.setup import DreamParams, DreamSection, learn_in_dream
 from worldmodels.evolution.strategies import make_strategy
 from worldmodels.pipeline import stage
@@ -37,13 +36,13 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     refuse_deep(space)
     start = setup.start(space, key)
 
-    def new_trainer(critic: RecordCritic) -> DreamEvolution:
+    def new_trainer() -> DreamEvolution:
         rng = generator(params.training_seed(), "controller", "population", name)
         population = config.population
         strategy = make_strategy(
             config.strategy, start, config.sigma, population, rng, config.simple_es
         )
-        return DreamEvolution(config, space, strategy, critic)
+        return DreamEvolution(config, space, strategy)
 
     write_outcome(name, setup, learn_in_dream(name, setup, space, new_trainer, checkpoint))
 

@@ -13,7 +13,7 @@ from worldmodels.pipeline import stage
 from worldmodels.ppo.algorithm import Learner
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.runtime.seeds import generator
+from worldmodels.runtime.seeds import generator, torch_generator
 from worldmodels.training.outcome import write_outcome
 from worldmodels.training.setup import ZERO, TrainingSetup
 
@@ -39,7 +39,10 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     actor = space.leading(inputs)
     start = None if params.round.start == ZERO else setup.start(actor, key)
 
-    def new_trainer(critic: RecordCritic) -> DreamPPO:
+    def new_trainer() -> DreamPPO:
+        critic_seed = torch_generator(params.training_seed(), "critic", name).initial_seed()
+        units = params.dream.practice.model.hidden_size
+        critic = RecordCritic.new(space, units, config.record_critic, critic_seed)
         seed = int(generator(params.training_seed(), "learner", name).integers(1 << 31))
         sizes = inputs, space.hidden_units, ACTION_SIZE
         learner = Learner.new(sizes, critic.input_size, config, seed)

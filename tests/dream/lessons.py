@@ -26,6 +26,16 @@ from worldmodels.ppo.algorithm import Learner
 FEATURES = LATENTS + MEMORY
 
 
+CRITIC = RecordCriticConfig(
+    return_lambda=0.9,
+    steps=20,
+    batch_size=32,
+    learning_rate=[0.01, 0.01],
+    units=8,
+    value_scale=10.0,
+)
+
+
 PPO = DreamPPOConfig(
     gae_lambda=0.9,
     clip=0.2,
@@ -38,6 +48,7 @@ PPO = DreamPPOConfig(
     output_cost=[0.0, 0.0, 0.0],
     hidden_components=4,
     dreams=24,
+    horizon=6,
     first_updates=4,
     updates=4,
     hold=2,
@@ -45,6 +56,7 @@ PPO = DreamPPOConfig(
     record_weight=[RecordWeight(lesson=0, weight=1.0)],
     averaged_actors=2,
     averaged=[Average(lesson=0, lessons=2)],
+    record_critic=CRITIC,
 )
 
 
@@ -55,20 +67,10 @@ EVOLUTION = DreamEvolutionConfig(
     sigma=0.3,
     simple_es=SimpleESConfig(elite_share=0.25, sigma_decay=0.99),
     dreams=8,
+    horizon=12,
     first_generations=3,
     generations=3,
     averaged=[Average(lesson=0, lessons=2)],
-    output_cost=[0.1, 0.0, 0.0],
-)
-
-
-CRITIC = RecordCriticConfig(
-    return_lambda=0.9,
-    steps=20,
-    batch_size=32,
-    learning_rate=[0.01, 0.01],
-    units=8,
-    value_scale=10.0,
 )
 
 
@@ -76,7 +78,6 @@ RULES_CONFIG = RulesConfig(
     temperature=1.0,
     sampled=True,
     sight_noise=0.5,
-    horizon=6,
     lost_at=0.9,
     strictness=[
         Strictness(
@@ -108,7 +109,7 @@ def by_evolution(config=EVOLUTION):
     space = raw_space(0, FEATURES)
     rng = np.random.default_rng(1)
     strategy = CMAES(np.zeros(space.dimensions), config.sigma, config.population, rng)
-    return DreamEvolution(config, space, strategy, new_critic())
+    return DreamEvolution(config, space, strategy)
 
 
 TRAINERS = pytest.mark.parametrize("new_trainer", [by_ppo, by_evolution])

@@ -92,5 +92,5 @@ def test_the_critic_of_the_record_learns_from_what_c_decided_alone(toy):
 def test_a_critic_that_is_not_finite_is_reported(toy):
     lesson, critic = lesson_of(*toy), new_critic()
     inputs = np.full_like(critic.recorded_inputs(lesson), np.nan)
-    with pytest.raises(UserError, match=r"dream\.practice\.critic\.learning_rate"):
+    with pytest.raises(UserError, match=r"dream\.ppo\.record_critic\.learning_rate"):
         critic.learn(lesson, inputs, 1.0)

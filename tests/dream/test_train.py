@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.agents import make_agent
-from tests.dream.lessons import CRITIC, FEATURES, RULES_CONFIG, TRAINERS, by_ppo
+from tests.dream.lessons import FEATURES, RULES_CONFIG, TRAINERS, by_ppo
 from tests.dream.test_model import CONFIG
 from tests.dream.toys import (
     HASTE,
@@ -52,7 +52,6 @@ def config_of(**changes):
         ),
         "starts": StartsConfig(explored=0.5, newest_frames=60, explored_drives=3),
         "rules": RULES_CONFIG,
-        "critic": CRITIC,
     }
     return PracticeConfig(**values | changes)
 

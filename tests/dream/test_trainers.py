@@ -7,7 +7,6 @@ import torch
 from tests.dream.lessons import (
     FEATURES,
     PPO,
-    RULES_CONFIG,
     TRAINERS,
     by_evolution,
     by_ppo,
@@ -41,7 +40,7 @@ def test_c_learns_in_a_dream_what_pays_in_the_world(toy, new_trainer):
 def test_a_dream_is_worth_more_where_the_record_says_so(toy):
     """What follows the last decision comes from the critic of the record, not from PPO's own."""
     lesson, method = lesson_of(*toy), by_ppo()
-    dream, rng = lesson.dream(PPO.dreams, 1.0), np.random.default_rng(5)
+    dream, rng = lesson.dream(PPO.dreams, PPO.horizon, 1.0), np.random.default_rng(5)
     rollout = roll_out(dream, method.learner, method.critic, 0.5, PPO.hold, 0.9, 1.0, rng)
     assert rollout.value_after is not None
     batch, _ = method.learner.judge([rollout], 0.5, 0.9)
@@ -55,7 +54,7 @@ def test_a_dream_is_worth_more_where_the_record_says_so(toy):
 def test_the_last_moment_is_worth_what_both_critics_say_by_their_weights(toy):
     lesson, method = lesson_of(*toy), by_ppo()
     torch.nn.init.constant_(list(method.learner.critic.parameters())[-1], 0.7)
-    dream = lesson.dream(PPO.dreams, 1.0)
+    dream = lesson.dream(PPO.dreams, PPO.horizon, 1.0)
 
     def value_after(weight):
         rng = np.random.default_rng(5)
@@ -75,10 +74,10 @@ def test_the_last_moment_is_worth_what_both_critics_say_by_their_weights(toy):
 def test_a_rollout_is_what_was_dreamt(toy):
     record, model = toy
     lesson, method = lesson_of(record, model), by_ppo()
-    dream = lesson.dream(PPO.dreams, 1.0)
+    dream = lesson.dream(PPO.dreams, PPO.horizon, 1.0)
     rng = np.random.default_rng(5)
     rollout = roll_out(dream, method.learner, method.critic, 0.5, PPO.hold, 0.9, 1.0, rng)
-    decisions = RULES_CONFIG.horizon // PPO.hold
+    decisions = PPO.horizon // PPO.hold
     assert rollout.features.shape == (decisions, PPO.dreams, FEATURES)
     assert (rollout.end[-1] == TRUNCATED).all() and rollout.counts.all()
     # The first decision begins at the recorded moments

@@ -1,7 +1,8 @@
 """C by an evolution strategy in the dream: the paper's way, in the paper's place.
 
-All candidates dream on from the same moments, so that their fitness differs by what they do. It is
-what a dream pays, and what its last moment is worth to the critic of the record.
+All candidates dream on from the same moments, so that their fitness differs by what they do: it is
+what their dreams pay. These dreams are long and have no critic's value at their end: a critic of
+the record values how the record goes on, not how each candidate would.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +12,6 @@ import torch
 
 from worldmodels.control.search_space import SearchSpace
 from worldmodels.dream.lesson import Lesson
-from worldmodels.dream.record_critic import RecordCritic
 from worldmodels.dream.scaling import Scaling
 from worldmodels.dream.schedule import Averages, mean_of_last
 from worldmodels.environment.actions import squash
@@ -19,7 +19,6 @@ from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.evolution.strategies import EvolutionStrategy, SimpleESConfig, Strategy
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, Population, Positive, Section
-from worldmodels.training.schedule import OutputCosts
 
 
 class DreamEvolutionConfig(Section):
@@ -31,10 +30,10 @@ class DreamEvolutionConfig(Section):
     sigma: Positive
     simple_es: SimpleESConfig
     dreams: Count
+    horizon: Count
     first_generations: Count
     generations: Count
     averaged: Averages
-    output_cost: OutputCosts
 
 
 @dataclass
@@ -48,18 +47,15 @@ class DreamEvolution:
     config: DreamEvolutionConfig
     space: SearchSpace
     strategy: EvolutionStrategy
-    critic: RecordCritic
     results: list[np.ndarray] = field(default_factory=list)
 
     def learn(self, lesson: Lesson) -> dict[str, float]:
         """Some generations in the dreams of a `lesson`; returns what the curve shows of them."""
         config = self.config
         generations = config.first_generations if lesson.first else config.generations
-        recorded = self.critic.recorded_inputs(lesson)
         rewards: list[float] = []
         for generation in range(generations):
             share = generation / max(generations - 1, 1)
-            explained = self.critic.learn(lesson, recorded, share)
             population = self.strategy.ask()
             fitness, reward = self.fitness(population, lesson, share)
             rewards.append(reward)
@@ -67,7 +63,6 @@ class DreamEvolution:
         self.results.append(self.strategy.mean)
         return {
             "dreamt_reward": float(np.mean(rewards[-generations // 2 :])),
-            "explained": explained,
             "exploration_std": self.strategy.sigma,
         }
 
@@ -80,27 +75,23 @@ class DreamEvolution:
     ) -> tuple[np.ndarray, float]:
         """The fitness [P] of a population [P, D], and its mean reward per step."""
         config, count = self.config, len(population)
-        dream = lesson.dream(count * config.dreams, share, moments=config.dreams)
+        dream = lesson.dream(count * config.dreams, config.horizon, share, config.dreams)
         scale, discount = Scaling.of(self.space), lesson.discount
         weights, bias = self._layers(population)
         # The same moments and the same noise for all candidates
         rows = np.tile(np.arange(config.dreams), count)
         seeds = np.tile(lesson.rng.integers(1 << 62, size=config.dreams), count)
-        observations, infos = dream.reset(options={"moments": rows, "seeds": seeds})
-        returns, paid, spent = np.zeros(len(rows)), 0.0, np.zeros(len(rows))
+        observations, _ = dream.reset(options={"moments": rows, "seeds": seeds})
+        returns, paid = np.zeros(len(rows)), 0.0
         alive = np.ones(len(rows), dtype=bool)
-        for step in range(dream.rules.horizon):
+        for step in range(config.horizon):
             features = torch.from_numpy(scale(observations)).view(count, config.dreams, -1)
             raw = torch.baddbmm(bias, features, weights).view(len(rows), ACTION_SIZE).numpy()
-            spent += np.square(raw) @ np.array(config.output_cost)
-            observations, reward, terminated, _, infos = dream.step(squash(raw))
+            observations, reward, terminated, _, _ = dream.step(squash(raw))
             returns += discount**step * reward * alive
             paid += float((reward * alive).mean())
             alive &= ~terminated
-        after = self.critic.values(self.critic.inputs(observations, infos["hidden"]))
-        returns += discount**dream.rules.horizon * after * alive
-        returns -= spent / dream.rules.horizon
-        return returns.reshape(count, -1).mean(axis=1), paid / dream.rules.horizon
+        return returns.reshape(count, -1).mean(axis=1), paid / config.horizon
 
     def _layers(self, population: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """The weights [P, K, A] and bias [P, 1, A] of linear controllers [P, D]."""

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from worldmodels.dream.environment import Dream
 from worldmodels.dream.lesson import Lesson
-from worldmodels.dream.record_critic import RecordCritic
+from worldmodels.dream.record_critic import RecordCritic, RecordCriticConfig
 from worldmodels.dream.scaling import Scaling
 from worldmodels.dream.schedule import Averages, Schedule, ScheduleEntry, mean_of_last, scheduled
 from worldmodels.environment.actions import squash
@@ -50,6 +50,7 @@ class DreamPPOConfig(AlgorithmConfig):
 
     hidden_components: Count
     dreams: Count
+    horizon: Count
     first_updates: Count
     updates: Count
     hold: Count
@@ -57,6 +58,7 @@ class DreamPPOConfig(AlgorithmConfig):
     record_weight: Schedule[RecordWeight]
     averaged_actors: Count
     averaged: Averages
+    record_critic: RecordCriticConfig
 
 
 def roll_out(
@@ -152,7 +154,7 @@ class DreamPPO:
             noise, discount = geometric(noises, share), lesson.discount
             self.learner.set_learning_rates(share)
             self.critic.learn(lesson, recorded, share)
-            dream = lesson.dream(config.dreams, share)
+            dream = lesson.dream(config.dreams, config.horizon, share)
             rollout = roll_out(
                 dream,
                 self.learner,

@@ -44,7 +44,6 @@ class RulesConfig(Section):
     temperature: Positive
     sampled: bool
     sight_noise: NonNegative
-    horizon: Count
     lost_at: Share
     strictness: Schedule[Strictness]
     speed_cost: NonNegative
@@ -78,8 +77,8 @@ class Lesson:
         """True for the first lesson."""
         return self.number == 0
 
-    def rules(self, share: float) -> Rules:
-        """The rules of the dream at `share`, 0 to 1, of the lesson."""
+    def rules(self, share: float, horizon: int = 1) -> Rules:
+        """The rules of dreams of `horizon` steps at `share`, 0 to 1, of the lesson."""
         config = self.config
 
         def now(rule: str) -> float:
@@ -89,7 +88,7 @@ class Lesson:
             temperature=config.temperature,
             sampled=config.sampled,
             sight_noise=config.sight_noise,
-            horizon=config.horizon,
+            horizon=horizon,
             lost_cost=now("lost_cost"),
             lost_at=config.lost_at,
             off_road_cost=now("off_road_cost"),
@@ -109,12 +108,15 @@ class Lesson:
         """The recorded rewards [n] of all moments, as dreams pay them at the end of the lesson."""
         return paid_along(self.along, self.rules(1.0))
 
-    def dream(self, num_envs: int, share: float, moments: int | None = None) -> Dream:
-        """Dreams from `moments` moments drawn at random; None: as many as there are dreams."""
+    def dream(
+        self, num_envs: int, horizon: int, share: float, moments: int | None = None
+    ) -> Dream:
+        """Dreams of `horizon` steps from `moments` moments drawn at random; None: as many as there
+        are dreams."""
         count = num_envs if moments is None else moments
         rows = draw_moments(self.along, count, self.explored, self.lost_delay, self.rng)
         start = self.along.moments.rows(rows)
-        rules = self.rules(share)
+        rules = self.rules(share, horizon)
         return Dream(self.model, self.memory, start, rules, num_envs, self.threads, self.errors)
 
 

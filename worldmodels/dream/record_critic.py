@@ -23,7 +23,7 @@ from worldmodels.training.schedule import FromTo, geometric
 
 
 class RecordCriticConfig(Section):
-    """The section `dream.practice.critic` of params.yaml; the rate goes from its first value to
+    """The section `dream.ppo.record_critic` of params.yaml; the rate goes from its first value to
     its second in every lesson."""
 
     return_lambda: Share
@@ -108,8 +108,8 @@ class RecordCritic:
         error = (self.critic(inputs) - targets).square().mean()
         if not torch.isfinite(error):
             raise UserError(
-                "the loss of the critic is not finite: lower dream.practice.critic.learning_rate "
-                "in params.yaml"
+                "the loss of the critic of the record is not finite: lower "
+                "dream.ppo.record_critic.learning_rate in params.yaml"
             )
         self.optimiser.zero_grad()
         error.backward()

@@ -10,7 +10,6 @@ from worldmodels.control.search_space import SearchSpace
 from worldmodels.dream.learning import ModelTrainer, new_model
 from worldmodels.dream.lesson import DreamTrainer
 from worldmodels.dream.record import Record
-from worldmodels.dream.record_critic import RecordCritic
 from worldmodels.dream.train import DreamSetup, DreamState, PracticeConfig, train_in_dream
 from worldmodels.driving.limits import Limits
 from worldmodels.pipeline.params import Part
@@ -41,11 +40,10 @@ def learn_in_dream(
     name: str,
     setup: TrainingSetup,
     space: SearchSpace,
-    new_trainer: Callable[[RecordCritic], DreamTrainer],
+    new_trainer: Callable[[], DreamTrainer],
     checkpoint: Checkpoint,
 ) -> Outcome:
-    """Train C, a point of `space`, for the round `name`; `new_trainer` is given the critic of the
-    record.
+    """Train C, a point of `space`, for the round `name`; `new_trainer` makes what trains it.
 
     Raises UserError for a record from which M cannot learn to dream.
     """
@@ -63,15 +61,8 @@ def learn_in_dream(
         torch.manual_seed(torch_generator(seed, "dream", "model", name).initial_seed())
         model = new_model(record, practice.model, params.controller.std_floor)
         rng = generator(seed, "dream", "windows", name)
-        all_features = setup.make_space(setup.memory.config.hidden_size, "mdnrnn.hidden_size")
-        critic = RecordCritic.new(
-            all_features,
-            practice.model.hidden_size,
-            practice.critic,
-            torch_generator(seed, "critic", name).initial_seed(),
-        )
         return DreamState(
-            controller=new_trainer(critic),
+            controller=new_trainer(),
             model=ModelTrainer(model, practice.model, rng),
             record=record,
             groups=[None] * len(group_sizes(practice.record.envs)),

@@ -22,7 +22,6 @@ from worldmodels.dream.lesson import DreamTrainer, Lesson, RulesConfig, StartsCo
 from worldmodels.dream.model import save_dream_model
 from worldmodels.dream.moments import errors_of, follow
 from worldmodels.dream.record import Record
-from worldmodels.dream.record_critic import RecordCriticConfig
 from worldmodels.dream.recording import RecordingGroup, RecordSegmentJob, Segment
 from worldmodels.dream.schedule import Schedule, latest
 from worldmodels.dream.step import DreamStep
@@ -71,7 +70,6 @@ class PracticeConfig(Section):
     model: DreamTrainingConfig
     starts: StartsConfig
     rules: RulesConfig
-    critic: RecordCriticConfig
 
 
 class DreamSetup(NamedTuple):
