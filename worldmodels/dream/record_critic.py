@@ -18,7 +18,7 @@ from worldmodels.dream.scaling import Scaling
 from worldmodels.dream.values import values_along
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, Positive, Section, Share
-from worldmodels.training.critic import Critic
+from worldmodels.ppo.critic import Critic
 from worldmodels.training.schedule import FromTo, geometric
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, Positive, Section, Share
-from worldmodels.training.critic import Critic
+from worldmodels.ppo.critic import Critic
 from worldmodels.training.schedule import FromTo, OutputCosts, geometric
 
 # How a decision ends. TRUNCATED: more would follow, but it is not in the rollout.
