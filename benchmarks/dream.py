@@ -14,6 +14,7 @@ from worldmodels.dream.model import load_dream_model
 from worldmodels.dream.moments import errors_of, follow
 from worldmodels.dream.record import Record
 from worldmodels.dream.record_critic import RecordCritic
+from worldmodels.dream.starts import Starts
 from worldmodels.dream.step import DreamStep
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.pipeline.params import load
@@ -46,7 +47,7 @@ def speeds(round_name: str, rounds: int, threads: int) -> dict[str, Any]:
         along=along,
         errors=errors_of(along, DreamStep(model), rng, 1000),
         config=practice.rules,
-        explored=practice.starts.explored,
+        starts=Starts.of(along, practice.starts, 1, practice.model.lost_delay),
         number=1,
         lost_delay=practice.model.lost_delay,
         rng=rng,

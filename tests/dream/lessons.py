@@ -19,6 +19,7 @@ from worldmodels.dream.lesson import Lesson, RulesConfig, Strictness
 from worldmodels.dream.moments import errors_of, follow
 from worldmodels.dream.record_critic import RecordCritic, RecordCriticConfig
 from worldmodels.dream.schedule import Average
+from worldmodels.dream.starts import HardShare, Starts, StartsConfig
 from worldmodels.dream.step import DreamStep
 from worldmodels.evolution.strategies import CMAES, SimpleESConfig
 from worldmodels.ppo.algorithm import Learner
@@ -96,6 +97,16 @@ RULES_CONFIG = RulesConfig(
 )
 
 
+STARTS = StartsConfig(
+    explored=0.5,
+    hard=[HardShare(lesson=0, share=0.0), HardShare(lesson=2, share=0.25)],
+    hard_steps=6,
+    newest_frames=60,
+    explored_drives=3,
+)
+DELAY = 4  # steps after the last tile, from which a car counts as lost
+
+
 def new_critic():
     return RecordCritic.new(raw_space(0, FEATURES), CONFIG.hidden_size, CRITIC, 1)
 
@@ -124,9 +135,9 @@ def lesson_of(record, model, seed=1, number=1, config=RULES_CONFIG):
         along=along,
         errors=errors_of(along, dreams, rng, 50),
         config=config,
-        explored=0.5,
+        starts=Starts.of(along, STARTS, number, DELAY),
         number=number,
-        lost_delay=4,
+        lost_delay=DELAY,
         rng=rng,
         threads=1,
     )

@@ -1,4 +1,4 @@
-"""The rules of a lesson, and the moments that its dreams begin with."""
+"""The rules of a lesson, and the moments that it follows."""
 
 import numpy as np
 import pytest
@@ -13,10 +13,8 @@ from tests.dream.toys import (
     make_record,
 )
 from worldmodels.dream.lesson import RulesConfig
-from worldmodels.dream.moments import draw_moments, errors_of, follow
+from worldmodels.dream.moments import errors_of, follow
 from worldmodels.dream.step import DreamStep
-
-DELAY = 4
 
 
 def test_rules_change_within_a_lesson_and_over_the_lessons(toy):
@@ -56,19 +54,6 @@ def test_moments_are_the_states_of_both_models_before_each_frame():
             )
             mu, action = drive.mu[step : step + 1], drive.actions[step : step + 1]
             memory.step(state, np.zeros(1, int), torch.from_numpy(mu), torch.from_numpy(action))
-
-
-def test_dreams_begin_where_the_share_says_and_never_with_a_lost_car():
-    record = make_record()
-    found = follow(record.drives, make_memory(), DreamStep(make_model()))
-    rows = draw_moments(found, 1000, 0.2, DELAY, np.random.default_rng(1))
-    lengths = [len(drive) for drive in record.drives]
-    of = np.repeat(np.arange(4), lengths)[rows]
-    assert (of < 2).sum() == 200
-    for index, drive in enumerate(record.drives):
-        assert (found.step[rows][of == index] < drive.lost_from(DELAY)).all()
-    only = follow(record.drives[:2], make_memory(), DreamStep(make_model()))
-    assert len(draw_moments(only, 50, 0.2, DELAY, np.random.default_rng(1))) == 50
 
 
 def test_errors_are_what_the_means_miss(toy):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.agents import make_agent
-from tests.dream.lessons import FEATURES, RULES_CONFIG, TRAINERS, by_ppo
+from tests.dream.lessons import FEATURES, RULES_CONFIG, STARTS, TRAINERS, by_ppo
 from tests.dream.test_model import CONFIG
 from tests.dream.toys import (
     HASTE,
@@ -19,7 +19,6 @@ from tests.dream.toys import (
 from worldmodels.control.search_space import raw_space
 from worldmodels.dream.honesty import names
 from worldmodels.dream.learning import ModelTrainer, new_model
-from worldmodels.dream.lesson import StartsConfig
 from worldmodels.dream.model import load_dream_model
 from worldmodels.dream.record import Record
 from worldmodels.dream.train import (
@@ -50,7 +49,7 @@ def config_of(**changes):
             haste=[HASTE],
             takeovers=TAKEOVERS,
         ),
-        "starts": StartsConfig(explored=0.5, newest_frames=60, explored_drives=3),
+        "starts": STARTS,
         "rules": RULES_CONFIG,
     }
     return PracticeConfig(**values | changes)

@@ -9,21 +9,13 @@ from torch import Tensor
 
 from worldmodels.dream.environment import Dream
 from worldmodels.dream.model import DreamModel
-from worldmodels.dream.moments import Along, draw_moments
+from worldmodels.dream.moments import Along
 from worldmodels.dream.rules import Rules
 from worldmodels.dream.schedule import Schedule, ScheduleEntry, scheduled
+from worldmodels.dream.starts import Starts
 from worldmodels.dream.values import paid_along
 from worldmodels.memory.step import MemoryStep
-from worldmodels.pipeline.params import Count, NonNegative, Positive, Section, Share
-
-
-class StartsConfig(Section):
-    """The section `dream.practice.starts`: the moments that dreams begin with; see
-    `draw_moments`."""
-
-    explored: Share
-    newest_frames: Count
-    explored_drives: Count
+from worldmodels.pipeline.params import NonNegative, Positive, Section, Share
 
 
 class Strictness(ScheduleEntry):
@@ -53,8 +45,7 @@ class RulesConfig(Section):
 
 @dataclass(frozen=True)
 class Lesson:
-    """`model` dreams, from moments of `along`, of which the share `explored` is the explorer's; C
-    listens to `memory`.
+    """`model` dreams, from the moments of `along` that `starts` draws; C listens to `memory`.
 
     `number` counts the lessons from 0, when C has learnt nothing yet. A car counts as lost
     `lost_delay` steps after its last tile; `errors` [E, Z] are those of M on the record. No result
@@ -66,7 +57,7 @@ class Lesson:
     along: Along
     errors: Tensor
     config: RulesConfig
-    explored: float
+    starts: Starts
     number: int
     lost_delay: int
     rng: np.random.Generator
@@ -114,7 +105,7 @@ class Lesson:
         """Dreams of `horizon` steps from `moments` moments drawn at random; None: as many as there
         are dreams."""
         count = num_envs if moments is None else moments
-        rows = draw_moments(self.along, count, self.explored, self.lost_delay, self.rng)
+        rows = self.starts.draw(count, self.rng)
         start = self.along.moments.rows(rows)
         rules = self.rules(share, horizon)
         return Dream(self.model, self.memory, start, rules, num_envs, self.threads, self.errors)

@@ -130,25 +130,3 @@ def errors_of(
     hidden, _ = dreams.remember(now.latents, now.before, along.actions[rows], now.hidden, now.cell)
     missed = along.moments.latents[rows + 1] - dreams.means(hidden, now.latents)
     return missed[:, : along.drives[0].mu.shape[1]]
-
-
-def draw_moments(
-    along: Along, count: int, explored: float, delay: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Rows [count] of `along` where dreams begin, before a car is lost (see `Drive.lost_from`).
-
-    The share `explored` is from the explorer's drives; one that the record cannot fill goes to the
-    others.
-    """
-    of_c = np.array([drive.scene is not None for drive in along.drives])[along.of]
-    useful = along.step < np.array([drive.lost_from(delay) for drive in along.drives])[along.of]
-    kinds = [
-        (np.flatnonzero(useful & ~of_c), explored),
-        (np.flatnonzero(useful & of_c), 1 - explored),
-    ]
-    kinds = [(rows, share) for rows, share in kinds if len(rows) and share > 0]
-    total = sum(share for _, share in kinds)
-    counts = [round(count * share / total) for _, share in kinds[1:]]
-    counts = [count - sum(counts), *counts]
-    drawn = [rng.choice(rows, n) for (rows, _), n in zip(kinds, counts)]
-    return np.concatenate(drawn)

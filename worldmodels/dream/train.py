@@ -18,12 +18,13 @@ from worldmodels.control.search_space import SearchSpace
 from worldmodels.dream.disturbances import HasteConfig, TakeoverConfig
 from worldmodels.dream.honesty import honesty, names
 from worldmodels.dream.learning import DreamTrainingConfig, ModelTrainer
-from worldmodels.dream.lesson import DreamTrainer, Lesson, RulesConfig, StartsConfig
+from worldmodels.dream.lesson import DreamTrainer, Lesson, RulesConfig
 from worldmodels.dream.model import save_dream_model
 from worldmodels.dream.moments import errors_of, follow
 from worldmodels.dream.record import Record
 from worldmodels.dream.recording import RecordingGroup, RecordSegmentJob, Segment
 from worldmodels.dream.schedule import Schedule, latest
+from worldmodels.dream.starts import Starts, StartsConfig
 from worldmodels.dream.step import DreamStep
 from worldmodels.driving.limits import Limits
 from worldmodels.pipeline.params import Count, NonNegative, Section, Share
@@ -150,7 +151,7 @@ class DreamSetup(NamedTuple):
 
     def lesson(self, trainer: ModelTrainer, record: Record, iteration: int) -> Lesson:
         """The lesson of an iteration, from the newest drives and some of the explorer's."""
-        starts = self.config.starts
+        starts, delay = self.config.starts, self.config.model.lost_delay
         rng = generator(self.seed, "dream", "lesson", self.name, iteration)
         chosen = rng.permutation(record.explored)[: starts.explored_drives].tolist()
         chosen += record.newest(starts.newest_frames)
@@ -162,9 +163,9 @@ class DreamSetup(NamedTuple):
             along=along,
             errors=errors_of(along, dreams, rng, ERRORS),
             config=self.config.rules,
-            explored=starts.explored,
+            starts=Starts.of(along, starts, iteration, delay),
             number=iteration,
-            lost_delay=self.config.model.lost_delay,
+            lost_delay=delay,
             rng=rng,
             threads=self.threads,
         )
