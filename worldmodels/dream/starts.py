@@ -1,7 +1,7 @@
-"""Where dreams begin: at recorded moments, many of them just before C left the road.
+"""Where dreams begin: at recorded moments, a share of them just before C left the road.
 
-C learns from what happens in its dreams. Once it drives well, hardly one moment in a hundred is
-followed by a mistake, and what a mistake costs is lost in the noise of all the others.
+C learns from what happens in its dreams. Once it drives well, few of its moments are followed by a
+mistake, and what a mistake costs is lost in the noise of all the others.
 """
 
 from dataclasses import dataclass
@@ -93,9 +93,9 @@ class Starts:
 
 
 def leaves_the_road(along: Along, useful: np.ndarray, steps: int) -> np.ndarray:
-    """True [n] where a car on the road has no wheel on it within `steps` steps, all by C.
+    """True [n] where a car with a wheel on the road has none on it within `steps` steps, all by C.
 
-    What does not count is where a car is lost by then: where it is not `useful` [n].
+    Leaving the road does not count once the car is lost, where it is not `useful` [n].
     """
     off, by_c, rows = along.joined("off_road"), along.by_c, np.arange(len(along.step))
     leaves = next_true((off == 1) & useful & by_c)
