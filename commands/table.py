@@ -8,7 +8,7 @@ from worldmodels.pipeline.params import read_params
 from worldmodels.pipeline.provenance import RUNS
 from worldmodels.pipeline.storage import read_csv, read_json
 from worldmodels.reports import paper
-from worldmodels.reports.lineage import Tree, training_of
+from worldmodels.reports.lineage import AGENT, Tree, training_of
 from worldmodels.reports.results import read_metrics
 
 HEADER = (
@@ -40,6 +40,12 @@ def how_trained(path: Path) -> str:
         ) from None
 
 
+def begun_from(start: str) -> str:
+    """What the training of C began with, if not with zeros: the agent of another round."""
+    agent = AGENT.fullmatch(start)
+    return f", from round {agent[1]}" if agent else ""
+
+
 def row(
     name: str, params: Tree, metrics: dict[str, float], how: str, runs: list[dict[str, str]]
 ) -> str:
@@ -50,6 +56,7 @@ def row(
     minutes = sum(float(run["seconds"]) for run in stages) / 60
     hardware = ", ".join(sorted({f"{run['processor']}, {run['cores']} cores" for run in stages}))
     interval = f"{metrics['ci_low']:.0f} to {metrics['ci_high']:.0f}"
+    how += begun_from(params["rounds"][name]["start"])
     return (
         f"| ours, round {name}: {how} | {metrics['mean']:.0f} | {interval} | {metrics['std']:.0f} "
         f"| {metrics['min']:.0f} | {metrics['episodes']:.0f} | {metrics['recorded_steps']:,.0f} "

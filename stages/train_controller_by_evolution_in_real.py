@@ -51,7 +51,7 @@ def train(name: str, params: Params, setup: TrainingSetup, checkpoint: Checkpoin
     rng = generator(params.training_seed(), "controller", "population", name)
     start = setup.start(space, key)
     strategy = make_strategy(
-        config.strategy, start, chosen.sigma, config.population, rng, config.simple_es
+        config.strategy, start, chosen.sigma, chosen.population, rng, config.simple_es
     )
     state = search_by_es(
         strategy,

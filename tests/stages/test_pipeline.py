@@ -69,6 +69,7 @@ def test_the_metrics_say_how_c_was_trained_and_on_how_many_real_steps(pipeline):
         "first": ("cma-es", "real", 1200, own["first"]),
         "second": ("ppo", "real", 2400, own["first"] + own["second"]),
         "dream": ("ppo", "dream", 1200 + own["dream"], 0),
+        "cma": ("cma-es", "real", 1200 + own["dream"], own["cma"]),
         "dream-cma": ("cma-es", "dream", 1200 + own["dream-cma"], 0),
     }
     assert set(expected) == set(own)

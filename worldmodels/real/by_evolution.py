@@ -44,6 +44,7 @@ class FineTuningConfig(Section):
     the search begins with an agent's C."""
 
     hidden_components: Count
+    population: Population
     sigma: Positive
     schedule: Schedule
 
