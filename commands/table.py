@@ -41,7 +41,7 @@ def how_trained(path: Path) -> str:
 
 
 def begun_from(start: str) -> str:
-    """What the training of C began with, if not with zeros: the agent of another round."""
+    """The round whose agent C's training began with, as part of a row; "" if with zeros."""
     agent = AGENT.fullmatch(start)
     return f", from round {agent[1]}" if agent else ""
 
