@@ -23,8 +23,8 @@ from worldmodels.environment.car_racing import make_official
 from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.memory.step import MemoryStep
 from worldmodels.runtime.cores import worker_count
-from worldmodels.runtime.parallel import run_jobs
 from worldmodels.vision.encoder import BatchEncoder
+from worldmodels.workers.processes import run_in_processes
 
 STEPS = 300  # per environment, in a batch of ours
 USUAL_STEPS = 60
@@ -111,7 +111,7 @@ def our_jobs(agent: Agent, envs: int, steps: int, workers: int) -> list[DriveJob
 
 def steps_driven(jobs: list[DriveJob]) -> float:
     """The steps that all workers drive."""
-    return sum(result.steps for results in run_jobs(jobs) for result in results)
+    return sum(result.steps for results in run_in_processes(jobs) for result in results)
 
 
 def steps_per_second(agent: Agent, rounds: int) -> dict[str, float]:
@@ -122,7 +122,7 @@ def steps_per_second(agent: Agent, rounds: int) -> dict[str, float]:
     pool = EnvPoolLoop(agent)
     return rates(
         {
-            "gymnasium": lambda: sum(run_jobs(usual)),
+            "gymnasium": lambda: sum(run_in_processes(usual)),
             "envpool": pool.run,
             "ours": lambda: steps_driven(ours),
         },
@@ -213,4 +213,4 @@ class TimeParts:
 
 def where_time_goes(agent: Agent) -> dict[str, float]:
     """Microseconds per agent step of one worker, by what they are spent on."""
-    return run_jobs([TimeParts(agent)])[0]
+    return run_in_processes([TimeParts(agent)])[0]

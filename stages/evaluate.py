@@ -26,11 +26,11 @@ from worldmodels.reports.lineage import origin
 from worldmodels.reports.statistics import standard_error, summarise
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.runtime.parallel import run_jobs
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import TEST_TRACKS, generator, tracks_for_test
+from worldmodels.workers.run import run_jobs, workers_at_hand
 
-TRACKS_PER_JOB: dict[Picture, int] = {"official": 4, "drawn": ENVS_PER_WORKER}
+TRACKS_PER_JOB: dict[Picture, int] = {"official": 4, "drawn": ENVS_PER_WORKER}  # at most
 
 
 class EvaluateConfig(Section):
@@ -77,7 +77,9 @@ def drive(
     """
     tracks = tracks_for_test(count, params.evaluate.first_test_track)
     remaining = [Drive(0, track) for track in tracks if track not in results]
-    size, limits = TRACKS_PER_JOB[picture], Limits(params.evaluate.horizon, patience=0)
+    limits = Limits(params.evaluate.horizon, patience=0)
+    # As many jobs as workers, or more
+    size = max(1, min(TRACKS_PER_JOB[picture], -(-len(remaining) // workers_at_hand())))
     jobs = [
         DriveJob(
             agent=agent,

@@ -39,10 +39,9 @@ from worldmodels.records.scenes import Episode, Scenes
 from worldmodels.reports.images import write_grid
 from worldmodels.runtime import resumable
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.runtime.cores import worker_count
-from worldmodels.runtime.parallel import run_jobs
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import tracks_for_training
+from worldmodels.workers.run import run_jobs, workers_at_hand
 
 EPISODES_PER_JOB = 32
 EXPLORER = "worldmodels/policies/explorer.py"
@@ -159,7 +158,7 @@ def collect(
         while remaining > 0:
             # As many jobs as there are workers, but no more than are certainly needed
             episodes = -(-remaining // horizon)
-            wave = EPISODES_PER_JOB * worker_count(-(-episodes // EPISODES_PER_JOB))
+            wave = EPISODES_PER_JOB * workers_at_hand(-(-episodes // EPISODES_PER_JOB))
             tracks = first_tracks(recording.started + wave)[recording.started :]
             jobs = [
                 make_job(tuple(tracks[cut : cut + EPISODES_PER_JOB]))

@@ -14,8 +14,9 @@ from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
 from worldmodels.pipeline.errors import UserError
-from worldmodels.runtime.parallel import run_jobs, split_evenly
 from worldmodels.vision.vae import VAE, VAEConfig
+from worldmodels.workers.jobs import split_evenly
+from worldmodels.workers.processes import run_in_processes
 
 
 class Traced:
@@ -84,7 +85,7 @@ def test_same_scores_for_any_worker_count(monkeypatch):
             for part in parts
         ]
         found = {}
-        for part, results in zip(parts, run_jobs(jobs)):
+        for part, results in zip(parts, run_in_processes(jobs)):
             found |= {i: result.score for i, result in zip(part, results)}
         assert [found[i] for i in range(len(DRIVES))] == expected
 

@@ -20,8 +20,8 @@ from worldmodels.ppo.algorithm import (
 from worldmodels.real import by_ppo as train_module
 from worldmodels.real.by_ppo import PPOConfig, PracticeSetup, train_by_ppo
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.runtime.parallel import run_jobs
 from worldmodels.training.budget import Budget
+from worldmodels.workers.processes import run_in_processes
 
 FEATURES = 8 + 16  # of make_agent
 LEARNING = {
@@ -247,9 +247,9 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return run_jobs(jobs)
+        return run_in_processes(jobs)
 
-    monkeypatch.setattr(train_module, "run_jobs", stop_at_third)
+    monkeypatch.setattr(train_module, "run_in_processes", stop_at_third)
     monkeypatch.setattr("worldmodels.runtime.checkpoint.SECONDS_BETWEEN", 0)
     with pytest.raises(KeyboardInterrupt), Checkpoint(tmp_path) as checkpoint:
         train(checkpoint=checkpoint)
@@ -299,9 +299,9 @@ def test_noise_and_prices_go_from_their_first_to_their_second_value(monkeypatch)
 
     def listen(jobs):
         rules.extend(job.rules for job in jobs)
-        return run_jobs(jobs)
+        return run_in_processes(jobs)
 
-    monkeypatch.setattr(train_module, "run_jobs", listen)
+    monkeypatch.setattr(train_module, "run_in_processes", listen)
     rows = train(updates=2).rows
     assert [row["exploration_std"] for row in rows] == [rule.noise for rule in rules] == [0.4, 0.1]
     assert [rule.lost_cost for rule in rules] == pytest.approx([10, 20])

@@ -30,12 +30,12 @@ from worldmodels.driving.limits import Limits
 from worldmodels.pipeline.params import Count, NonNegative, Section, Share
 from worldmodels.records.scenes import Scenes
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.runtime.parallel import run_jobs
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import generator, tracks_for_training
 from worldmodels.training.budget import Budget
 from worldmodels.training.curve import Row
 from worldmodels.training.schedule import group_sizes
+from worldmodels.workers.run import run_jobs
 
 MOMENTS = 2048  # at which the dream is compared with what came
 ERRORS = 8192  # of M on the record, that C's sight is blurred with

@@ -13,5 +13,6 @@ if "WorldModels/CarRacing-v3" not in gymnasium.registry:
     gymnasium.register(
         "WorldModels/CarRacing-v3",
         entry_point="worldmodels.environment.car_racing:DrawnCarRacing",
+        vector_entry_point="worldmodels.interop.vector_env:CarRacingVectorEnv",
         max_episode_steps=1000,  # as CarRacing-v3
     )

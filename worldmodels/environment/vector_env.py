@@ -27,7 +27,7 @@ from worldmodels.environment.physics.wheels import drive_wheels
 from worldmodels.environment.picture.canvas import PALETTE
 from worldmodels.environment.picture.painter import draw
 from worldmodels.environment.picture.pose import PHASE_UNIT, POSE_DTYPE
-from worldmodels.environment.picture.track import NEVER, track_of
+from worldmodels.environment.picture.track import NEVER, Track, track_of
 from worldmodels.environment.rewards import LAP_REWARD, LEFT_PLAYFIELD, STEP_COST
 from worldmodels.environment.state import CarState, TrackGeometry
 from worldmodels.runtime.compiled import compiled
@@ -50,7 +50,10 @@ class VectorCarRacing:
 
     def reset(self, slot: int, seed: int) -> None:
         """Begin an episode on the track that Gymnasium's `reset(seed=seed)` makes."""
-        track = track_of(seed)
+        self.begin_on(slot, track_of(seed))
+
+    def begin_on(self, slot: int, track: Track) -> None:
+        """Begin an episode on a track."""
         # Tracks differ in length and compiled code takes rectangles: room for the longest so far.
         self.state = self.state.with_room(track.length)
         self.tracks = self.tracks.with_room(track.length, len(track.tiles))

@@ -22,12 +22,12 @@ from worldmodels.ppo.algorithm import AlgorithmConfig, Learner, Rollout
 from worldmodels.real.practice import PracticeConfig, PracticeJob
 from worldmodels.real.segment import PracticeGroup, Rules
 from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.runtime.parallel import run_jobs
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.seeds import generator, tracks_for_training
 from worldmodels.training.budget import Budget
 from worldmodels.training.curve import Row, curve_row
 from worldmodels.training.schedule import group_sizes
+from worldmodels.workers.processes import run_in_processes
 
 
 class PPOConfig(AlgorithmConfig, PracticeConfig):
@@ -96,7 +96,7 @@ class PracticeSetup(NamedTuple):
             )
             for number, (envs, group) in enumerate(zip(sizes, groups))
         ]
-        results = run_jobs(jobs)
+        results = run_in_processes(jobs)
         return [rollout for rollout, _ in results], [group for _, group in results]
 
 

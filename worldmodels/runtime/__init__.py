@@ -1,4 +1,4 @@
-"""The needs of long computations: checkpoints, progress, seeds, workers, compiled code.
+"""The needs of long computations: checkpoints, progress, seeds, compiled code.
 
 May import `pipeline`.
 """

@@ -10,9 +10,9 @@ from worldmodels.control.search_space import SearchSpace
 from worldmodels.driving.episodes import Drive, EpisodeResult
 from worldmodels.driving.jobs import ENVS_PER_WORKER, DriveJob
 from worldmodels.driving.limits import Limits
-from worldmodels.runtime.cores import worker_count
-from worldmodels.runtime.parallel import run_jobs, split_evenly
 from worldmodels.runtime.seeds import tracks_for_validation
+from worldmodels.workers.jobs import split_evenly
+from worldmodels.workers.run import run_jobs, workers_at_hand
 
 DRIVES_PER_JOB = ENVS_PER_WORKER  # at most; a stop loses the unfinished jobs
 
@@ -42,7 +42,7 @@ class Candidates:
         agent = self.agent.with_candidates(self.space.unfold(points))
         remaining = [index for index in range(len(drives)) if index not in results]
         # As many jobs as workers, or a multiple, so that all end at about the same time
-        workers = worker_count()
+        workers = workers_at_hand()
         waves = -(-len(remaining) // (workers * DRIVES_PER_JOB))
         parts = [[remaining[i] for i in part] for part in split_evenly(remaining, workers * waves)]
 

@@ -58,7 +58,7 @@ class Fold(nn.Module):
         corners = ((0, 0), (0, 2), (2, 0), (2, 2))
         windows = [rows[:, top : top + 4, left : left + 4].flatten(1) for top, left in corners]
         places = torch.stack(windows, dim=1).flatten(0, 1)
-        return torch.addmm(self.bias, places, self.weight).view(len(x), -1)
+        return torch.addmm(self.bias, places, self.weight).view(x.shape[0], -1)
 
 
 class ImageEncoder(nn.Module):

@@ -105,5 +105,10 @@ class _Surveyor(CarRacing):
 @lru_cache(maxsize=4096)
 def track_of(seed: int) -> Track:
     """Return the track that Gymnasium's `reset(seed=seed)` makes; keeps the last 4,096."""
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    return track_drawn_by(np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))))
+
+
+def track_drawn_by(rng: np.random.Generator) -> Track:
+    """Return the track that Gymnasium's `reset()` makes in an environment whose generator this
+    is."""
     return _Surveyor().survey(rng)

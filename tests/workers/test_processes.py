@@ -13,7 +13,8 @@ import pytest
 
 from worldmodels.pipeline.errors import UserError
 from worldmodels.runtime.cores import worker_count
-from worldmodels.runtime.parallel import run_jobs, split_evenly
+from worldmodels.workers.jobs import split_evenly
+from worldmodels.workers.processes import run_in_processes
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def test_results_come_in_the_order_of_the_jobs(tmp_path, monkeypatch):
     monkeypatch.setenv("WM_WORKERS", "2")
     heard = []
     jobs = [Double(number, tmp_path) for number in range(6)]
-    results = run_jobs(jobs, lambda index, result: heard.append((index, result)))
+    results = run_in_processes(jobs, lambda index, result: heard.append((index, result)))
     assert results == [0, 2, 4, 6, 8, 10]
     assert sorted(heard) == list(enumerate(results))
 
@@ -83,7 +84,7 @@ def test_results_come_in_the_order_of_the_jobs(tmp_path, monkeypatch):
 def test_lost_jobs_are_named_and_run_again(tmp_path, capfd, monkeypatch, job, why):
     monkeypatch.setenv("WM_WORKERS", "2")
     jobs = [job(number, tmp_path) for number in range(6)]
-    assert run_jobs(jobs, hangs_after=20) == [0, 2, 4, 6, 8, 10]
+    assert run_in_processes(jobs, hangs_after=20) == [0, 2, 4, 6, 8, 10]
     said = capfd.readouterr().err
     assert why in said and "episode 3" in said
 
@@ -91,18 +92,18 @@ def test_lost_jobs_are_named_and_run_again(tmp_path, capfd, monkeypatch, job, wh
 @pytest.mark.slow
 def test_it_gives_up_after_three_attempts(tmp_path):
     with pytest.raises(UserError, match=r"3 times.*episode 0.*WM_WORKERS"):
-        run_jobs([AlwaysDie(0, tmp_path)])
+        run_in_processes([AlwaysDie(0, tmp_path)])
 
 
-def test_an_exception_of_a_worker_is_raised_by_run_jobs(tmp_path):
+def test_an_exception_of_a_worker_is_raised_by_run_in_processes(tmp_path):
     with pytest.raises(ValueError, match="episode 0 is broken"):
-        run_jobs([Fail(0, tmp_path)])
+        run_in_processes([Fail(0, tmp_path)])
 
 
 def test_a_wrong_setting_of_the_time_to_hang_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("WM_HANGS_AFTER", "soon")
     with pytest.raises(UserError, match="WM_HANGS_AFTER is 'soon'"):
-        run_jobs([Double(0, tmp_path)])
+        run_in_processes([Double(0, tmp_path)])
 
 
 def test_every_item_is_in_one_part():
@@ -114,9 +115,9 @@ def test_every_item_is_in_one_part():
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.runtime.test_parallel import Linger
-from worldmodels.runtime.parallel import run_jobs
-run_jobs([Linger(number, Path(sys.argv[1])) for number in range(2)])
+from tests.workers.test_processes import Linger
+from worldmodels.workers.processes import run_in_processes
+run_in_processes([Linger(number, Path(sys.argv[1])) for number in range(2)])
 """
 
 
@@ -148,11 +149,11 @@ def test_no_more_workers_than_jobs_and_none_is_started_twice(tmp_path, monkeypat
     script = """
 import sys
 from pathlib import Path
-from tests.runtime.test_parallel import ProcessId
-from worldmodels.runtime.parallel import run_jobs
+from tests.workers.test_processes import ProcessId
+from worldmodels.workers.processes import run_in_processes
 
 def workers(jobs):
-    return set(run_jobs([ProcessId(number, Path()) for number in range(jobs)]))
+    return set(run_in_processes([ProcessId(number, Path()) for number in range(jobs)]))
 
 first = workers(1)
 both = workers(20)

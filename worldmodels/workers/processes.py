@@ -1,8 +1,4 @@
-"""Run jobs in worker processes; notice workers that die or hang, and run their jobs again.
-
-Everything that drives passes its jobs to `run_jobs`, which needs no more than the interface of
-`concurrent.futures`: an executor that takes a picklable job and returns a future.
-"""
+"""Run jobs in processes of this machine; run those again whose worker dies or hangs."""
 
 import ctypes
 import os
@@ -12,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from loky import get_reusable_executor
@@ -22,30 +18,16 @@ from threadpoolctl import threadpool_limits
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.machine import number_from_environment
 from worldmodels.runtime.cores import worker_count
+from worldmodels.workers.jobs import Job
 
 Result = TypeVar("Result")
-ResultOut = TypeVar("ResultOut", covariant=True)
 ATTEMPTS = 3
 IDLE_SECONDS = 600  # after which a worker without a job ends
 HANGS_AFTER = 1800.0  # seconds, unless WM_HANGS_AFTER says otherwise
 _most_jobs = 0  # of any call so far: see `_workers`
 
 
-class Job(Protocol[ResultOut]):
-    """A piece of work for a worker: a picklable value that holds all it needs.
-
-    `str(job)` names it in messages. What it returns depends on the job alone.
-    """
-
-    def run(self) -> ResultOut: ...
-
-
-def split_evenly(items: Sequence[Any], parts: int) -> list[list[int]]:
-    """Deal the indices of `items` to at most `parts` lists in turn; none is empty."""
-    return [list(range(part, len(items), parts)) for part in range(min(parts, len(items)))]
-
-
-def run_jobs(
+def run_in_processes(
     jobs: Sequence[Job[Result]],
     on_done: Callable[[int, Result], None] = lambda index, result: None,
     hangs_after: float | None = None,

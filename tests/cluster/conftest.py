@@ -1,0 +1,39 @@
+"""A real scheduler and real workers on loopback, one process each."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from benchmarks.loopback import Loopback
+from worldmodels.workers import cluster
+
+
+@pytest.fixture
+def local(tmp_path, monkeypatch):
+    """A cluster whose scheduler runs, without workers, and which WM_CLUSTER names."""
+    started = Loopback(tmp_path)
+    started.start_scheduler()
+    monkeypatch.setenv("WM_CLUSTER", started.address)
+    yield started
+    for connection in list(cluster._connections.values()):
+        connection.close()
+    cluster._connections.clear()
+    started.stop()
+
+
+def until(true: Callable[[], bool], seconds: float = 240) -> None:
+    """Wait until `true()`; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def kill(process: subprocess.Popen) -> None:
+    """SIGKILL, and wait until it is gone."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,279 @@
+"""A Dask cluster gives the bytes of this machine, also while it loses parts and wins others."""
+
+import pickle
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from benchmarks.loopback import ROOT
+from tests.agents import make_agent
+from tests.cluster.conftest import kill, until
+from tests.cluster.jobs import Devour, Fail, Sum, Work
+from worldmodels.control.search_space import raw_space
+from worldmodels.driving.limits import Limits
+from worldmodels.evolution.strategies import CMAES
+from worldmodels.pipeline.errors import UserError
+from worldmodels.real.by_evolution import Phase, Plan, search_by_es
+from worldmodels.runtime.checkpoint import Checkpoint
+from worldmodels.runtime.seeds import tracks_for_validation
+from worldmodels.training.budget import Budget
+from worldmodels.training.candidates import Candidates
+from worldmodels.workers import cluster
+from worldmodels.workers.admission import identity
+from worldmodels.workers.run import run_jobs, workers_at_hand
+
+GENERATIONS = 4
+
+
+def search() -> bytes:
+    """All that a small search on the real track leaves, as bytes."""
+    agent = make_agent(candidates=1)
+    space = raw_space(0, agent.config.features)
+    strategy = CMAES(np.zeros(len(space.unfold(np.zeros((1, 75)))[0])), 0.5, 8, rng())
+    candidates = Candidates(agent, space, Limits(120, 0), seed=1, device="cpu")
+    plan = Plan(Budget(GENERATIONS, 0), [Phase(from_generation=0, tracks=3)])
+    held_out = tracks_for_validation(3)
+    state = search_by_es(strategy, candidates, "first", plan, held_out, 2, Checkpoint(None))
+    return pickle.dumps((state.rows, state.strategy.mean.tobytes()))
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(1)
+
+
+@pytest.fixture(scope="module")
+def on_this_machine():
+    """The bytes of the search with one process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WM_WORKERS", "1")
+        patch.delenv("WM_CLUSTER", raising=False)
+        return search()
+
+
+def test_two_processes_give_the_same_bytes_as_one(on_this_machine, monkeypatch):
+    monkeypatch.setenv("WM_WORKERS", "2")
+    assert search() == on_this_machine
+
+
+def test_two_workers_give_the_same_bytes(local, on_this_machine):
+    local.start_worker()
+    local.start_worker()
+    until(lambda: workers_at_hand() == 2)
+    assert search() == on_this_machine
+
+
+def test_the_same_bytes_while_a_worker_is_killed_and_another_joins(
+    local, on_this_machine, monkeypatch, capfd
+):
+    local.start_worker()
+    doomed = local.start_worker()
+    until(lambda: workers_at_hand() == 2)
+    generations = []
+    submit = cluster.Connection._submit
+
+    def then_lose_one(connection, indices, jobs, done):
+        futures = submit(connection, indices, jobs, done)
+        generations.append(len(indices))
+        if len(generations) == 2:
+            assert len(indices) >= 2
+            kill(doomed)
+            local.start_worker()
+        return futures
+
+    monkeypatch.setattr(cluster.Connection, "_submit", then_lose_one)
+    assert search() == on_this_machine
+    assert len(generations) == GENERATIONS
+
+
+def test_results_come_in_order_and_each_is_heard_of_once(local, tmp_path):
+    local.start_worker()
+    local.start_worker()
+    until(lambda: workers_at_hand() == 2)
+    heard = []
+    jobs = [Work(number, tmp_path) for number in range(8)]
+    results = run_jobs(jobs, lambda index, result: heard.append((index, result)))
+    assert results == [2 * number for number in range(8)]
+    assert sorted(heard) == list(enumerate(results))
+
+
+def test_a_worker_runs_one_job_at_a_time_whatever_its_threads(local, tmp_path):
+    local.start_worker("--nthreads", "4")
+    run_jobs([Work(number, tmp_path, seconds=0.2) for number in range(5)])
+    starts = sorted(int(path.name.split("-")[-1]) for path in tmp_path.glob("ran-*"))
+    assert len(starts) == 5 and min(np.diff(starts)) > 0.2e9
+
+
+def test_large_arrays_travel_once_and_jobs_do_not_share_them(local, monkeypatch):
+    local.start_worker()
+    array, sent = np.arange(100_000.0), []
+    until(lambda: workers_at_hand() == 1)
+    client = cluster.connect(local.address).client
+    submit = client.submit
+
+    def listen(function, *values, **options):
+        sent.append(sum(len(value) for value in values if isinstance(value, bytes)))
+        return submit(function, *values, **options)
+
+    monkeypatch.setattr(client, "submit", listen)
+    for _ in range(2):
+        expected = [float(array.sum()) + number for number in range(4)]
+        assert run_jobs([Sum(number, array.copy()) for number in range(4)]) == expected
+    large = [size for size in sent if size >= array.nbytes]
+    assert len(large) == 1 and len(sent) == 1 + 2 * 4
+    assert sum(sent) < array.nbytes + 10_000
+
+
+def test_an_exception_of_a_job_is_raised_here(local, tmp_path):
+    local.start_worker()
+    with pytest.raises(ValueError, match="episode 3 is broken"):
+        run_jobs([Fail(3, tmp_path)])
+
+
+def test_a_worker_with_other_code_is_refused_by_name(local, tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("WM_CLUSTER_WAIT", "1")
+    other = tmp_path / "other"
+    for name in ("worldmodels", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, other / name, ignore=ignored)
+    with (other / "worldmodels/control/controller.py").open("a") as file:
+        file.write("\n# another line\n")
+    local.start_worker(code=other)
+    cluster.connect(local.address)
+    until(lambda: bool(cluster.connect(local.address).refused))
+    with pytest.raises(UserError, match=r"no workers for 1 s; tcp://.* was refused: other code"):
+        run_jobs([Work(1, tmp_path)])
+    assert "is refused: other code in worldmodels" in capfd.readouterr().err
+    local.start_worker()
+    monkeypatch.setenv("WM_CLUSTER_WAIT", "90")
+    assert run_jobs([Work(1, tmp_path)]) == [2]
+
+
+def test_a_worker_without_the_package_is_refused_by_name(local, tmp_path, capfd):
+    local.start_worker(code=tmp_path)
+    cluster.connect(local.address)
+    until(lambda: bool(cluster.connect(local.address).refused))
+    said = capfd.readouterr().err
+    assert "No module named 'worldmodels'" in said and "copy of this repository" in said
+
+
+def test_a_worker_whose_processor_gives_other_bits_is_refused_by_name(local, monkeypatch, capfd):
+    mine = identity()
+    bits = mine.bits | {"float32": "0" * 64}
+    monkeypatch.setattr(cluster, "identity", lambda: type(mine)(**{**vars(mine), "bits": bits}))
+    local.start_worker()
+    until(lambda: bool(cluster.connect(local.address).refused))
+    said = capfd.readouterr().err
+    assert "computes other bits in float32: set machine.portable" in said
+    assert cluster.cluster_size(local.address) == 0
+
+
+def test_a_wrong_address_is_named_in_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(cluster, "FIRST_CONTACT", 1.0)
+    for address in ("tcp://127.0.0.1:1", "nowhere://x", "tcp://no.such.host.example:8786"):
+        monkeypatch.setenv("WM_CLUSTER", address)
+        with pytest.raises(UserError, match=f"WM_CLUSTER is '{address}'") as raised:
+            run_jobs([Work(1, tmp_path)])
+        assert "\n" not in str(raised.value)
+
+
+def test_jobs_run_again_when_the_scheduler_comes_back(local, tmp_path, capfd):
+    local.start_worker()
+    until(lambda: workers_at_hand() == 1)
+    jobs, found = [Work(number, tmp_path, seconds=1.0) for number in range(6)], []
+    thread = threading.Thread(target=lambda: found.append(run_jobs(jobs)))
+    thread.start()
+    until(lambda: len(list(tmp_path.glob("ran-*"))) >= 2)
+    kill(local.processes[0])
+    time.sleep(2)
+    local.start_scheduler()
+    local.start_worker()
+    thread.join(120)
+    assert found == [[0, 2, 4, 6, 8, 10]]
+    said = capfd.readouterr().err
+    assert "lost the scheduler at" in said and "of 6 jobs are lost" in said
+
+
+def test_a_scheduler_that_stays_away_ends_the_run_with_one_line(local, tmp_path, monkeypatch):
+    monkeypatch.setenv("WM_CLUSTER_WAIT", "3")
+    local.start_worker()
+    until(lambda: workers_at_hand() == 1)
+    raised = []
+
+    def run():
+        try:
+            run_jobs([Work(number, tmp_path, seconds=1.0) for number in range(6)])
+        except UserError as error:
+            raised.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until(lambda: bool(list(tmp_path.glob("ran-*"))))
+    kill(local.processes[0])
+    thread.join(60)
+    assert len(raised) == 1 and "no Dask scheduler answers there" in raised[0]
+    assert "Nothing that a checkpoint holds is lost" in raised[0] and "\n" not in raised[0]
+
+
+def test_a_run_goes_on_when_workers_come_back(local, tmp_path, capfd):
+    worker = local.start_worker()
+    until(lambda: workers_at_hand() == 1)
+    jobs, found = [Work(number, tmp_path, seconds=0.5) for number in range(6)], []
+    thread = threading.Thread(target=lambda: found.append(run_jobs(jobs)))
+    thread.start()
+    until(lambda: len(list(tmp_path.glob("ran-*"))) >= 2)
+    kill(worker)
+    said = ""
+
+    def says_so() -> bool:
+        nonlocal said
+        said += capfd.readouterr().err
+        return "no workers at" in said
+
+    until(says_so)
+    local.start_worker()
+    thread.join(90)
+    assert found == [[0, 2, 4, 6, 8, 10]]
+    assert "is gone; what it ran runs on another" in said
+
+
+def test_workers_killed_for_their_memory_end_the_run_with_one_line(local, tmp_path):
+    local.start_worker("--memory-limit", "2GB", nanny=True)
+    with pytest.raises(UserError, match="episode 5: 4 workers died of it, the last of them tcp:"):
+        run_jobs([Devour(5, tmp_path)])
+
+
+def test_a_worker_without_room_for_a_job_is_named(local, tmp_path, monkeypatch):
+    monkeypatch.setenv("WM_CLUSTER_WAIT", "3")
+    local.start_worker("--memory-limit", "300MB")  # it fills that by itself
+    until(lambda: bool(paused(local)))
+    with pytest.raises(UserError, match=r"no workers for 3 s; tcp://.* is paused"):
+        run_jobs([Work(1, tmp_path)])
+
+
+def paused(local) -> list[str]:
+    """The paused workers."""
+    connection = cluster.connect(local.address)
+    connection.admitted()
+    return connection.paused
+
+
+def test_without_dask_the_message_says_what_to_install(monkeypatch):
+    script = (
+        "import sys; sys.modules['distributed'] = None\n"
+        "from worldmodels.pipeline.errors import UserError\n"
+        "from worldmodels.workers.run import run_jobs\n"
+        "try: run_jobs([])\n"
+        "except UserError as error: print(error)\n"
+    )
+    monkeypatch.setenv("WM_CLUSTER", "tcp://127.0.0.1:8786")
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert (
+        "pip install -r requirements-cluster.txt" in done.stdout and done.stdout.count("\n") == 1
+    )
