@@ -11,8 +11,8 @@ WORKS := $(shell .venv/bin/python -c 'import sys, pip; sys.exit(not $(SUPPORTED)
 	case "$$(head -n 2 .venv/bin/pip)" in \
 		(*[\"\ !]"$$PWD/.venv/bin/"* | *[\"\ !]"$$(cd .venv && pwd -P)/bin/"*) echo yes ;; esac)
 
-.PHONY: all check test test-remotes quick verify faults benchmark variants drive watch dream clean \
-	remote new-environment
+.PHONY: all check test test-remotes test-cluster test-elsewhere quick verify faults benchmark \
+	variants drive watch dream export score clean remote new-environment
 
 all: remote  ## pull the trained models, bring the pipeline up to date, show the results
 	@[ ! -f dvc.lock ] || $(WITH) dvc pull || echo "Not everything could be pulled. What is missing" \
@@ -31,6 +31,20 @@ test: .venv/ready  ## lint, types, all tests
 
 test-remotes: .venv/remotes  ## push to and pull from S3, SFTP, WebDAV and HTTP on loopback
 	$(WITH) python -m pytest -q tests/remotes
+
+test-cluster: .venv/cluster  ## jobs on a Dask cluster on loopback, whose workers die and come back
+	$(WITH) python -m pytest -q tests/cluster
+
+export: .venv/export remote  ## the models of ROUND=... as ONNX files, in exports/
+	@ls models/*/agent.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
+	@$(WITH) python -m worldmodels.interop.onnx "$(or $(ROUND),dream)"
+
+test-elsewhere: .venv/elsewhere remote  ## what other projects use: ONNX, pip, training loops
+	@ls models/*/agent.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
+	$(WITH) python -m pytest -q tests/elsewhere
+
+score: .venv/ready  ## the policy POLICY=module:function on the 200 official test tracks
+	@$(WITH) python -m worldmodels.interop.scoring "$(POLICY)"
 
 quick: .venv/ready  ## every stage of every round at tiny sizes, in a temporary folder
 	$(WITH) python -m commands.quick
@@ -82,6 +96,18 @@ new-environment:
 
 .venv/benchmark: .venv/ready requirements-benchmark.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-benchmark.txt
+	@touch $@
+
+.venv/cluster: .venv/ready requirements-cluster.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
+	@touch $@
+
+.venv/export: .venv/ready requirements-export.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-export.txt
+	@touch $@
+
+.venv/elsewhere: .venv/export requirements-elsewhere.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-elsewhere.txt
 	@touch $@
 
 .venv/remotes: .venv/ready requirements-remotes.txt

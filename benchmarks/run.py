@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import agents, dream, environments, memory, networks
+from benchmarks import agents, cluster, dream, environments, memory, networks, vector
 from commands.verify import machine
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import read_params
@@ -34,6 +34,7 @@ def measure(round_name: str, dreamer: str | None) -> dict[str, Any]:
         "machine": machine() | {"cores": worker_count()},
         "round": round_name,
         "env_steps_per_s_per_core": environments.steps_per_second(5),
+        "env_steps_per_s_through_gymnasium": vector.steps_per_second(3),
         "agent_steps_per_s": agents.steps_per_second(agent, 5),
         "agent_steps_per_s_of_one_worker_by_environments": agents.rates_by_environments(agent, 2),
         "agent_steps_per_s_by_workers": agents.rates_by_workers(agent, 3),
@@ -45,6 +46,7 @@ def measure(round_name: str, dreamer: str | None) -> dict[str, Any]:
         "vae_training_frames_per_s": networks.training_vae(scenes, world, 3),
         "mdnrnn_training_steps_per_s": networks.training_mdnrnn(latents, world, 3),
     }
+    found["search_generation"] = cluster.measured(agent)
     if dreamer is not None:
         found["dream_steps_per_s"] = dream.speeds(dreamer, 3, worker_count())
     speed = {

@@ -92,6 +92,13 @@ def test_readme_fits_two_screens():
     assert len(words) <= WORDS
 
 
+def test_pages_name_models_by_the_md5_they_have():
+    lock = read_yaml(ROOT / "dvc.lock")["stages"]["train_controller@second"]["outs"]
+    (md5,) = [out["md5"] for out in lock if out["path"] == "models/second/agent.safetensors"]
+    said = (ROOT / "docs/sweeps-and-remotes.md").read_text()
+    assert f"artifacts/files/md5/{md5[:2]}/{md5[2:]} " in said and f"`{md5[:8]}…`" in said
+
+
 def test_readme_links_every_page_of_docs():
     linked = set(LINK.findall((ROOT / "README.md").read_text()))
     assert {f"docs/{path.name}" for path in PAGES[1:]} <= linked

@@ -126,10 +126,19 @@ def test_the_users_settings_choose_the_folder(root, monkeypatch, numbas, xdg, ho
     assert users == wanted
 
 
+NEED_MORE = {  # packages than a default installation has
+    "worldmodels.workers.cluster",
+    "worldmodels.workers.remote",
+    "worldmodels.interop.stable_baselines",
+}
+
+
 def test_every_compiled_function_and_all_that_its_module_imports_is_hashed(root):
     sources = set(compiled_sources())
     holders = set()
     for found in pkgutil.walk_packages(worldmodels.__path__, "worldmodels."):
+        if found.name in NEED_MORE:
+            continue
         there = vars(importlib.import_module(found.name)).values()
         names = {value.__module__ for value in there if isinstance(value, Dispatcher)}
         holders |= {root.joinpath(*name.split(".")).with_suffix(".py") for name in names}

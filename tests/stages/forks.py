@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 import cloudpickle
 
-from worldmodels.runtime import parallel
+from worldmodels.workers import processes
 
 SECONDS = 600  # after which a command is killed
 
@@ -97,7 +97,7 @@ def run(job: dict[str, Any]) -> NoReturn:
     os.environ.clear()
     os.environ.update(job["env"])
     signal.alarm(SECONDS)
-    parallel._workers = lambda count: Here()
+    processes._workers = lambda count: Here()
     for module in job["modules"]:
         sys.argv = ["", *job["arguments"]]
         sys.orig_argv = [sys.executable, "-m", module, *job["arguments"]]

@@ -16,22 +16,15 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import cloudpickle
+import distributed
 
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.machine import number_from_environment
+from worldmodels.workers import remote
 from worldmodels.workers.admission import identity
 from worldmodels.workers.jobs import Job
 from worldmodels.workers.packing import pack
 from worldmodels.workers.processes import ATTEMPTS, HANGS_AFTER
-
-try:
-    import distributed
-
-    from worldmodels.workers import remote
-except ImportError as error:
-    raise UserError(
-        f"WM_CLUSTER is set, but {error}: pip install -r requirements-cluster.txt, or unset it"
-    ) from None
 
 Result = TypeVar("Result")
 FIRST_CONTACT = 30.0  # seconds that a scheduler has to answer in the first time
@@ -91,7 +84,7 @@ def connect(address: str) -> "Connection":
 
 
 def reconnect(address: str) -> None:
-    """Connect anew to a scheduler that was lost. Raises UserError if it does not come back."""
+    """Connect again to a scheduler that was lost. Raises UserError if it does not come back."""
     _connections[address] = Connection(address, waits())
 
 

@@ -6,8 +6,10 @@ environment variable and no param, since no result depends on it.
 
 import os
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import TypeVar
 
+from worldmodels.pipeline.errors import UserError
 from worldmodels.runtime.cores import worker_count
 from worldmodels.workers.jobs import Job
 from worldmodels.workers.processes import run_in_processes
@@ -26,9 +28,7 @@ def run_jobs(
     """
     if (address := cluster_address()) is None:
         return run_in_processes(jobs, on_done)
-    from worldmodels.workers.cluster import run_on_cluster
-
-    return run_on_cluster(address, jobs, on_done)
+    return _cluster().run_on_cluster(address, jobs, on_done)
 
 
 def workers_at_hand(jobs: int | None = None) -> int:
@@ -38,9 +38,7 @@ def workers_at_hand(jobs: int | None = None) -> int:
     """
     if (address := cluster_address()) is None:
         return worker_count(jobs)
-    from worldmodels.workers.cluster import cluster_size
-
-    found = max(1, cluster_size(address))
+    found = max(1, _cluster().cluster_size(address))
     return found if jobs is None else max(1, min(found, jobs))
 
 
@@ -48,3 +46,14 @@ def cluster_address() -> str | None:
     """The scheduler's address in WM_CLUSTER; None for the processes of this machine."""
     address = os.environ.get("WM_CLUSTER", "").strip()
     return None if address in ("", "local") else address
+
+
+def _cluster() -> ModuleType:
+    """The module that runs jobs on a cluster. Raises UserError where its packages are missing."""
+    try:
+        from worldmodels.workers import cluster
+    except ImportError as error:
+        raise UserError(
+            f"WM_CLUSTER is set, but {error}: pip install -r requirements-cluster.txt, or unset it"
+        ) from None
+    return cluster

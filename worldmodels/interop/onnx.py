@@ -1,0 +1,254 @@
+"""The models of a round as ONNX files, which run without this repository, and without torch.
+
+`python -m worldmodels.interop.onnx ROUND`, or `make export ROUND=…`, writes them to exports/ROUND:
+`encoder`, `decoder`, `memory`, `controller`, and `dream` where C learnt in one. All compute in
+float32; n is any number of rows.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from worldmodels.agent.agent import Agent
+from worldmodels.dream.model import CHANGE_SCALE, DreamModel, load_dream_model
+from worldmodels.environment.interface import ACTION_SIZE, SIZE
+from worldmodels.memory.mdnrnn import MDNRNN, State, load_mdnrnn
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import read_params
+from worldmodels.vision.vae import VAE, load_vae
+
+OPSET = 18
+ROWS = 3  # of the examples that are traced; any number works
+
+
+class Exported(nn.Module):
+    """A network as it is exported: its inputs and outputs have names."""
+
+    outputs: tuple[str, ...]
+
+    def examples(self) -> dict[str, Tensor]:
+        """Inputs of ROWS rows, by name, in the order of `forward`."""
+        raise NotImplementedError
+
+
+class Encoder(Exported):
+    """frames uint8 [n, 64, 64, 3] -> mu, logvar float32 [n, Z]."""
+
+    outputs = ("mu", "logvar")
+
+    def __init__(self, encoder: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+
+    def examples(self) -> dict[str, Tensor]:
+        return {"frames": torch.zeros(ROWS, SIZE, SIZE, 3, dtype=torch.uint8)}
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        return self.encoder(frames.permute(0, 3, 1, 2).float() / 255)
+
+
+class Decoder(Exported):
+    """z float32 [n, Z] -> frames float32 [n, 64, 64, 3] in [0, 1]."""
+
+    outputs = ("frames",)
+
+    def __init__(self, vae: VAE):
+        super().__init__()
+        self.vae = vae
+
+    def examples(self) -> dict[str, Tensor]:
+        return {"z": torch.zeros(ROWS, self.vae.config.latent_size)}
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.vae.decode(z).permute(0, 2, 3, 1)
+
+
+class Memory(Exported):
+    """A step of M: z [n, Z], action [n, 3], hidden and cell [n, H], zeros at the start of an
+    episode -> the next hidden and cell, and what M expects of the next frame: log_weights, means
+    and log_sigmas [n, Z, K] of its mixtures; reward [n], the mean of the next steps', and
+    end_logit [n], where M has heads for them."""
+
+    def __init__(self, memory: MDNRNN):
+        super().__init__()
+        self.memory = memory
+        heads = ("reward", "end_logit") if memory.config.reward_and_end else ()
+        self.outputs = ("hidden_after", "cell_after", "log_weights", "means", "log_sigmas", *heads)
+
+    def examples(self) -> dict[str, Tensor]:
+        hidden = torch.zeros(ROWS, self.memory.config.hidden_size)
+        z = torch.zeros(ROWS, self.memory.latent_size)
+        action = torch.zeros(ROWS, ACTION_SIZE)
+        return {"z": z, "action": action, "hidden": hidden, "cell": hidden.clone()}
+
+    def forward(self, z: Tensor, action: Tensor, hidden: Tensor, cell: Tensor) -> tuple:
+        state = State(hidden[None], cell[None])
+        prediction, after = self.memory(z[:, None], action[:, None], state)
+        told = [part[:, 0] for part in prediction if part is not None]
+        return (after.hidden[0], after.cell[0], *told)
+
+
+class Dream(Exported):
+    """A step of the M that dreams: latents and before [n, Z'], the latents of this frame and of
+    the one before (mu and the car's motion, in units of their own), action [n, 3], hidden and cell
+    [n, H] -> the next hidden and cell, log_weights, means and log_sigmas [n, Z', K] of the next
+    latents at unit variance, reward [n] in points, lost_logit [n] and off_road_logit [n]. `centre`
+    and `scale` [Z'] bring latents to unit variance: latents = means * scale + centre."""
+
+    outputs = (
+        "hidden_after",
+        "cell_after",
+        "log_weights",
+        "means",
+        "log_sigmas",
+        "reward",
+        "lost_logit",
+        "off_road_logit",
+        "centre",
+        "scale",
+    )
+
+    def __init__(self, model: DreamModel):
+        super().__init__()
+        self.model = model
+
+    def examples(self) -> dict[str, Tensor]:
+        hidden = torch.zeros(ROWS, self.model.config.hidden_size)
+        latents = torch.zeros(ROWS, self.model.latent_size)
+        action = torch.zeros(ROWS, ACTION_SIZE)
+        return {
+            "latents": latents,
+            "before": latents.clone(),
+            "action": action,
+            "hidden": hidden,
+            "cell": hidden.clone(),
+        }
+
+    def forward(
+        self, latents: Tensor, before: Tensor, action: Tensor, hidden: Tensor, cell: Tensor
+    ) -> tuple:
+        model = self.model
+        z, change = model.normalise(latents), (latents - before) / model.scale
+        inputs = torch.cat([z, CHANGE_SCALE * change, action], dim=1)
+        states, after = model.lstm(inputs[:, None], (hidden[None], cell[None]))
+        told = model.predict(states[:, 0], z)
+        return (
+            after[0][0],
+            after[1][0],
+            told.log_weights,
+            told.means,
+            told.log_sigmas,
+            told.reward,
+            told.lost_logit,
+            told.off_road_logit,
+            model.centre + 0,
+            model.scale + 0,
+        )
+
+
+class LinearController(Exported):
+    """z [n, Z] and hidden [n, H], of M before it has seen z -> action [n, 3]: steering in [-1, 1],
+    gas and brake in [0, 1]. Its weights are `controller.weight` [3, Z + H] and `bias` [3]."""
+
+    outputs = ("action",)
+
+    def __init__(self, agent: Agent):
+        super().__init__()
+        config = agent.config
+        if config.inputs != "z+h":
+            raise UserError(f"a C on {config.inputs} has no ONNX form yet: train one on z+h")
+        self.sizes = config.latent_size, config.hidden_size
+        flat = torch.from_numpy(agent.parameters[0]).float()
+        self.controller = nn.Linear(config.features, ACTION_SIZE)
+        cut = ACTION_SIZE * config.features
+        self.controller.weight.data = flat[:cut].view(ACTION_SIZE, -1).clone()
+        self.controller.bias.data = flat[cut:].clone()
+
+    def examples(self) -> dict[str, Tensor]:
+        z, hidden = (torch.zeros(ROWS, size) for size in self.sizes)
+        return {"z": z, "hidden": hidden}
+
+    def forward(self, z: Tensor, hidden: Tensor) -> Tensor:
+        raw = self.controller(torch.cat([z, hidden], dim=1))
+        steering, gas, brake = raw.tanh().split(1, dim=1)
+        return torch.cat([steering, (gas + 1) / 2, brake.clamp(min=0)], dim=1)
+
+
+def modules_of(name: str) -> dict[str, Exported]:
+    """The modules of the round `name`, by the name of their file.
+
+    Raises UserError if the round is unknown or not trained.
+    """
+    rounds = read_params()["rounds"]
+    if name not in rounds:
+        raise UserError(f"{name!r}: no such round; there are {list(rounds)}")
+    world = Path("models") / rounds[name]["world"]
+    agent = Agent.load(Path("models") / name / "agent.safetensors")
+    modules: dict[str, Exported] = {
+        "encoder": Encoder(agent.encoder),
+        "decoder": Decoder(load_vae(world / "vae.safetensors")),
+        "memory": Memory(load_mdnrnn(world / "mdnrnn.safetensors")),
+        "controller": LinearController(agent),
+    }
+    if rounds[name]["learned_in"] == "dream":
+        practice = Path("data") / name / "practice"
+        modules["dream"] = Dream(load_dream_model(practice / "dream.safetensors"))
+    return modules
+
+
+def export(module: Exported, path: Path) -> None:
+    """Write a module as ONNX of opset OPSET, with a first axis of any length, and its docstring.
+
+    Raises UserError where the packages for it are missing.
+    """
+    examples = module.examples()
+    for name in ("torch.onnx", "onnx_ir"):  # they tell what they leave out, and nobody asked
+        logging.getLogger(name).setLevel(logging.ERROR)
+    rows = torch.export.Dim("n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            program = torch.onnx.export(
+                module.eval().requires_grad_(False),
+                tuple(examples.values()),
+                input_names=list(examples),
+                output_names=list(module.outputs),
+                dynamic_shapes=[{0: rows} for _ in examples],
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+        except ImportError as error:
+            raise UserError(f"{error}: pip install -r requirements-export.txt") from None
+    assert program is not None  # as dynamo is on
+    program.model.doc_string = " ".join((type(module).__doc__ or "").split())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    program.save(str(path), external_data=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m worldmodels.interop.onnx")
+    parser.add_argument("round", help="of `rounds` in params.yaml")
+    parser.add_argument("--to", type=Path, help="a folder; default: exports/ROUND")
+    options = parser.parse_args(arguments)
+    folder = options.to or Path("exports") / options.round
+    for name, module in modules_of(options.round).items():
+        export(module, path := folder / f"{name}.onnx")
+        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("export: terminated"))
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"export: {error}")
+    except KeyboardInterrupt:
+        sys.exit("export: interrupted")
