@@ -145,6 +145,8 @@ class Connection:
         self.keep, self.run_packed = ByValue(remote.keep), ByValue(remote.run_packed)
         plugin = remote.Gate(pickle.dumps(wanted), self.slot, self.room)
         self.client.register_plugin(plugin, name=f"worldmodels-gate-{mark}")
+        for event in self.client.get_events(remote.TOPIC):  # from before the subscription came
+            self._refusal(event)
 
     def _client(self, patience: float) -> Any:
         until = time.monotonic() + patience
