@@ -41,13 +41,3 @@ class Sum:
 class Fail(Work):
     def run(self):
         raise ValueError(f"{self} is broken")
-
-
-class Devour(Work):
-    """Takes memory until it is killed for it."""
-
-    def run(self):
-        kept = []
-        while True:
-            kept.append(np.ones(1 << 23))
-            time.sleep(0.05)

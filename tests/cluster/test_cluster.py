@@ -13,7 +13,7 @@ import pytest
 from benchmarks.loopback import ROOT
 from tests.agents import make_agent
 from tests.cluster.conftest import kill, until
-from tests.cluster.jobs import Devour, Fail, Sum, Work
+from tests.cluster.jobs import Fail, Sum, Work
 from worldmodels.control.search_space import raw_space
 from worldmodels.driving.limits import Limits
 from worldmodels.evolution.strategies import CMAES
@@ -239,12 +239,6 @@ def test_a_run_goes_on_when_workers_come_back(local, tmp_path, capfd):
     thread.join(90)
     assert found == [[0, 2, 4, 6, 8, 10]]
     assert "is gone; what it ran runs on another" in said
-
-
-def test_workers_killed_for_their_memory_end_the_run_with_one_line(local, tmp_path):
-    local.start_worker("--memory-limit", "2GB", nanny=True)
-    with pytest.raises(UserError, match="episode 5: 4 workers died of it, the last of them tcp:"):
-        run_jobs([Devour(5, tmp_path)])
 
 
 def test_a_worker_without_room_for_a_job_is_named(local, tmp_path, monkeypatch):
