@@ -7,8 +7,6 @@ float32; n is any number of rows.
 
 import argparse
 import logging
-import signal
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from worldmodels.environment.interface import ACTION_SIZE, SIZE
 from worldmodels.memory.mdnrnn import MDNRNN, State, load_mdnrnn
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import read_params
+from worldmodels.pipeline.stage import user_errors
 from worldmodels.vision.vae import VAE, load_vae
 
 OPSET = 18
@@ -245,10 +244,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("export: terminated"))
-    try:
+    with user_errors("export"):
         main()
-    except UserError as error:
-        sys.exit(f"export: {error}")
-    except KeyboardInterrupt:
-        sys.exit("export: interrupted")

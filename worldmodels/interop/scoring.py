@@ -5,7 +5,6 @@
 
 import argparse
 import importlib
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 
 from worldmodels.interop.policy import Policy
 from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.stage import user_errors
 from worldmodels.pipeline.storage import write_json
 from worldmodels.reports.statistics import summarise
 from worldmodels.runtime.progress import Progress
@@ -168,13 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run() -> None:
     """The command; a UserError, Ctrl-C or SIGTERM ends it with one line."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("score: terminated"))
-    try:
+    with user_errors("score"):
         main()
-    except UserError as error:
-        sys.exit(f"score: {error}")
-    except KeyboardInterrupt:
-        sys.exit("score: interrupted")
 
 
 if __name__ == "__main__":
