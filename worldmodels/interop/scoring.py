@@ -92,7 +92,7 @@ def score(policy: AnyPolicy, count: int = TRACKS, first: int = FIRST) -> Scores:
     """Let `policy` drive `count` official test tracks once each, from the `first` on.
 
     A drive ends as CarRacing-v3 ends it, after 1,000 steps at the latest. Two to three seconds per
-    track and core; where WM_CLUSTER names one, on a cluster.
+    track on two cores; where WM_CLUSTER names one, on a cluster.
     """
     tracks = tracks_for_test(count, first)
     jobs = [
