@@ -7,6 +7,8 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -139,18 +141,17 @@ def hold(folder, keep, held, release):
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_second_process_on_the_same_inputs_waits_for_the_first(tmp_path, capsys, keep):
+def test_a_second_process_on_the_same_inputs_waits_for_the_first(tmp_path, keep):
     """Threads stand for processes: the lock is of the open file, not of the process."""
     events = [(threading.Event(), threading.Event()) for _ in range(2)]
-    with ThreadPoolExecutor(2) as pool:
+    with redirect_stderr(StringIO()) as said, ThreadPoolExecutor(2) as pool:
         first = pool.submit(hold, tmp_path / "c", keep, *events[0])
         assert events[0][0].wait(60)
         second = pool.submit(hold, tmp_path / "c", keep, *events[1])
-        said, deadline = "", time.monotonic() + 60
-        while "waits for another process" not in said and time.monotonic() < deadline:
-            said += capsys.readouterr().err
+        deadline = time.monotonic() + 60
+        while "waits for another process" not in said.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert said.startswith("test: waits for another process")
+        assert said.getvalue().startswith("test: waits for another process")
         assert not events[1][0].wait(0.5)
         events[0][1].set()
         first.result()
