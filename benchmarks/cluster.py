@@ -20,6 +20,7 @@ from worldmodels.evolution.strategies import CMAES
 from worldmodels.runtime.seeds import tracks_for_training
 from worldmodels.training.candidates import Candidates
 from worldmodels.workers import cluster
+from worldmodels.workers.packing import Parts, pack
 from worldmodels.workers.run import run_jobs, workers_at_hand
 
 CANDIDATES, TRACKS = 64, 16  # the paper's
@@ -81,9 +82,10 @@ def serial(agent: Agent) -> dict[str, float]:
         strategy.tell(population, population[:, 0])
     per_generation = (time.perf_counter() - started) / 5
     started = time.perf_counter()
-    for number in range(20):
-        cluster.pack(Nothing(number, agent))
-    return {"cma_es": per_generation, "pack": (time.perf_counter() - started) / 20}
+    parts = Parts()
+    for number in range(JOBS):
+        pack(Nothing(number, agent), parts)
+    return {"cma_es": per_generation, "pack": (time.perf_counter() - started) / JOBS}
 
 
 @contextmanager

@@ -20,10 +20,10 @@ class Loopback:
         self.address = f"tcp://127.0.0.1:{self.port}"
         self.processes: list[subprocess.Popen] = []
 
-    def start_scheduler(self) -> subprocess.Popen:
-        """Start the scheduler, again if it is gone."""
+    def start_scheduler(self, **settings: str) -> subprocess.Popen:
+        """Start the scheduler, again if it is gone, with `settings` in its environment."""
         options = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
-        return self._start("dask_scheduler", options, {})
+        return self._start("dask_scheduler", options, settings)
 
     def start_worker(
         self, *options: str, code: Path = ROOT, nanny: bool = False, **settings: str

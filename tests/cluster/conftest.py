@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.loopback import Loopback
-from worldmodels.workers import cluster
+from worldmodels.workers import cluster, watch
 
 
 @pytest.fixture
@@ -23,6 +23,17 @@ def local(tmp_path, monkeypatch):
         connection.close()
     cluster._connections.clear()
     started.stop()
+
+
+@pytest.fixture
+def said(monkeypatch) -> Callable[[], str]:
+    """`said()`: all lines for the user since the test began.
+
+    capfd would lose what another thread writes between its reading and its emptying.
+    """
+    lines: list[str] = []
+    monkeypatch.setattr(watch, "print", lambda line, **_: lines.append(line), raising=False)
+    return lambda: "\n".join(lines)
 
 
 def until(true: Callable[[], bool], seconds: float = 240) -> None:

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.loopback import ROOT
 from tests.agents import make_agent
 from tests.cluster.conftest import kill, until
-from tests.cluster.jobs import Fail, Sum, Work
+from tests.cluster.jobs import Fail, Kill, Sum, Work
 from worldmodels.control.search_space import raw_space
 from worldmodels.driving.limits import Limits
 from worldmodels.evolution.strategies import CMAES
@@ -23,7 +23,7 @@ from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.runtime.seeds import tracks_for_validation
 from worldmodels.training.budget import Budget
 from worldmodels.training.candidates import Candidates
-from worldmodels.workers import cluster
+from worldmodels.workers import cluster, connection
 from worldmodels.workers.admission import identity
 from worldmodels.workers.run import run_jobs, workers_at_hand
 
@@ -68,16 +68,16 @@ def test_two_workers_give_the_same_bytes(local, on_this_machine):
 
 
 def test_the_same_bytes_while_a_worker_is_killed_and_another_joins(
-    local, on_this_machine, monkeypatch, capfd
+    local, on_this_machine, monkeypatch
 ):
     local.start_worker()
     doomed = local.start_worker()
     until(lambda: workers_at_hand() == 2)
     generations = []
-    submit = cluster.Connection._submit
+    submit = connection.Connection._submit
 
-    def then_lose_one(connection, indices, jobs, done):
-        futures = submit(connection, indices, jobs, done)
+    def then_lose_one(self, indices, jobs, done):
+        futures = submit(self, indices, jobs, done)
         generations.append(len(indices))
         if len(generations) == 2:
             assert len(indices) >= 2
@@ -85,7 +85,7 @@ def test_the_same_bytes_while_a_worker_is_killed_and_another_joins(
             local.start_worker()
         return futures
 
-    monkeypatch.setattr(cluster.Connection, "_submit", then_lose_one)
+    monkeypatch.setattr(connection.Connection, "_submit", then_lose_one)
     assert search() == on_this_machine
     assert len(generations) == GENERATIONS
 
@@ -134,7 +134,7 @@ def test_an_exception_of_a_job_is_raised_here(local, tmp_path):
         run_jobs([Fail(3, tmp_path)])
 
 
-def test_a_worker_with_other_code_is_refused_by_name(local, tmp_path, capfd, monkeypatch):
+def test_a_worker_with_other_code_is_refused_by_name(local, tmp_path, said, monkeypatch):
     monkeypatch.setenv("WM_CLUSTER_WAIT", "1")
     other = tmp_path / "other"
     for name in ("worldmodels", "tests"):
@@ -144,31 +144,28 @@ def test_a_worker_with_other_code_is_refused_by_name(local, tmp_path, capfd, mon
         file.write("\n# another line\n")
     local.start_worker(code=other)
     cluster.connect(local.address)
-    until(lambda: bool(cluster.connect(local.address).refused))
+    until(lambda: "is refused: other code in worldmodels" in said())
     with pytest.raises(UserError, match=r"no workers for 1 s; tcp://.* was refused: other code"):
         run_jobs([Work(1, tmp_path)])
-    assert "is refused: other code in worldmodels" in capfd.readouterr().err
     local.start_worker()
     monkeypatch.setenv("WM_CLUSTER_WAIT", "90")
     assert run_jobs([Work(1, tmp_path)]) == [2]
 
 
-def test_a_worker_without_the_package_is_refused_by_name(local, tmp_path, capfd):
+def test_a_worker_without_the_package_is_refused_by_name(local, tmp_path, said):
     local.start_worker(code=tmp_path)
     cluster.connect(local.address)
-    until(lambda: bool(cluster.connect(local.address).refused))
-    said = capfd.readouterr().err
-    assert "No module named 'worldmodels'" in said and "copy of this repository" in said
+    until(lambda: "is refused" in said())
+    assert "No module named 'worldmodels'" in said() and "copy of this repository" in said()
 
 
-def test_a_worker_whose_processor_gives_other_bits_is_refused_by_name(local, monkeypatch, capfd):
+def test_a_worker_whose_processor_gives_other_bits_is_refused_by_name(local, monkeypatch, said):
     mine = identity()
     bits = mine.bits | {"float32": "0" * 64}
-    monkeypatch.setattr(cluster, "identity", lambda: type(mine)(**{**vars(mine), "bits": bits}))
+    monkeypatch.setattr(connection, "identity", lambda: type(mine)(**{**vars(mine), "bits": bits}))
     local.start_worker()
-    until(lambda: bool(cluster.connect(local.address).refused))
-    said = capfd.readouterr().err
-    assert "computes other bits in float32: set machine.portable" in said
+    cluster.connect(local.address)
+    until(lambda: "computes other bits in float32: set machine.portable" in said())
     assert cluster.cluster_size(local.address) == 0
 
 
@@ -181,7 +178,7 @@ def test_a_wrong_address_is_named_in_one_line(monkeypatch, tmp_path):
         assert "\n" not in str(raised.value)
 
 
-def test_jobs_run_again_when_the_scheduler_comes_back(local, tmp_path, capfd):
+def test_jobs_run_again_when_the_scheduler_comes_back(local, tmp_path, said):
     local.start_worker()
     until(lambda: workers_at_hand() == 1)
     jobs, found = [Work(number, tmp_path, seconds=1.0) for number in range(6)], []
@@ -194,8 +191,7 @@ def test_jobs_run_again_when_the_scheduler_comes_back(local, tmp_path, capfd):
     local.start_worker()
     thread.join(120)
     assert found == [[0, 2, 4, 6, 8, 10]]
-    said = capfd.readouterr().err
-    assert "lost the scheduler at" in said and "of 6 jobs are lost" in said
+    assert "lost the scheduler at" in said() and "of 6 jobs are lost" in said()
 
 
 def test_a_scheduler_that_stays_away_ends_the_run_with_one_line(local, tmp_path, monkeypatch):
@@ -219,7 +215,7 @@ def test_a_scheduler_that_stays_away_ends_the_run_with_one_line(local, tmp_path,
     assert "Nothing that a checkpoint holds is lost" in raised[0] and "\n" not in raised[0]
 
 
-def test_a_run_goes_on_when_workers_come_back(local, tmp_path, capfd):
+def test_a_run_goes_on_when_workers_come_back(local, tmp_path, said):
     worker = local.start_worker()
     until(lambda: workers_at_hand() == 1)
     jobs, found = [Work(number, tmp_path, seconds=0.5) for number in range(6)], []
@@ -227,18 +223,11 @@ def test_a_run_goes_on_when_workers_come_back(local, tmp_path, capfd):
     thread.start()
     until(lambda: len(list(tmp_path.glob("ran-*"))) >= 2)
     kill(worker)
-    said = ""
-
-    def says_so() -> bool:
-        nonlocal said
-        said += capfd.readouterr().err
-        return "no workers at" in said
-
-    until(says_so)
+    until(lambda: "no workers at" in said())
     local.start_worker()
     thread.join(90)
     assert found == [[0, 2, 4, 6, 8, 10]]
-    assert "is gone; what it ran runs on another" in said
+    assert "is gone; what it ran runs on another" in said()
 
 
 def test_a_worker_without_room_for_a_job_is_named(local, tmp_path, monkeypatch):
@@ -249,11 +238,28 @@ def test_a_worker_without_room_for_a_job_is_named(local, tmp_path, monkeypatch):
         run_jobs([Work(1, tmp_path)])
 
 
+def test_a_job_that_kills_the_only_worker_again_and_again_ends_the_run(local, tmp_path):
+    local.start_worker(nanny=True)
+    with pytest.raises(UserError, match=r"^episode 7: the workers that ran it died, 3 times"):
+        run_jobs([Kill(7, tmp_path)])
+    assert len(list(tmp_path.glob("ran-7-*"))) == 3
+
+
+def test_a_job_that_kills_one_worker_after_the_other_ends_the_run(local, tmp_path):
+    kill(local.processes[0])
+    local.start_scheduler(DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1")
+    for _ in range(3):
+        local.start_worker()
+    until(lambda: workers_at_hand() == 3)
+    with pytest.raises(UserError, match=r"^episode 7: the workers that ran it died, 2 times"):
+        run_jobs([Kill(7, tmp_path)])
+
+
 def paused(local) -> list[str]:
     """The paused workers."""
-    connection = cluster.connect(local.address)
-    connection.admitted()
-    return connection.paused
+    connected = cluster.connect(local.address)
+    connected.admitted()
+    return connected.paused
 
 
 def test_without_dask_the_message_says_what_to_install(monkeypatch):

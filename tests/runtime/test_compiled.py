@@ -128,6 +128,7 @@ def test_the_users_settings_choose_the_folder(root, monkeypatch, numbas, xdg, ho
 
 NEED_MORE = {  # packages than a default installation has
     "worldmodels.workers.cluster",
+    "worldmodels.workers.connection",
     "worldmodels.workers.remote",
     "worldmodels.interop.stable_baselines",
 }

@@ -9,11 +9,20 @@ from torch import nn
 
 from tests.agents import make_agent
 from worldmodels.environment.frames import POSE_DTYPE
-from worldmodels.workers.packing import SMALLEST, pack, unpack
+from worldmodels.workers import packing
+from worldmodels.workers.packing import SMALLEST, Parts, pack, unpack
+
+
+def packed(value):
+    """The packed `value`, and its parts by name."""
+    parts = Parts()
+    body, names = pack(value, parts)
+    assert names == parts.content.keys()
+    return body, parts.content
 
 
 def round_trip(value):
-    return unpack(*pack(value))
+    return unpack(*packed(value))
 
 
 def test_arrays_come_back_with_content_type_and_layout():
@@ -43,24 +52,24 @@ def test_arrays_come_back_with_content_type_and_layout():
 
 
 def test_the_same_content_has_the_same_name_and_is_sent_once():
-    body, parts = pack([np.arange(10_000.0), torch.arange(10_000.0)])
-    again, same = pack([np.arange(10_000.0), torch.arange(10_000.0)])
+    body, parts = packed([np.arange(10_000.0), torch.arange(10_000.0)])
+    again, same = packed([np.arange(10_000.0), torch.arange(10_000.0)])
     assert body == again and parts == same and len(parts) == 2
     assert len(body) < 1000
-    assert pack(np.arange(10_001.0))[1].keys().isdisjoint(parts)
+    assert packed(np.arange(10_001.0))[1].keys().isdisjoint(parts)
     twice = np.arange(10_000.0)
-    body, parts = pack((twice, twice))
+    body, parts = packed((twice, twice))
     first, second = unpack(body, parts)
     assert len(parts) == 1 and first is second
 
 
 def test_small_arrays_stay_in_the_body():
     edge = np.zeros(SMALLEST, dtype=np.uint8)
-    assert len(pack(edge)[1]) == 1 and not pack(edge[1:])[1]
+    assert len(packed(edge)[1]) == 1 and not packed(edge[1:])[1]
 
 
 def test_what_a_job_does_to_its_arrays_changes_no_part():
-    body, parts = pack([np.arange(10_000.0), torch.arange(10_000.0)])
+    body, parts = packed([np.arange(10_000.0), torch.arange(10_000.0)])
     for _ in range(2):
         array, tensor = unpack(body, parts)
         assert array[1] == tensor[1] == 1
@@ -75,12 +84,25 @@ class Holder:
 
 def test_an_agent_is_a_small_body_and_parts_that_stay_when_candidates_change():
     agent = make_agent(candidates=40, latent_size=32, hidden_size=64)
-    body, parts = pack(Holder(agent))
+    body, parts = packed(Holder(agent))
     assert len(body) < 30_000 < len(pickle.dumps(agent))
     other = agent.with_candidates(agent.parameters + 1)
-    changed = pack(Holder(other))[1].keys() - parts.keys()
+    changed = packed(Holder(other))[1].keys() - parts.keys()
     assert len(changed) == 1  # the candidates
     found = round_trip(Holder(agent)).agent
     for name, tensor in agent.encoder.state_dict().items():
         assert torch.equal(found.encoder.state_dict()[name], tensor)
     assert np.array_equal(found.parameters, agent.parameters)
+
+
+def test_an_array_of_several_values_is_read_once(monkeypatch):
+    read, content = [], packing._content
+    monkeypatch.setattr(packing, "_content", lambda value: read.append(1) or content(value))
+    shared, parts = np.arange(10_000.0), Parts()
+    own = [np.full(10_000, float(number)) for number in range(2)]
+    bodies = [pack([shared, array], parts) for array in own]
+    assert len(read) == len(parts.content) == 3
+    for (body, names), array in zip(bodies, own, strict=True):
+        assert len(names) == 2
+        first, second = unpack(body, {name: parts.content[name] for name in names})
+        assert np.array_equal(first, shared) and np.array_equal(second, array)

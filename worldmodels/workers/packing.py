@@ -18,12 +18,35 @@ from torch import nn
 SMALLEST = 1 << 14  # bytes of an array that becomes a part
 
 
-def pack(value: Any) -> tuple[bytes, dict[str, bytes]]:
-    """`value` pickled without its parts, and the parts by name."""
-    parts: dict[str, bytes] = {}
+class Parts:
+    """The parts of values that are packed together: their `content` by name.
+
+    An array that several values hold is read once, so it must not change in between.
+    """
+
+    def __init__(self) -> None:
+        self.content: dict[str, bytes] = {}
+        self._names: dict[int, tuple[Any, str | None]] = {}  # by id, which the array keeps taken
+
+    def name(self, value: Any) -> str | None:
+        """The name of the part that stands for `value`; None if it is no large array."""
+        if not isinstance(value, (np.ndarray, torch.Tensor)):
+            return None
+        if id(value) not in self._names:
+            name = None
+            if (content := _content(value)) is not None:
+                name = hashlib.sha256(content).hexdigest()[:32]
+                self.content[name] = content
+            self._names[id(value)] = value, name
+        return self._names[id(value)][1]
+
+
+def pack(value: Any, parts: Parts) -> tuple[bytes, set[str]]:
+    """`value` pickled without its parts, which are added to `parts`, and their names."""
     body = io.BytesIO()
-    _Packer(body, parts).dump(value)
-    return body.getvalue(), parts
+    packer = _Packer(body, parts)
+    packer.dump(value)
+    return body.getvalue(), packer.names
 
 
 def unpack(body: bytes, parts: Mapping[str, bytes]) -> Any:
@@ -34,17 +57,16 @@ def unpack(body: bytes, parts: Mapping[str, bytes]) -> Any:
 class _Packer(cloudpickle.Pickler):
     """cloudpickle, since a stage that runs as `__main__` may hold the class of a job."""
 
-    def __init__(self, file: io.BytesIO, parts: dict[str, bytes]):
+    def __init__(self, file: io.BytesIO, parts: Parts):
         super().__init__(file, protocol=5)
         self.parts = parts
+        self.names: set[str] = set()
 
     def persistent_id(self, value: Any) -> str | None:
         """The name of the part that stands for `value`; None: pickle it."""
-        content = _content(value)
-        if content is None:
-            return None
-        name = hashlib.sha256(content).hexdigest()[:32]
-        self.parts[name] = content
+        name = self.parts.name(value)
+        if name is not None:
+            self.names.add(name)
         return name
 
 

@@ -1,0 +1,211 @@
+"""A client of a Dask scheduler: admits workers, sends jobs, and hears how they end."""
+
+import logging
+import pickle
+import queue
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import cloudpickle
+import distributed
+
+from worldmodels.pipeline.errors import UserError
+from worldmodels.workers import remote
+from worldmodels.workers.admission import identity
+from worldmodels.workers.jobs import Job
+from worldmodels.workers.packing import Parts, pack
+from worldmodels.workers.processes import ATTEMPTS
+from worldmodels.workers.watch import LostError, Watch, say, waits
+
+POLL = 1.0  # seconds between two looks at the cluster
+
+
+class Connection:
+    """A client of the scheduler at `address`, whose workers the gate admits or refuses."""
+
+    def __init__(self, address: str, patience: float):
+        """Raises UserError if no scheduler answers within `patience` seconds."""
+        # Dask logs every stage of a loss; what counts is said in one line
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        self.address = address
+        self.client = self._client(patience)
+        self.refused: dict[str, list[str]] = {}
+        self.parts: dict[str, Any] = {}  # futures, by name
+        self.paused: list[str] = []  # workers that Dask gives nothing, for their memory is full
+        wanted = identity()
+        mark = wanted.mark
+        self.slot, self.room = f"worldmodels-job-{mark}", f"worldmodels-part-{mark}"
+        self.client.subscribe_topic(remote.TOPIC, self._refusal)
+        cloudpickle.register_pickle_by_value(remote)
+        self.keep, self.run_packed = ByValue(remote.keep), ByValue(remote.run_packed)
+        plugin = remote.Gate(pickle.dumps(wanted), self.slot, self.room)
+        self.client.register_plugin(plugin, name=f"worldmodels-gate-{mark}")
+        for event in self.client.get_events(remote.TOPIC):  # from before the subscription came
+            self._refusal(event)
+
+    def _client(self, patience: float) -> Any:
+        until = time.monotonic() + patience
+        while True:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of other versions: the gate is stricter
+                    return distributed.Client(
+                        self.address, timeout=min(patience, 10.0), set_as_default=False
+                    )
+            except (OSError, TimeoutError, ValueError, TypeError) as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                if time.monotonic() > until or isinstance(error, ValueError):
+                    raise UserError(
+                        f"WM_CLUSTER is {self.address!r}, but no Dask scheduler answers there "
+                        f"({reason}): start one, correct the address, or unset it. Nothing that a "
+                        "checkpoint holds is lost"
+                    ) from None
+                time.sleep(POLL)
+
+    def close(self) -> None:
+        """Leave the cluster; its workers stay."""
+        self.parts.clear()
+        with suppress(Exception):  # the scheduler may be gone
+            self.client.close(timeout=2)
+
+    def admitted(self) -> set[str]:
+        """The addresses of the workers that take jobs now.
+
+        Raises LostError if the scheduler is gone.
+        """
+        if self.client.status != "running":
+            raise LostError(f"lost the scheduler at {self.address}")
+        try:
+            workers = self.client.scheduler_info()["workers"]
+        except Exception as error:
+            raise LostError(f"lost the scheduler at {self.address} ({error})") from None
+        passed = {at: w["status"] for at, w in workers.items() if self.slot in w["resources"]}
+        self.paused = sorted(at for at, status in passed.items() if status == "paused")
+        return {at for at, status in passed.items() if status == "running"}
+
+    def run(
+        self,
+        remaining: Sequence[int],
+        jobs: Sequence[Job],
+        results: dict[int, Any],
+        on_done: Callable[[int, Any], None],
+    ) -> None:
+        """Run the `remaining` ones of `jobs`, and add their results to `results`.
+
+        Raises LostError if the scheduler is gone, UserError if it has had no workers for too long
+        or if the jobs take them with them.
+        """
+        done: queue.Queue = queue.Queue()
+        watch, pending = Watch(self), dict[Any, int]()
+        attempts = 1  # since a job ended
+        while not watch.look():
+            time.sleep(POLL)
+        try:
+            pending = self._submit(remaining, jobs, done)
+            while pending:
+                try:
+                    ended = done.get(timeout=POLL)
+                except queue.Empty:
+                    if watch.look():  # Dask does not see that newly admitted ones can run them
+                        if attempts == ATTEMPTS:
+                            raise killed(jobs[next(iter(pending.values()))], attempts) from None
+                        attempts += 1
+                        self.client.cancel([*pending, *self.parts.values()], force=True)
+                        self.parts.clear()
+                        pending = self._submit(list(pending.values()), jobs, done)
+                    continue
+                if ended not in pending:  # it was sent again
+                    continue
+                index = pending.pop(ended)
+                results[index] = self._result(ended, jobs[index])
+                on_done(index, results[index])
+                watch.something_ended()
+                attempts = 1
+        except BaseException:
+            with suppress(Exception):  # the results of the others are no longer wanted
+                self.client.cancel(list(pending), force=True)
+            raise
+
+    def _submit(
+        self, indices: Sequence[int], jobs: Sequence[Job], done: queue.Queue
+    ) -> dict[Any, int]:
+        """Futures of the `jobs` at `indices`, with these; each is put into `done` as it ends."""
+        parts = Parts()
+        packed = [pack(jobs[index], parts) for index in indices]
+        # Those of the last call stay: V and M are in every one
+        self.parts = {
+            name: self.parts.get(name)
+            or self.client.submit(
+                self.keep, part, key=f"worldmodels-part-{unique()}", resources={self.room: 1}
+            )
+            for name, part in parts.content.items()
+        }
+        futures = [
+            self.client.submit(
+                self.run_packed,
+                body,
+                {name: self.parts[name] for name in names},
+                key=f"worldmodels-job-{unique()}",
+                resources={self.slot: 1},
+            )
+            for body, names in packed
+        ]
+        for future in futures:
+            future.add_done_callback(done.put)
+        return dict(zip(futures, indices))
+
+    def _result(self, future: Any, job: Job) -> Any:
+        """The result of a future that has ended.
+
+        Raises what the job raised, UserError if it takes its workers with it, LostError if the
+        scheduler was lost.
+        """
+        if future.status not in ("finished", "error"):
+            raise LostError(f"lost the scheduler at {self.address}")
+        try:
+            return pickle.loads(future.result(timeout=waits()))
+        except distributed.scheduler.KilledWorker as error:
+            raise killed(job, error.allowed_failures + 1) from None
+        except (distributed.CancelledError, TimeoutError, OSError) as error:
+            raise LostError(f"lost the scheduler at {self.address} ({error})") from None
+
+    def _refusal(self, event: tuple[float, Any]) -> None:
+        """Tell of a worker that the gate has refused, once."""
+        said = event[1]
+        if said["slot"] == self.slot and said["worker"] not in self.refused:
+            self.refused[said["worker"]] = said["reasons"]
+            say(f"worker {said['worker']} is refused: {'; '.join(said['reasons'])}")
+
+
+class ByValue:
+    """A function of `remote` that no process at the other end has to import.
+
+    Dask pickles by name what it can, even in a module that is registered to go by value.
+    """
+
+    def __init__(self, function: Callable):
+        self.function, self.content = function, cloudpickle.dumps(function)
+
+    def __call__(self, *values: Any) -> Any:
+        return self.function(*values)
+
+    def __reduce__(self) -> tuple[Callable, tuple[bytes]]:
+        return cloudpickle.loads, (self.content,)
+
+
+def killed(job: Job, times: int) -> UserError:
+    """The error to raise where workers have died `times` in a row, with `job` among theirs."""
+    return UserError(
+        f"{job}: the workers that ran it died, {times} times in a row: if their memory is short, "
+        "give them more or start fewer; their logs may say more. Nothing that a checkpoint holds "
+        "is lost"
+    )
+
+
+def unique() -> str:
+    """A name that no other process gives."""
+    return uuid.uuid4().hex
