@@ -6,8 +6,9 @@ from pathlib import Path
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import read_params
 from worldmodels.pipeline.provenance import RUNS
-from worldmodels.pipeline.storage import read_csv, read_json
+from worldmodels.pipeline.storage import read_csv
 from worldmodels.reports import paper
+from worldmodels.reports.cards import how_trained
 from worldmodels.reports.lineage import AGENT, Tree, training_of
 from worldmodels.reports.results import read_metrics
 
@@ -25,19 +26,6 @@ PAPER = [
 ]
 SCORES = ("mean", "ci_low", "ci_high", "std", "min", "episodes")
 STEPS = ("recorded_steps", "trained_steps")
-METHODS = {"ppo": "PPO", "cma-es": "CMA-ES", "simple-es": "a simple ES"}
-PLACES = {"real": "on the track", "dream": "in the dream"}
-
-
-def how_trained(path: Path) -> str:
-    """How C was trained, from the metrics of its evaluation. Raises UserError without it."""
-    metrics = read_json(path)
-    try:
-        return f"{METHODS[metrics['method']]} {PLACES[metrics['learned_in']]}"
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: does not say how C was trained ({error}); `git restore` it or `dvc repro`"
-        ) from None
 
 
 def begun_from(start: str) -> str:

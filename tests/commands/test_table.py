@@ -1,10 +1,6 @@
 """The table of results: a row for each round."""
 
-import pytest
-
-from commands.table import how_trained, row
-from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.storage import write_json
+from commands.table import row
 
 PARAMS = {
     "worlds": {
@@ -37,12 +33,3 @@ def test_a_row_names_the_agent_whose_c_training_began_with():
     metrics |= {"recorded_steps": 470000, "trained_steps": 5000}
     said = row("d", PARAMS, metrics, "CMA-ES on the track", [])
     assert said.startswith("| ours, round d: CMA-ES on the track, from round c | 900 |")
-
-
-def test_how_c_was_trained_is_read_or_refused_in_one_line(tmp_path):
-    path = tmp_path / "metrics.json"
-    write_json(path, {"method": "cma-es", "learned_in": "dream"})
-    assert how_trained(path) == "CMA-ES in the dream"
-    write_json(path, {"method": "cma-es"})
-    with pytest.raises(UserError, match="how C was trained"):
-        how_trained(path)

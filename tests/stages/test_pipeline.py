@@ -16,8 +16,8 @@ from worldmodels.reports.film import count_frames
 from worldmodels.reports.play import play
 
 pytestmark = pytest.mark.slow
-OF_WORLDS = ["sample", "train_vae", "encode", "train_mdnrnn", "world_figures"]
-OF_ROUNDS = ["train_controller", "evaluate", "render", "figures"]
+OF_WORLDS = ["sample", "train_vae", "encode", "train_mdnrnn", "world_figures", "world_card"]
+OF_ROUNDS = ["train_controller", "evaluate", "render", "figures", "card"]
 
 
 def test_quick_names_its_results_and_leaves_the_workspace_alone(quick, pipeline, root):
