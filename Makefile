@@ -12,7 +12,7 @@ WORKS := $(shell .venv/bin/python -c 'import sys, pip; sys.exit(not $(SUPPORTED)
 		(*[\"\ !]"$$PWD/.venv/bin/"* | *[\"\ !]"$$(cd .venv && pwd -P)/bin/"*) echo yes ;; esac)
 
 .PHONY: all check test test-remotes test-cluster test-elsewhere quick verify faults benchmark \
-	variants drive watch dream export score clean remote new-environment
+	variants drive watch dream page test-page export score clean remote new-environment
 
 all: remote  ## pull the trained models, bring the pipeline up to date, show the results
 	@[ ! -f dvc.lock ] || $(WITH) dvc pull || echo "Not everything could be pulled. What is missing" \
@@ -74,6 +74,14 @@ dream: remote  ## M's dream beside the real drive on the track SEED=...: a video
 	@ls data/*/practice/dream.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
 	@$(WITH) python -m commands.dream --seed "$(SEED)" $(OF_ROUND)
 
+page: .venv/export remote  ## the page for driving in the dream, in site/, served at PORT=8000
+	@ls data/*/practice/dream.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
+	@$(WITH) python -m commands.page --port "$(or $(PORT),8000)" $(OF_ROUND)
+
+test-page: .venv/page remote  ## the page in Chromium: it drives, and computes what torch does
+	@ls data/*/practice/dream.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
+	$(WITH) python -m pytest -q -s tests/page
+
 clean:  ## remove the virtual environment
 	rm -rf .venv
 
@@ -94,22 +102,6 @@ new-environment:
 	rm -rf .venv
 	"$(PYTHON)" -m venv .venv
 
-.venv/benchmark: .venv/ready requirements-benchmark.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-benchmark.txt
-	@touch $@
-
-.venv/cluster: .venv/ready requirements-cluster.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
-	@touch $@
-
-.venv/export: .venv/ready requirements-export.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-export.txt
-	@touch $@
-
-.venv/elsewhere: .venv/export requirements-elsewhere.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-elsewhere.txt
-	@touch $@
-
-.venv/remotes: .venv/ready requirements-remotes.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-remotes.txt
+.venv/%: requirements-%.txt .venv/ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -10,12 +10,13 @@ from worldmodels.agent.agent import Agent
 from worldmodels.control.controller import act
 from worldmodels.dream.environment import Dream
 from worldmodels.dream.model import DreamModel
-from worldmodels.dream.moments import follow
+from worldmodels.dream.moments import Moments, follow
 from worldmodels.dream.record import Drive
 from worldmodels.dream.rules import Rules
 from worldmodels.dream.step import DreamStep
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.environment.frames import motion
+from worldmodels.memory.step import MemoryStep
 from worldmodels.pipeline.errors import UserError
 from worldmodels.reports.images import to_pictures
 from worldmodels.reports.play import play
@@ -67,6 +68,23 @@ def drive_lap(agent: Agent, vae: VAE, track: int, seed: int, horizon: int) -> La
     return Lap(pictures, mu.numpy(), motion(np.stack(poses)), actions, rewards)
 
 
+def moments_of(lap: Lap, memory: MemoryStep, model: DreamModel) -> Moments:
+    """What both Ms know at every step [T] of a lap."""
+    steps = len(lap.rewards)
+    drive = Drive(
+        mu=lap.mu,
+        motion=lap.motion,
+        actions=lap.actions,
+        rewards=lap.rewards,
+        off_road=np.zeros(steps, np.float32),
+        by_c=np.ones(steps, bool),
+        over=True,
+        lost=False,
+        scene=None,
+    )
+    return follow([drive], memory, DreamStep(model)).moments
+
+
 def dream_beside(
     lap: Lap, agent: Agent, model: DreamModel, vae: VAE, start: int, rules: Rules, seed: int
 ) -> Iterator[Sight]:
@@ -79,20 +97,7 @@ def dream_beside(
         raise UserError(
             f"the drive ended after {len(lap.rewards)} steps: dream from an earlier one"
         )
-    steps_driven = len(lap.rewards)
-    drive = Drive(
-        mu=lap.mu,
-        motion=lap.motion,
-        actions=lap.actions,
-        rewards=lap.rewards,
-        off_road=np.zeros(steps_driven, np.float32),
-        by_c=np.ones(steps_driven, bool),
-        over=True,
-        lost=False,
-        scene=None,
-    )
-    moments = follow([drive], agent.memory, DreamStep(model)).moments
-    dream = Dream(model, agent.memory, moments, rules, num_envs=2)
+    dream = Dream(model, agent.memory, moments_of(lap, agent.memory, model), rules, num_envs=2)
     first = dream.reset(options={"moments": [start, start], "seeds": [seed, seed]})
     return _sights(lap, agent, vae, dream, first, start, steps)
 
