@@ -15,7 +15,7 @@ from functools import cache
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from worldmodels.pipeline.errors import UserError
 
@@ -107,7 +107,7 @@ class Handler(SimpleHTTPRequestHandler):
         self.end_headers()
         return BytesIO(body)
 
-    def copyfile(self, source: IO[bytes], outputfile: IO[bytes]) -> None:
+    def copyfile(self, source: Any, outputfile: Any) -> None:
         """Send a file, unless the visitor has left meanwhile."""
         with suppress(BrokenPipeError, ConnectionResetError):
             super().copyfile(source, outputfile)

@@ -55,8 +55,9 @@ def test_nothing_outside_the_site_is_sent(address, tmp_path):
 
 def test_a_port_in_use_is_named(tmp_path):
     with server(tmp_path, 0) as serving:
-        with pytest.raises(UserError, match=rf"port {serving.server_port}: .*PORT="):
-            server(tmp_path, serving.server_port)
+        port = serving.server_port
+        with pytest.raises(UserError, match=rf"port {port}: .*PORT="):
+            server(tmp_path, port)
 
 
 def test_without_npm_the_message_says_what_to_install(tmp_path, monkeypatch):
