@@ -27,7 +27,7 @@ def note_run(path: Path, stage: str, entry: str, seconds: float) -> None:
         "round": entry,
         "seconds": f"{seconds:.0f}",
         "core_hours": f"{seconds * cores / 3600:.3f}",
-        "processor": processor(),
+        "processor": ", ".join([processor(), *accelerators()]),
         "cores": str(cores),
         "commit": commit(),
         "python": platform.python_version(),
@@ -54,6 +54,20 @@ def processor() -> str:
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else os.uname().machine
+
+
+def accelerators() -> list[str]:
+    """The CUDA card that this process has used, with its driver; empty if it has used none."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is None or not cuda.is_initialized():
+        return []
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+        driver = told.splitlines()[0].strip()
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        driver = "unknown"
+    return [f"{cuda.get_device_name()} with driver {driver}"]
 
 
 def commit() -> str:

@@ -1,0 +1,27 @@
+"""Where a result came from: the processor, and the card where one was used."""
+
+import torch
+
+from tests.devices import each_device
+from worldmodels.pipeline import provenance
+from worldmodels.pipeline.storage import read_csv
+
+
+def test_a_run_names_the_card_that_it_used_and_its_driver(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 570.1\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA X")
+    provenance.note_run(tmp_path / "runs.csv", "train_vae", "first", 1.0)
+    (row,) = read_csv(tmp_path / "runs.csv")
+    assert row["processor"] == f"{provenance.processor()}, NVIDIA X with driver 570.1"
+    tool.unlink()
+    assert provenance.accelerators() == ["NVIDIA X with driver unknown"]
+
+
+@each_device
+def test_a_card_that_was_not_used_is_not_named(device):
+    torch.zeros(1, device=device)
+    assert bool(provenance.accelerators()) == torch.cuda.is_initialized()
