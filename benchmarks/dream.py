@@ -52,6 +52,7 @@ def speeds(round_name: str, rounds: int, threads: int) -> dict[str, Any]:
         lost_delay=practice.model.lost_delay,
         rng=rng,
         threads=threads,
+        device="cpu",
     )
     trainer = DreamPPO(config.model_copy(update={"updates": 2}), learner, critic)
     steps = config.dreams * config.horizon

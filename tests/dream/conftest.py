@@ -18,5 +18,5 @@ def toy():
     record = Record([*rotating_world(12, False), make_drive(30, lost=True)], explored=13)
     torch.manual_seed(1)
     model = new_model(record, CONFIG, std_floor=0.1)
-    ModelTrainer(model, CONFIG, np.random.default_rng(1)).learn(record, 16 * 20 * 300)
+    ModelTrainer(model, CONFIG, np.random.default_rng(1), "cpu").learn(record, 16 * 20 * 300)
     return record, model

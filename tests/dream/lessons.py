@@ -126,7 +126,7 @@ def by_evolution(config=EVOLUTION):
 TRAINERS = pytest.mark.parametrize("new_trainer", [by_ppo, by_evolution])
 
 
-def lesson_of(record, model, seed=1, number=1, config=RULES_CONFIG):
+def lesson_of(record, model, seed=1, number=1, config=RULES_CONFIG, device="cpu"):
     memory, dreams, rng = make_memory(), DreamStep(model), np.random.default_rng(seed)
     along = follow(record.drives, memory, dreams)
     return Lesson(
@@ -140,4 +140,5 @@ def lesson_of(record, model, seed=1, number=1, config=RULES_CONFIG):
         lost_delay=DELAY,
         rng=rng,
         threads=1,
+        device=device,
     )

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.agents import make_agent
+from tests.devices import each_device
 from tests.dream.toys import DREAM_LATENTS, LATENTS, make_drive, make_model
 from worldmodels.dream.learning import DreamTrainingConfig, ModelTrainer, new_model
 from worldmodels.dream.model import (
@@ -111,17 +112,19 @@ def rotating_world(drives: int, by_c: bool, steps: int = 60) -> list[Drive]:
     return found
 
 
-def test_learns_a_toy_world_to_a_stated_error():
+@each_device
+def test_learns_a_toy_world_to_a_stated_error(device):
     record = Record([*rotating_world(12, False), make_drive(30, lost=True)], explored=13)
     torch.manual_seed(1)
     model = new_model(record, CONFIG, std_floor=0.1)
-    trainer = ModelTrainer(model, CONFIG, np.random.default_rng(1))
+    trainer = ModelTrainer(model, CONFIG, np.random.default_rng(1), device)
     first = trainer.learn(record, 320)
     last = [trainer.learn(record, 16 * 20 * 200) for _ in range(3)][-1]
     assert last["nll"] < -1.0 < 0.5 < first["nll"]
     assert last["reward_loss"] < 0.15 * first["reward_loss"]
     assert last["lost_loss"] < 0.5 * first["lost_loss"]
     assert last["off_road_loss"] < 0.6 * first["off_road_loss"]
+    assert {weight.device.type for weight in model.parameters()} == {"cpu"}  # where it dreams
 
 
 def test_training_repeats_to_the_byte_and_half_of_it_is_new():
@@ -129,7 +132,9 @@ def test_training_repeats_to_the_byte_and_half_of_it_is_new():
     ends = []
     for _ in range(2):
         torch.manual_seed(1)
-        trainer = ModelTrainer(new_model(record, CONFIG, 0.1), CONFIG, np.random.default_rng(1))
+        trainer = ModelTrainer(
+            new_model(record, CONFIG, 0.1), CONFIG, np.random.default_rng(1), "cpu"
+        )
         trainer.learn(record, 3200)
         ends.append(torch.cat([weight.flatten() for weight in trainer.weights]))
     assert torch.equal(*ends)

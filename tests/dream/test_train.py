@@ -67,7 +67,7 @@ def train(checkpoint, iterations=3, config=None, new_trainer=by_ppo):
         record = Record(record.drives[:2], explored=2)
         torch.manual_seed(1)
         model = new_model(record, config.model, 0.1)
-        trainer = ModelTrainer(model, config.model, np.random.default_rng(1))
+        trainer = ModelTrainer(model, config.model, np.random.default_rng(1), "cpu")
         return DreamState(new_trainer(), trainer, record, [None])
 
     validated = []

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.devices import each_device
 from tests.dream.lessons import (
     FEATURES,
     PPO,
@@ -23,16 +24,16 @@ from worldmodels.pipeline.errors import UserError
 from worldmodels.ppo.algorithm import TRUNCATED
 
 
+@each_device
 @TRAINERS
-def test_c_learns_in_a_dream_what_pays_in_the_world(toy, new_trainer):
+def test_c_learns_in_a_dream_what_pays_in_the_world(toy, new_trainer, device):
     record, model = toy
     trainer = new_trainer()
     trainer.config = trainer.config.model_copy(
         update={"updates": 12, "averaged": [Average(lesson=0, lessons=1)]}
     )
-    rewards = [
-        trainer.learn(lesson_of(record, model, seed))["dreamt_reward"] for seed in range(12)
-    ]
+    lessons = [lesson_of(record, model, seed, device=device) for seed in range(12)]
+    rewards = [trainer.learn(lesson)["dreamt_reward"] for lesson in lessons]
     assert rewards[-1] > rewards[0] + 0.15  # points per step, of at most 4
     assert trainer.point()[-3:][1] > 0.2  # the gas
 

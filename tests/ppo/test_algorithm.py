@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.agents import PRIVILEGED, make_agent
+from tests.devices import each_device
 from worldmodels.control.controller import outputs
 from worldmodels.control.search_space import SearchSpace, raw_space
 from worldmodels.driving.limits import Limits
@@ -58,13 +59,15 @@ def new_learner(units=0, config=None):
     return Learner.new((4, units, 3), 4, config or AlgorithmConfig(**LEARNING), 1)
 
 
-def update(learner, rollout, noise=0.3, discount=1.0, share=0.0):
+def update(learner, rollout, noise=0.3, discount=1.0, share=0.0, device="cpu"):
     """One update as in `train_by_ppo`; returns the share that the critic explained."""
     learner.set_learning_rates(share)
     batch, explained = learner.judge([rollout], noise, discount)
-    for _ in range(learner.config.epochs):
-        for minibatch in learner.minibatches(batch):
-            learner.improve(minibatch, noise)
+    with learner.on(device):
+        batch = batch.to(device)
+        for _ in range(learner.config.epochs):
+            for minibatch in learner.minibatches(batch):
+                learner.improve(minibatch, noise)
     return explained
 
 
@@ -119,12 +122,13 @@ def rollout_of(learner, wanted, noise, rng):
 
 
 @pytest.mark.slow
-def test_the_actor_learns_the_outputs_that_pay():
+@each_device
+def test_the_actor_learns_the_outputs_that_pay(device):
     rng = np.random.default_rng(1)
     wanted = rng.normal(size=(3, 4))
     learner = new_learner()
     for _ in range(60):
-        update(learner, rollout_of(learner, lambda f: f @ wanted.T, 0.3, rng))
+        update(learner, rollout_of(learner, lambda f: f @ wanted.T, 0.3, rng), device=device)
     assert np.abs(learner.actor.point()[:12].reshape(3, 4) - wanted).max() < 0.15
     assert np.abs(learner.actor.point()[12:]).max() < 0.15
 

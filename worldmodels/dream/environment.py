@@ -106,9 +106,7 @@ class Dream(gymnasium.vector.VectorEnv):
         rewards = np.zeros(len(self.keys), dtype=np.float32)
         applied = np.zeros((len(self.keys), ACTION_SIZE), dtype=np.float32)
         applied[:n] = actions
-        chunks = [slice(at, at + CHUNK) for at in range(0, len(self.keys), CHUNK)]
-        run = map if self.pool is None else self.pool.map
-        list(run(lambda chunk: self._step(chunk, applied, rewards), chunks))
+        self._advance(applied, rewards)
         self.steps += 1
         if begun.any():
             ended = np.flatnonzero(begun)
@@ -124,6 +122,12 @@ class Dream(gymnasium.vector.VectorEnv):
         """End the threads."""
         if self.pool is not None:
             self.pool.shutdown()
+
+    def _advance(self, actions: np.ndarray, rewards: np.ndarray) -> None:
+        """Step all dreams, and note their rewards."""
+        chunks = [slice(at, at + CHUNK) for at in range(0, len(self.keys), CHUNK)]
+        run = map if self.pool is None else self.pool.map
+        list(run(lambda chunk: self._step(chunk, actions, rewards), chunks))
 
     @torch.inference_mode()
     def _step(self, chunk: slice, actions: np.ndarray, rewards: np.ndarray) -> None:
@@ -145,13 +149,24 @@ class Dream(gymnasium.vector.VectorEnv):
         draw_indices(keys, steps, len(self.errors), drawn)
         mu, moved = following[:, :-MOTION_SIZE], following[:, -MOTION_SIZE:].numpy()
         self.seen[chunk] = mu + rules.sight_noise * self.errors[torch.from_numpy(drawn)]
-        # A dream that ends with a loss pays for all of it
-        lost = outcome.lost
-        counted = np.where(lost >= rules.lost_at, 1.0, lost)
-        paid = rules.paid(outcome.reward, outcome.off_road, moved)
-        rewards[chunk] = paid - rules.lost_cost * (counted - self.lost[chunk])
+        rewards[chunk] = self._paid(outcome.reward, outcome.lost, outcome.off_road, moved, chunk)
         self.before[chunk], self.latents[chunk] = latents.clone(), following
-        self.hidden[chunk], self.cell[chunk], self.lost[chunk] = hidden, cell, lost
+        self.hidden[chunk], self.cell[chunk], self.lost[chunk] = hidden, cell, outcome.lost
+
+    def _paid(
+        self,
+        reward: np.ndarray,
+        lost: np.ndarray,
+        off_road: np.ndarray,
+        moved: np.ndarray,
+        chunk: slice = slice(None),
+    ) -> np.ndarray:
+        """What the steps of the dreams in a chunk pay, [n], with `lost` the probability after
+        them. A dream that ends with a loss pays for all of it."""
+        rules = self.rules
+        counted = np.where(lost >= rules.lost_at, 1.0, lost)
+        paid = rules.paid(reward, off_road, moved)
+        return paid - rules.lost_cost * (counted - self.lost[chunk])
 
     @torch.inference_mode()
     def _begin(self, dreams: np.ndarray, rows: np.ndarray | None) -> None:
@@ -159,21 +174,27 @@ class Dream(gymnasium.vector.VectorEnv):
         if rows is None:
             rows = (self.keys[dreams] % np.uint64(len(self.moments.latents))).astype(np.int64)
         start = self.moments.rows(np.asarray(rows))
-        self.latents[dreams], self.before[dreams] = start.latents, start.before
-        self.seen[dreams] = start.mu
-        self.state.hidden[dreams], self.state.cell[dreams] = start.memory, start.memory_cell
-        self.hidden[dreams], self.cell[dreams] = start.hidden, start.cell
+        for state, begun in (
+            (self.latents, start.latents),
+            (self.before, start.before),
+            (self.seen, start.mu),
+            (self.state.hidden, start.memory),
+            (self.state.cell, start.memory_cell),
+            (self.hidden, start.hidden),
+            (self.cell, start.cell),
+        ):
+            state[dreams] = begun.to(state.device)
         self.lost[dreams] = self.dreams.lost(start.hidden)
         self.steps[dreams], self.over[dreams] = 0, False
 
     def _infos(self) -> dict[str, np.ndarray]:
         n = self.num_envs
-        return {"lost": self.lost[:n].copy(), "hidden": self.hidden[:n].numpy().copy()}
+        return {"lost": self.lost[:n].copy(), "hidden": self.hidden[:n].cpu().numpy().copy()}
 
     def _observations(self) -> np.ndarray:
         n = self.num_envs
         features = self.memory.features(self.state, np.arange(n))
-        return torch.cat([self.seen[:n], features], dim=1).numpy()
+        return torch.cat([self.seen[:n], features], dim=1).cpu().numpy()
 
 
 def refuse_misfits(model: DreamModel, memory: MemoryStep, moments: Moments, rules: Rules) -> None:

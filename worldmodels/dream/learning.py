@@ -57,11 +57,15 @@ def new_model(record: Record, config: DreamTrainingConfig, std_floor: float) -> 
 
 @dataclass
 class ModelTrainer:
-    """A model, the Adam that trains it, and the generator that draws its windows."""
+    """A model, the Adam that trains it, and the generator that draws its windows.
+
+    It is trained on `device`, and on the CPU at all other times.
+    """
 
     model: DreamModel
     config: DreamTrainingConfig
     rng: np.random.Generator
+    device: str
 
     def __post_init__(self) -> None:
         self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
@@ -84,6 +88,7 @@ class ModelTrainer:
         newest = record.newest(config.newest_frames)
         recent = Windows(record, newest, *kept) if newest else everything
         new = round(config.batch_size * config.newest_share)
+        self.model.to(self.device)
         batches = max(steps // (config.batch_size * config.sequence), 1)
         totals = np.zeros(len(LOSSES))
         for batch in range(batches):
@@ -94,7 +99,10 @@ class ModelTrainer:
                 for windows, count in ((recent, new), (everything, config.batch_size - new))
                 if count
             ]
-            joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            joined = {
+                name: torch.cat([part[name] for part in parts]).to(self.device)
+                for name in parts[0]
+            }
             z = self.model.normalise(joined["latents"])
             prediction = self.model(z[:, :-1], joined["action"])
             losses = dream_losses(
@@ -120,4 +128,5 @@ class ModelTrainer:
             nn.utils.clip_grad_norm_(self.taught, config.gradient_norm)
             self.optimiser.step()
             totals += [part.item() for part in losses]
+        self.model.to("cpu")
         return dict(zip(LOSSES, (totals / batches).tolist()))

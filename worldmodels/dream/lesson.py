@@ -10,6 +10,7 @@ from torch import Tensor
 from worldmodels.dream.environment import Dream
 from worldmodels.dream.model import DreamModel
 from worldmodels.dream.moments import Along
+from worldmodels.dream.on_device import DreamOnDevice
 from worldmodels.dream.rules import Rules
 from worldmodels.dream.schedule import Schedule, ScheduleEntry, scheduled
 from worldmodels.dream.starts import Starts
@@ -48,8 +49,8 @@ class Lesson:
     """`model` dreams, from the moments of `along` that `starts` draws; C listens to `memory`.
 
     `number` counts the lessons from 0, when C has learnt nothing yet. A car counts as lost
-    `lost_delay` steps after its last tile; `errors` [E, Z] are those of M on the record. No result
-    depends on `threads`.
+    `lost_delay` steps after its last tile; `errors` [E, Z] are those of M on the record. Dreams
+    and PPO's updates are computed on `device`. No result depends on `threads`.
     """
 
     model: DreamModel
@@ -62,6 +63,7 @@ class Lesson:
     lost_delay: int
     rng: np.random.Generator
     threads: int
+    device: str
 
     @property
     def first(self) -> bool:
@@ -108,6 +110,9 @@ class Lesson:
         rows = self.starts.draw(count, self.rng)
         start = self.along.moments.rows(rows)
         rules = self.rules(share, horizon)
+        if self.device != "cpu":
+            here = self.errors, self.device
+            return DreamOnDevice(self.model, self.memory, start, rules, num_envs, *here)
         return Dream(self.model, self.memory, start, rules, num_envs, self.threads, self.errors)
 
 

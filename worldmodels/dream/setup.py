@@ -63,7 +63,7 @@ def learn_in_dream(
         rng = generator(seed, "dream", "windows", name)
         return DreamState(
             controller=new_trainer(),
-            model=ModelTrainer(model, practice.model, rng),
+            model=ModelTrainer(model, practice.model, rng, device),
             record=record,
             groups=[None] * len(group_sizes(practice.record.envs)),
         )

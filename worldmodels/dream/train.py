@@ -168,6 +168,7 @@ class DreamSetup(NamedTuple):
             lost_delay=delay,
             rng=rng,
             threads=self.threads,
+            device=self.device,
         )
 
 

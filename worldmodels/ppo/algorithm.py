@@ -8,6 +8,7 @@ Knows no environment: it learns from `Rollout`s, whatever collected them.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +78,10 @@ class Batch(NamedTuple):
     def rows(self, rows: Tensor) -> "Batch":
         """Some of the decisions."""
         return Batch(*(column[rows] for column in self))
+
+    def to(self, device: str) -> "Batch":
+        """The same on another device."""
+        return Batch(*(column.to(device) for column in self))
 
 
 class Actor(nn.Module):
@@ -161,6 +166,25 @@ class Learner:
             actor = Actor(*actor_sizes)
         return cls(actor, critic, config, seed)
 
+    @contextmanager
+    def on(self, device: str) -> Iterator[None]:
+        """Actor and critic are on `device` as long as the context lasts; at all other times they
+        are on the CPU, where C drives."""
+        self._move(device)
+        try:
+            yield
+        finally:
+            self._move("cpu")
+
+    def _move(self, device: str) -> None:
+        self.actor.to(device)
+        self.critic.to(device)
+        for optimiser in self.optimisers:
+            for state in optimiser.state.values():
+                for name, value in state.items():
+                    if value.dim():  # the count of steps stays on the CPU
+                        state[name] = value.to(device)
+
     def set_learning_rates(self, share: float) -> None:
         """Set Adam's learning rates to their values at `share` of the training."""
         rates = self.config.learning_rate, self.config.critic_learning_rate
@@ -225,7 +249,7 @@ class Learner:
         clipped = ratio.clamp(1 - self.config.clip, 1 + self.config.clip)
         gain = torch.min(ratio * batch.advantage, clipped * batch.advantage).mean()  # eq. 7
         if any(self.config.output_cost):
-            costs = torch.tensor(self.config.output_cost)
+            costs = gain.new_tensor(self.config.output_cost)
             gain = gain - (costs * self.actor(batch.features).square()).sum(dim=1).mean()
         error = (self.critic(batch.critic_inputs) - batch.target).square().mean()
         self.refuse_nonfinite([gain + error])

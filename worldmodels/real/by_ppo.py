@@ -173,9 +173,11 @@ def train_by_ppo(
 
             # Improve: some epochs over the same decisions; clipping keeps the actor near the one
             # that took them (Schulman et al. 2017, algorithm 1)
-            for _ in range(config.epochs):
-                for minibatch in learner.minibatches(batch):
-                    learner.improve(minibatch, rules.noise)
+            with learner.on(setup.device):
+                batch = batch.to(setup.device)
+                for _ in range(config.epochs):
+                    for minibatch in learner.minibatches(batch):
+                        learner.improve(minibatch, rules.noise)
             learner.refuse_nonfinite(learner.weights())
             state.actors.append(learner.actor.point())
 
