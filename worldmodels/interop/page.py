@@ -119,7 +119,8 @@ def numbers(models: Models, laps: list[Lap], shown: Lap) -> dict[str, np.ndarray
     """All that the page shows and begins with, float32, by name."""
     step, Z = DreamStep(models.dream), models.vae.config.latent_size
     memory = MemoryStep.of(models.memory)
-    moments = [chosen(moments_of(lap, memory, models.dream)) for lap in laps]
+    known = [moments_of(lap, memory, models.dream) for lap in laps]
+    moments = [each.rows(chosen_steps(len(each.latents))) for each in known]
     begun = {
         f"moment_{name}": torch.cat([getattr(one, name) for one in moments]).numpy()
         for name in Moments._fields
@@ -145,10 +146,9 @@ def numbers(models: Models, laps: list[Lap], shown: Lap) -> dict[str, np.ndarray
     }
 
 
-def chosen(moments: Moments) -> Moments:
-    """MOMENTS_PER_TRACK of a lap's moments, evenly spaced, none close to its beginning or end."""
-    steps = np.linspace(0, len(moments.latents), MOMENTS_PER_TRACK + 2)[1:-1].astype(np.int64)
-    return moments.rows(steps)
+def chosen_steps(length: int) -> np.ndarray:
+    """MOMENTS_PER_TRACK steps of a lap of `length`, evenly spaced, none close to its ends."""
+    return np.linspace(0, length, MOMENTS_PER_TRACK + 2)[1:-1].astype(np.int64)
 
 
 def strip(pictures: np.ndarray, path: Path) -> None:

@@ -1,0 +1,117 @@
+"""Drive badly from recorded moments, in the dream and on the track, and print what each pays.
+
+The table in docs/page.md. Dreams take the mean of M's mixtures. Some minutes.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from worldmodels.dream.environment import Dream
+from worldmodels.dream.rules import MEANS
+from worldmodels.environment.car_racing import DrawnCarRacing
+from worldmodels.environment.frames import motion, speed_of
+from worldmodels.interop.page import TRACK, TRACKS, Models, chosen_steps, load_models
+from worldmodels.memory.step import MemoryStep
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import read_params
+from worldmodels.reports.dreaming import Lap, drive_lap, moments_of
+
+STEPS = 75  # one and a half seconds
+BEGINNING = 25  # steps, in which the car is still about where it was
+WAYS: dict[str, Callable[[int], tuple[float, float, float]]] = {  # actions by step
+    "hard left, full gas": lambda step: (-1.0, 1.0, 0.0),
+    "straight on, full gas": lambda step: (0.0, 1.0, 0.0),
+    "left and right by turns, gas": lambda step: (1.0 if step // 8 % 2 else -1.0, 0.7, 0.0),
+    "hard left, no gas": lambda step: (-1.0, 0.0, 0.0),
+    "brake": lambda step: (0.0, 0.0, 0.8),
+}
+
+
+class Outcome(NamedTuple):
+    """What STEPS of driving brought: points in all, those after BEGINNING, and the last speed in
+    m/s."""
+
+    points: float
+    later: float
+    speed: float
+
+
+def on_the_track(lap: Lap, track: int, start: int, actions: np.ndarray) -> Outcome:
+    """Drive the lap again up to the step `start`, and then by `actions` [STEPS, A]."""
+    env = DrawnCarRacing()
+    env.reset(seed=track)
+    rewards, poses = [], []
+    for action in [*lap.actions[:start], *actions]:
+        poses.append(env.pose.copy())
+        _, reward, terminated, truncated, _ = env.step(action)
+        rewards.append(float(reward))
+        if terminated or truncated:
+            break
+    poses.append(env.pose.copy())
+    env.close()
+    speed = float(speed_of(motion(np.stack(poses[-2:]))[1]))
+    return Outcome(sum(rewards[start:]), sum(rewards[start + BEGINNING :]), speed)
+
+
+def in_the_dream(dream: Dream, start: int, actions: np.ndarray) -> tuple[Outcome, float]:
+    """Dream on from the moment `start` by `actions`; also M's probability that the car is lost."""
+    dream.reset(options={"moments": [start], "seeds": [1]})
+    told = [dream.step(action[None]) for action in actions]
+    rewards = [float(reward[0]) for _, reward, *_ in told]
+    latents = dream.model.latent_size
+    speed = float(speed_of(dream.latents[0, latents - 3 : latents].numpy()))
+    return Outcome(sum(rewards), sum(rewards[BEGINNING:]), speed), float(told[-1][-1]["lost"][0])
+
+
+def compare(models: Models) -> dict[str, np.ndarray]:
+    """For each way to drive badly, the track's Outcome, the dream's, and P(lost), [moments, 7]."""
+    memory, params = MemoryStep.of(models.memory), read_params()
+    rules = replace(MEANS, horizon=STEPS + 1, lost_at=2.0)
+    found: dict[str, list[list[float]]] = {name: [] for name in WAYS}
+    for track in range(TRACK, TRACK + TRACKS):
+        lap = drive_lap(
+            models.agent, models.vae, track, params["seed"], params["evaluate"]["horizon"]
+        )
+        moments = moments_of(lap, memory, models.dream)
+        dream = Dream(models.dream, memory, moments, rules, num_envs=1)
+        for start in chosen_steps(len(lap.rewards)):
+            for name, action in WAYS.items():
+                actions = np.array([action(step) for step in range(STEPS)], np.float32)
+                dreamt, lost = in_the_dream(dream, int(start), actions)
+                real = on_the_track(lap, track, int(start), actions)
+                found[name].append([*real, *dreamt, lost])
+    return {name: np.array(rows) for name, rows in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m commands.astray")
+    parser.add_argument("--round", help="whose C learnt in the dream; default: the first")
+    options = parser.parse_args()
+    from commands.dream import dreamer
+
+    torch.set_num_threads(1)
+    found = compare(load_models(dreamer(options.round)))
+    print(f"| {STEPS} steps | points: track, dream | after {BEGINNING} | last speed | P(lost) |")
+    print("|---|---|---|---|---|")
+    for name, rows in found.items():
+        points, later, speed, d_points, d_later, d_speed, lost = rows.mean(axis=0)
+        print(
+            f"| {name} | {points:.0f}, {d_points:.0f} | {later:.0f}, {d_later:.0f} "
+            f"| {speed:.0f}, {d_speed:.0f} m/s | {lost:.2f} |"
+        )
+    print(f"means over {len(rows)} moments")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"astray: {error}")
+    except KeyboardInterrupt:
+        sys.exit("astray: interrupted")
