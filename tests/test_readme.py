@@ -15,6 +15,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 WORDS = 1300  # of the README, at most: two screens
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+IMAGE = re.compile(r'<img src="([^"]+)"')
 CODE_PATH = re.compile(r"(?<![\w/.])(?:worldmodels|stages|commands|benchmarks|tests)/[\w/.]*\w")
 SCRIPT = re.compile(r"python -m ((?:stages|commands|benchmarks)\.\w+)")
 TARGET = re.compile(r"(?:^|`)make ([a-z][\w-]*)", re.MULTILINE)
@@ -59,7 +60,8 @@ def is_broken(link: str, page: Path) -> bool:
 
 
 def test_links_and_images_exist(page):
-    links = [link for link in LINK.findall(page.read_text()) if not link.startswith("https://")]
+    found = LINK.findall(page.read_text()) + IMAGE.findall(page.read_text())
+    links = [link for link in found if not link.startswith("https://")]
     assert [link for link in links if is_broken(link, page)] == []
 
 
