@@ -80,6 +80,7 @@ page: .venv/export remote  ## the page for driving in the dream, in site/, serve
 
 test-page: .venv/page remote  ## the page in Chromium: it drives, and computes what torch does
 	@ls data/*/practice/dream.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
+	@$(WITH) python -c "from commands.page import install_runtime; install_runtime()"
 	$(WITH) python -m pytest -q -s tests/page
 
 clean:  ## remove the virtual environment

@@ -55,12 +55,16 @@ Scores = dict[Picture, dict[int, EpisodeResult]]  # by picture and track
 
 
 def score(agent: Agent, params: Params, checkpoint: Checkpoint) -> Scores:
-    """Drive every test track once with each picture, until the episode ends or to the horizon."""
+    """Drive every test track once with each picture, until the episode ends or to the horizon.
+
+    The results are in the order of tracks, whichever job ended first: a mean's last bit depends
+    on the order.
+    """
     scores: Scores = checkpoint.resume() or {"official": {}, "drawn": {}}
     wanted = {"official": params.round.test_tracks, "drawn": params.round.drawn_tracks}
     for picture, results in scores.items():
         drive(agent, picture, wanted[picture], params, results, lambda: checkpoint.save(scores))
-    return scores
+    return {picture: dict(sorted(results.items())) for picture, results in scores.items()}
 
 
 def drive(
@@ -128,11 +132,11 @@ def main(name: str, params: Params, checkpoint: Checkpoint) -> None:
     results = Path("results") / name / "evaluate"
     files: dict[Picture, str] = {"official": "returns.csv", "drawn": "drawn_returns.csv"}
     for picture, file in files.items():
-        driven = [result for _, result in sorted(scores[picture].items())]
+        driven = scores[picture].values()
         rows = [{"track": r.track, "return": r.score, "steps": r.steps} for r in driven]
         write_csv(results / file, rows)
     official, drawn = scores["official"], scores["drawn"]
-    returns = np.array([result.score for _, result in sorted(official.items())])
+    returns = np.array([result.score for result in official.values()])
     computed_with = {
         "environment": "CarRacing-v3",
         "gymnasium": gymnasium.__version__,
