@@ -234,7 +234,7 @@ def test_pictures_of_each_part(site, serve, browser, tmp_path, width, scheme):
     kept = os.environ.get("WM_PICTURES")
     folder = Path(kept) if kept else tmp_path
     for part in ("dream", "reality", "latents", "controller"):
-        picture = folder / f"{part}-{width}-{scheme}.png"
+        picture = folder / f"{part}-{width}{'-dark' if scheme == 'dark' else ''}.png"
         page.locator(f"#part-{part}").screenshot(path=picture)
         assert picture.stat().st_size > 5000
     assert value(page, "document.documentElement.scrollWidth") <= wide
