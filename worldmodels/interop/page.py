@@ -184,7 +184,11 @@ def write_contents(folder: Path, arrays: dict[str, np.ndarray], told: dict[str, 
 
 
 def write(name: str, folder: Path) -> None:
-    """Write all that the page has of the round `name` to `folder`."""
+    """Write all that the page has of the round `name` to `folder`.
+
+    Sets torch to one thread: one row at a time, more would wait for one another.
+    """
+    torch.set_num_threads(1)
     models, params = load_models(name), read_params()
     folder.mkdir(parents=True, exist_ok=True)
     for file, module in models.exported().items():
@@ -211,7 +215,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("round", help="of `rounds` in params.yaml, which learnt in the dream")
     parser.add_argument("--to", type=Path, required=True, help="a folder")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
     write(options.round, options.to)
 
 
