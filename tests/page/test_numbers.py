@@ -19,8 +19,9 @@ from worldmodels.memory.step import MemoryStep
 
 STEPS = 200
 START = 8  # the moment from which all dreams here begin
-TOLERANCE = 1e-4  # of z at unit variance, h, reward and action, from the same state
-FREE_TOLERANCE = 0.05  # of z and h after 200 steps on its own, in which rounding grows
+TOLERANCE = 1e-4  # of h, reward, action and the chance of a loss, from the same state
+Z_TOLERANCE = 1e-3  # of the latents that are drawn then, at unit variance
+FREE_STEPS, FREE_TOLERANCE = 100, 0.01  # of z and h: rounding grows tenfold every 20 to 30 steps
 RETURN_TOLERANCE = 0.1  # points, of about 200
 
 
@@ -126,6 +127,7 @@ def test_the_same_states_and_noise_lead_to_the_same_next_ones(page, site, models
         }
         worst = {key: max(worst[key], float(abs(d).max())) for key, d in differences.items()}
     print("largest differences from the same states:", worst)
+    assert worst.pop("z") < Z_TOLERANCE
     assert max(worst.values()) < TOLERANCE, worst
 
 
@@ -143,14 +145,14 @@ FREE = """async ({ start, actions }) => {
 def test_with_mean_z_they_agree_running_freely(page, site, models):
     dream = dream_of(models, site, horizon=1000, lost_at=2.0)
     actions = []
-    for _ in range(STEPS):
+    for _ in range(FREE_STEPS):
         actions.append(chosen_by_c(models, dream).astype(np.float32)[0].tolist())
         dream.step(np.array([actions[-1]], np.float32))
     found = page.evaluate(FREE, {"start": START, "actions": actions})
     state = state_of(dream)
     z = abs(unit(dream, state["latents"]) - unit(dream, found["latents"])).max()
     h = abs(np.subtract(state["memory"], found["memory"])).max()
-    print(f"after {STEPS} free steps: z {z:.1e}, h {h:.1e}")
+    print(f"after {FREE_STEPS} free steps: z {z:.1e}, h {h:.1e}")
     assert max(z, h) < FREE_TOLERANCE
 
 
