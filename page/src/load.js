@@ -38,7 +38,7 @@ async function fetchChecked(name, contents) {
   if (bytes.length !== size || crc32(bytes) !== expected) {
     throw new Trouble(
       `The file data/${name} is damaged: ${bytes.length} of ${size} bytes came, or others than ` +
-        `were sent. Load the page again; "make page" makes the file anew.`,
+        `were sent. Load the page again; "make page" makes the file again.`,
     );
   }
   return bytes;
@@ -49,7 +49,7 @@ async function fetchContents() {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Trouble(`The file data/contents.json is damaged. "make page" makes it anew.`);
+    throw new Trouble(`The file data/contents.json is damaged. "make page" makes it again.`);
   }
 }
 
