@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from commands.dream import dreamer
 from worldmodels.dream.environment import Dream
 from worldmodels.dream.rules import MEANS
 from worldmodels.environment.car_racing import DrawnCarRacing
-from worldmodels.environment.frames import motion, speed_of
+from worldmodels.environment.frames import MOTION_SIZE, motion, speed_of
 from worldmodels.interop.page import TRACK, TRACKS, Models, chosen_steps, load_models
 from worldmodels.memory.step import MemoryStep
 from worldmodels.pipeline.errors import UserError
@@ -64,8 +65,7 @@ def in_the_dream(dream: Dream, start: int, actions: np.ndarray) -> tuple[Outcome
     dream.reset(options={"moments": [start], "seeds": [1]})
     told = [dream.step(action[None]) for action in actions]
     rewards = [float(reward[0]) for _, reward, *_ in told]
-    latents = dream.model.latent_size
-    speed = float(speed_of(dream.latents[0, latents - 3 : latents].numpy()))
+    speed = float(speed_of(dream.latents[0, -MOTION_SIZE:].numpy()))
     return Outcome(sum(rewards), sum(rewards[BEGINNING:]), speed), float(told[-1][-1]["lost"][0])
 
 
@@ -93,8 +93,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m commands.astray")
     parser.add_argument("--round", help="whose C learnt in the dream; default: the first")
     options = parser.parse_args()
-    from commands.dream import dreamer
-
     torch.set_num_threads(1)
     found = compare(load_models(dreamer(options.round)))
     print(f"| {STEPS} steps | points: track, dream | after {BEGINNING} | last speed | P(lost) |")

@@ -85,6 +85,17 @@ def compressed(path: Path, changed: float) -> bytes:
     return gzip.compress(path.read_bytes(), mtime=0)
 
 
+def bytes_to_send(site: Path) -> int:
+    """The bytes of all files of a site, as they are sent."""
+    files = [path for path in site.rglob("*") if path.is_file()]
+    return sum(
+        len(compressed(path, path.stat().st_mtime))
+        if path.suffix in COMPRESSED
+        else path.stat().st_size
+        for path in files
+    )
+
+
 class Handler(SimpleHTTPRequestHandler):
     """Serves the files of a folder, compressed as a host of pages does it."""
 
@@ -135,14 +146,7 @@ def main() -> None:
     from commands.dream import dreamer
 
     build(dreamer(options.round), SITE)
-    sizes = [
-        len(compressed(path, path.stat().st_mtime))
-        if path.suffix in COMPRESSED
-        else path.stat().st_size
-        for path in SITE.rglob("*")
-        if path.is_file() and path.parent.name != "code"
-    ]
-    print(f"{SITE}: {sum(sizes) / 1e6:.1f} MB to send")
+    print(f"{SITE}: {bytes_to_send(SITE) / 1e6:.1f} MB to send")
     if options.build_only:
         return
     with server(SITE, options.port) as serving:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.page import COMPRESSED, compressed
+from commands.page import bytes_to_send
 from tests.page.conftest import LOADED, PATIENCE, TROUBLE
 
 MOST = 12e6  # bytes sent
@@ -53,15 +53,9 @@ def test_it_dreams_by_itself_and_asks_nobody_else(site, serve, browser):
 
 
 def test_what_is_sent_is_small(site):
-    sizes = {
-        path.relative_to(site).as_posix(): len(compressed(path, 0.0))
-        if path.suffix in COMPRESSED
-        else path.stat().st_size
-        for path in site.rglob("*")
-        if path.is_file()
-    }
-    print(f"\n{sum(sizes.values()) / 1e6:.1f} MB in all")
-    assert sum(sizes.values()) < MOST
+    size = bytes_to_send(site)
+    print(f"\n{size / 1e6:.1f} MB in all")
+    assert size < MOST
 
 
 def test_keys_steer_and_take_the_wheel(page):
