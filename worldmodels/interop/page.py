@@ -115,8 +115,8 @@ def halve(path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def numbers(models: Models, laps: list[Lap], shown: Lap) -> dict[str, np.ndarray]:
-    """All that the page shows and begins with, float32, by name."""
+def numbers(models: Models, laps: list[Lap]) -> dict[str, np.ndarray]:
+    """All that the page shows, of the first lap, and begins with, of all, float32, by name."""
     step, Z = DreamStep(models.dream), models.vae.config.latent_size
     memory = MemoryStep.of(models.memory)
     known = [moments_of(lap, memory, models.dream) for lap in laps]
@@ -126,7 +126,7 @@ def numbers(models: Models, laps: list[Lap], shown: Lap) -> dict[str, np.ndarray
         for name in Moments._fields
     }
     with torch.inference_mode():
-        along = moments_of(shown, memory, models.dream)
+        shown, along = laps[0], known[0]
         actions = torch.from_numpy(shown.actions)
         hidden, _ = step.remember(along.latents, along.before, actions, along.hidden, along.cell)
         expected = step.means(hidden, along.latents)[:-1, :Z].numpy()
@@ -207,7 +207,7 @@ def write(name: str, folder: Path) -> None:
         "in_use_above": params["vae"]["in_use_above"],
         "features": models.agent.config.features,
     }
-    write_contents(folder, numbers(models, laps, laps[0]), told)
+    write_contents(folder, numbers(models, laps), told)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
