@@ -1,6 +1,5 @@
 """Measure everything in one run; write `results/benchmark.json` and `results/benchmark.png`."""
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +8,8 @@ import torch
 
 from benchmarks import agents, cluster, dream, environments, memory, networks, vector
 from commands.verify import machine
-from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import read_params
+from worldmodels.pipeline.stage import user_errors
 from worldmodels.pipeline.storage import write_json
 from worldmodels.reports.plotting import save_figure
 from worldmodels.runtime.cores import worker_count
@@ -115,10 +114,7 @@ def plot(figure: "Figure", found: dict[str, Any]) -> None:
 
 def main() -> None:
     started = time.monotonic()
-    try:
-        found = measure(*last_of_each_place())
-    except UserError as error:
-        sys.exit(f"benchmark: {error}")
+    found = measure(*last_of_each_place())
     write_json(RESULT, found)
     save_figure(CHART, (12, 3.6), lambda figure: plot(figure, found))
     for key, value in found.items():
@@ -127,4 +123,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with user_errors("benchmark"):
+        main()

@@ -4,7 +4,6 @@ The table in docs/page.md. Dreams take the mean of M's mixtures. Some minutes.
 """
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -19,8 +18,8 @@ from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.environment.frames import MOTION_SIZE, motion, speed_of
 from worldmodels.interop.page import TRACK, TRACKS, Models, chosen_steps, load_models
 from worldmodels.memory.step import MemoryStep
-from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import read_params
+from worldmodels.pipeline.stage import user_errors
 from worldmodels.reports.dreaming import Lap, drive_lap, moments_of
 
 STEPS = 75  # one and a half seconds
@@ -107,9 +106,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with user_errors("astray"):
         main()
-    except UserError as error:
-        sys.exit(f"astray: {error}")
-    except KeyboardInterrupt:
-        sys.exit("astray: interrupted")

@@ -5,13 +5,12 @@ M's dream with C at the wheel. Prints the points that each brought, and writes a
 """
 
 import argparse
-import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 from commands.drive import parse_track
 from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.stage import user_errors
 
 LENGTH = 150  # steps of the dream
 
@@ -89,10 +88,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("dream: terminated"))
-    try:
+    with user_errors("dream"):
         main()
-    except UserError as error:
-        sys.exit(f"dream: {error}")
-    except KeyboardInterrupt:
-        sys.exit("dream: interrupted")

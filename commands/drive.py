@@ -4,13 +4,12 @@ Prints the score and writes a video, or shows a window.
 """
 
 import argparse
-import signal
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.stage import user_errors
 
 if TYPE_CHECKING:
     from worldmodels.agent.agent import Agent
@@ -121,10 +120,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("drive: terminated"))
-    try:
+    with user_errors("drive"):
         main()
-    except UserError as error:
-        sys.exit(f"drive: {error}")
-    except KeyboardInterrupt:
-        sys.exit("drive: interrupted")

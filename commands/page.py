@@ -7,9 +7,7 @@ the models of a round, and the code that the page links to.
 import argparse
 import gzip
 import shutil
-import signal
 import subprocess
-import sys
 from contextlib import suppress
 from functools import cache
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.stage import user_errors
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, SITE = ROOT / "page", ROOT / "site"
@@ -155,10 +154,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("page: terminated"))
-    try:
+    with user_errors("page"):
         main()
-    except UserError as error:
-        sys.exit(f"page: {error}")
-    except KeyboardInterrupt:
-        sys.exit("page: ended")

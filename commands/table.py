@@ -1,11 +1,10 @@
 """Print the results of every round, compared with the paper's, as a table in Markdown."""
 
-import sys
 from pathlib import Path
 
-from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import read_params
 from worldmodels.pipeline.provenance import RUNS
+from worldmodels.pipeline.stage import user_errors
 from worldmodels.pipeline.storage import read_csv
 from worldmodels.reports import paper
 from worldmodels.reports.cards import how_trained
@@ -65,7 +64,5 @@ def table(results: Path, runs: list[dict[str, str]]) -> str:
 
 
 if __name__ == "__main__":
-    try:
+    with user_errors("table"):
         print(table(Path("results"), read_csv(RUNS) if RUNS.exists() else []))
-    except UserError as error:
-        sys.exit(str(error))

@@ -24,6 +24,7 @@ from stages.compare import COLLECTED, VARIANTS
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import PIPELINE, read_params, read_yaml
 from worldmodels.pipeline.provenance import RUNS, commit, git
+from worldmodels.pipeline.stage import user_errors
 from worldmodels.pipeline.storage import read_csv, write_csv
 
 TABLES = ("returns", "curves", "runs")
@@ -195,9 +196,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with user_errors("variants"):
         main()
-    except UserError as error:
-        sys.exit(f"variants: {error}")
-    except KeyboardInterrupt:
-        sys.exit("variants: interrupted; run it again to continue")
