@@ -74,9 +74,10 @@ dream: remote  ## M's dream beside the real drive on the track SEED=...: a video
 	@ls data/*/practice/dream.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
 	@$(WITH) python -m commands.dream --seed "$(SEED)" $(OF_ROUND)
 
-page: .venv/export remote  ## the page for driving in the dream, in site/, served at PORT=8000
+page: .venv/export remote  ## the page for driving in the dream, in site/, at HOST= and PORT=
 	@ls data/*/practice/dream.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
-	@$(WITH) python -m commands.page --port "$(or $(PORT),8000)" $(OF_ROUND)
+	@$(WITH) python -m commands.page --port "$(or $(PORT),8000)" \
+		--host "$(or $(HOST),127.0.0.1)" $(OF_ROUND)
 
 test-page: .venv/page remote  ## the page in Chromium: it drives, and computes what torch does
 	@ls data/*/practice/dream.safetensors >/dev/null 2>&1 || $(WITH) dvc pull

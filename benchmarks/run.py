@@ -8,8 +8,8 @@ import torch
 
 from benchmarks import agents, cluster, dream, environments, memory, networks, vector
 from commands.verify import machine
+from worldmodels.pipeline.errors import user_errors
 from worldmodels.pipeline.params import read_params
-from worldmodels.pipeline.stage import user_errors
 from worldmodels.pipeline.storage import write_json
 from worldmodels.reports.plotting import save_figure
 from worldmodels.runtime.cores import worker_count

@@ -1,27 +1,30 @@
-"""Drive badly from recorded moments, in the dream and on the track, and print what each pays.
+"""Drive badly from recorded moments, in the dream and on the track, and compare what each pays.
 
-The table in docs/page.md. Dreams take the mean of M's mixtures. Some minutes.
+Writes results/page/astray.csv, the table in docs/page.md. Dreams take the mean of M's mixtures.
+Some minutes.
 """
 
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from commands.dream import dreamer
 from worldmodels.dream.environment import Dream
 from worldmodels.dream.rules import MEANS
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.environment.frames import MOTION_SIZE, motion, speed_of
-from worldmodels.interop.page import TRACK, TRACKS, Models, chosen_steps, load_models
+from worldmodels.interop.page import TRACK, TRACKS, chosen_steps, load_models
+from worldmodels.interop.trained import TrainedRound, round_that_dreams
 from worldmodels.memory.step import MemoryStep
-from worldmodels.pipeline.params import read_params
-from worldmodels.pipeline.stage import user_errors
-from worldmodels.reports.dreaming import Lap, drive_lap, moments_of
+from worldmodels.pipeline.errors import user_errors
+from worldmodels.pipeline.storage import write_csv
+from worldmodels.reports.dreaming import Lap, moments_of
 
+RESULT = Path("results/page/astray.csv")
 STEPS = 75  # one and a half seconds
 BEGINNING = 25  # steps, in which the car is still about where it was
 WAYS: dict[str, Callable[[int], tuple[float, float, float]]] = {  # actions by step
@@ -68,15 +71,22 @@ def in_the_dream(dream: Dream, start: int, actions: np.ndarray) -> tuple[Outcome
     return Outcome(sum(rewards), sum(rewards[BEGINNING:]), speed), float(told[-1][-1]["lost"][0])
 
 
-def compare(models: Models) -> dict[str, np.ndarray]:
-    """For each way to drive badly, the track's Outcome, the dream's, and P(lost), [moments, 7]."""
-    memory, params = MemoryStep.of(models.memory), read_params()
+class Compared(NamedTuple):
+    """A way to drive badly from one moment: on the track, in the dream, and M's probability, at
+    the end of the dream, that the car is lost."""
+
+    real: Outcome
+    dreamt: Outcome
+    lost: float
+
+
+def compare(models: TrainedRound) -> dict[str, list[Compared]]:
+    """For each way to drive badly, what it brings from each moment at which the page begins."""
+    memory = MemoryStep.of(models.memory)
     rules = replace(MEANS, horizon=STEPS + 1, lost_at=2.0)
-    found: dict[str, list[list[float]]] = {name: [] for name in WAYS}
+    found: dict[str, list[Compared]] = {name: [] for name in WAYS}
     for track in range(TRACK, TRACK + TRACKS):
-        lap = drive_lap(
-            models.agent, models.vae, track, params["seed"], params["evaluate"]["horizon"]
-        )
+        lap = models.lap(track)
         moments = moments_of(lap, memory, models.dream)
         dream = Dream(models.dream, memory, moments, rules, num_envs=1)
         for start in chosen_steps(len(lap.rewards)):
@@ -84,8 +94,27 @@ def compare(models: Models) -> dict[str, np.ndarray]:
                 actions = np.array([action(step) for step in range(STEPS)], np.float32)
                 dreamt, lost = in_the_dream(dream, int(start), actions)
                 real = on_the_track(lap, track, int(start), actions)
-                found[name].append([*real, *dreamt, lost])
-    return {name: np.array(rows) for name, rows in found.items()}
+                found[name].append(Compared(real, dreamt, lost))
+    return found
+
+
+def mean_row(name: str, found: list[Compared]) -> dict[str, str | float]:
+    """The row of the table for a way to drive: means over the moments."""
+    real, dreamt = (
+        Outcome(*np.mean(outcomes, axis=0))
+        for outcomes in ([one.real for one in found], [one.dreamt for one in found])
+    )
+    return {
+        "driving": name,
+        "moments": len(found),
+        "points_real": round(real.points, 1),
+        "points_dreamt": round(dreamt.points, 1),
+        "later_real": round(real.later, 1),
+        "later_dreamt": round(dreamt.later, 1),
+        "speed_real": round(real.speed, 1),
+        "speed_dreamt": round(dreamt.speed, 1),
+        "lost": round(float(np.mean([one.lost for one in found])), 3),
+    }
 
 
 def main() -> None:
@@ -93,16 +122,11 @@ def main() -> None:
     parser.add_argument("--round", help="whose C learnt in the dream; default: the first")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = compare(load_models(dreamer(options.round)))
-    print(f"| {STEPS} steps | points: track, dream | after {BEGINNING} | last speed | P(lost) |")
-    print("|---|---|---|---|---|")
-    for name, rows in found.items():
-        points, later, speed, d_points, d_later, d_speed, lost = rows.mean(axis=0)
-        print(
-            f"| {name} | {points:.0f}, {d_points:.0f} | {later:.0f}, {d_later:.0f} "
-            f"| {speed:.0f}, {d_speed:.0f} m/s | {lost:.2f} |"
-        )
-    print(f"means over {len(rows)} moments")
+    found = compare(load_models(round_that_dreams(options.round)))
+    rows = [mean_row(name, each) for name, each in found.items()]
+    write_csv(RESULT, rows)
+    for row in rows:
+        print(row)
 
 
 if __name__ == "__main__":

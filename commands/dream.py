@@ -9,29 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from commands.drive import parse_track
-from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.stage import user_errors
+from worldmodels.pipeline.errors import UserError, user_errors
 
 LENGTH = 150  # steps of the dream
-
-
-def dreamer(name: str | None) -> str:
-    """The round whose C learnt in the dream: `name`, or the first there is.
-
-    Raises UserError for a round that there is not, or that dreamt nothing.
-    """
-    from worldmodels.pipeline.params import read_params
-
-    rounds = read_params()["rounds"]
-    dreamers = [name for name, entry in rounds.items() if entry["learned_in"] == "dream"]
-    if not dreamers:
-        raise UserError(
-            "no round of params.yaml learns in the dream: add one with `learned_in: dream`, and "
-            "run `dvc repro`"
-        )
-    if name is not None and name not in dreamers:
-        raise UserError(f"no round {name!r} learns in the dream; there are {dreamers}")
-    return name or dreamers[0]
 
 
 def film(name: str, track: int, start: int, temperature: float, sampled: bool) -> Path:
@@ -39,24 +19,19 @@ def film(name: str, track: int, start: int, temperature: float, sampled: bool) -
     import torch
     from gymnasium.envs.box2d.car_racing import FPS
 
-    from worldmodels.agent.agent import Agent
-    from worldmodels.dream.model import load_dream_model
     from worldmodels.dream.rules import MEANS
+    from worldmodels.interop.trained import TrainedRound
     from worldmodels.pipeline.params import read_params
-    from worldmodels.reports.dreaming import dream_beside, drive_lap
+    from worldmodels.reports.dreaming import dream_beside
     from worldmodels.reports.film import STRIP, Film, strip
-    from worldmodels.vision.vae import load_vae
 
     torch.set_num_threads(1)
-    params = read_params()
-    world = params["rounds"][name]["world"]
-    agent = Agent.load(Path("models") / name / "agent.safetensors")
-    vae = load_vae(Path("models") / world / "vae.safetensors")
-    model = load_dream_model(Path("data") / name / "practice" / "dream.safetensors")
-    lap = drive_lap(agent, vae, track, params["seed"], params["evaluate"]["horizon"])
+    models = TrainedRound.load(name)
+    lap = models.lap(track)
     rules = replace(MEANS, temperature=temperature, sampled=sampled, horizon=LENGTH)
     video = Path("drives") / f"dream-{track}.mp4"
-    sights = dream_beside(lap, agent, model, vae, start, rules, params["seed"])
+    seed = read_params()["seed"]
+    sights = dream_beside(lap, models.agent, models.dream, models.vae, start, rules, seed)
     with Film(video, FPS / 2, STRIP) as shown:
         for sight in sights:
             real, same, own = sight.points
@@ -79,7 +54,9 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=60, help="step from which M dreams")
     parser.add_argument("--temperature", type=float, help="draw the latents, at this temperature")
     options = parser.parse_args()
-    name, track = dreamer(options.round), parse_track(options.seed)
+    from worldmodels.interop.trained import round_that_dreams
+
+    name, track = round_that_dreams(options.round), parse_track(options.seed)
     if options.start < 0:
         raise UserError(f"--start {options.start}: a step is 0 or more")
     sampled = options.temperature is not None

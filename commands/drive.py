@@ -8,8 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.stage import user_errors
+from worldmodels.pipeline.errors import UserError, user_errors
 
 if TYPE_CHECKING:
     from worldmodels.agent.agent import Agent

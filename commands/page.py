@@ -8,6 +8,7 @@ import argparse
 import gzip
 import shutil
 import subprocess
+import sys
 from contextlib import suppress
 from functools import cache
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,12 +16,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.stage import user_errors
+from worldmodels.pipeline.errors import UserError, user_errors
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, SITE = ROOT / "page", ROOT / "site"
-OWN = ("index.html", "style.css", "src")
+OWN = ("index.html", "style.css", "sw.js", "src")
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 CODE = {  # what the page links to
     "controller": "worldmodels/control/controller.py",
@@ -48,8 +48,9 @@ def install_runtime() -> Path:
         except FileNotFoundError:
             raise UserError("npm: no such command; install Node.js 18 or later") from None
         except subprocess.CalledProcessError as error:
-            last = (error.stderr.strip() or "no message").splitlines()[-1]
-            raise UserError(f"{' '.join(command)} failed in page/: {last}") from None
+            lines = error.stderr.strip().splitlines() or ["no message"]
+            told = next((line for line in lines if line.startswith("npm e")), lines[-1])
+            raise UserError(f"{' '.join(command)} failed in page/: {told}") from None
         stamp.write_text(lock)
     return PAGE / "node_modules/onnxruntime-web/dist"
 
@@ -74,12 +75,13 @@ def build(name: str, site: Path) -> None:
         shutil.copy(runtime / file, part / "ort" / file)
     for title, path in CODE.items():
         shutil.copy(ROOT / path, part / "code" / f"{title}.txt")
-    shutil.rmtree(site, ignore_errors=True)
+    if site.exists():
+        shutil.rmtree(site)
     part.rename(site)
 
 
 @cache
-def compressed(path: Path, changed: float) -> bytes:
+def compress(path: Path, changed: float) -> bytes:
     """A file's bytes with gzip; `changed` is the time of its last change."""
     return gzip.compress(path.read_bytes(), mtime=0)
 
@@ -88,7 +90,7 @@ def bytes_to_send(site: Path) -> int:
     """The bytes of all files of a site, as they are sent."""
     files = [path for path in site.rglob("*") if path.is_file()]
     return sum(
-        len(compressed(path, path.stat().st_mtime))
+        len(compress(path, path.stat().st_mtime))
         if path.suffix in COMPRESSED
         else path.stat().st_size
         for path in files
@@ -108,49 +110,68 @@ class Handler(SimpleHTTPRequestHandler):
         accepted = "gzip" in self.headers.get("Accept-Encoding", "")
         if not (path.is_file() and path.suffix in COMPRESSED and accepted):
             return super().send_head()  # type: ignore[return-value]
-        body = compressed(path, path.stat().st_mtime)
+        body = compress(path, path.stat().st_mtime)
         self.send_response(200)
         self.send_header("Content-Type", self.guess_type(str(path)))
         self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-cache")
         self.end_headers()
         return BytesIO(body)
 
-    def copyfile(self, source: Any, outputfile: Any) -> None:
-        """Send a file, unless the visitor has left meanwhile."""
-        with suppress(BrokenPipeError, ConnectionResetError):
-            super().copyfile(source, outputfile)
+    def end_headers(self) -> None:
+        """End the headers; a browser is to ask again for what may have been built anew."""
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
         """Print nothing per request."""
 
 
-def server(site: Path, port: int) -> ThreadingHTTPServer:
-    """A server of `site` on loopback; port 0 takes a free one. Raises UserError for a used one."""
+class Server(ThreadingHTTPServer):
+    """Serves files, to visitors who may leave at any time."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of an error, unless the visitor has left."""
+        if not isinstance(sys.exception(), (BrokenPipeError, ConnectionResetError)):
+            super().handle_error(request, client_address)
+
+
+def server(site: Path, port: int, host: str = "127.0.0.1") -> Server:
+    """A server of `site` at `host`; port 0 takes a free one.
+
+    Raises UserError for a port that is used or impossible, and for a host of another machine.
+    """
     try:
-        return ThreadingHTTPServer(
-            ("127.0.0.1", port), lambda *values: Handler(*values, directory=str(site))
-        )
-    except OSError as error:
-        raise UserError(f"port {port}: {error.strerror}; choose another with PORT=…") from None
+        return Server((host, port), lambda *values: Handler(*values, directory=str(site)))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{host}:{port}: {reason}; choose another with PORT=… or HOST=…") from None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m commands.page")
     parser.add_argument("--round", help="whose C learnt in the dream; default: the first")
     parser.add_argument("--port", type=int, default=8000, help="to serve at; 0: any free one")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to serve at; 0.0.0.0: all that this machine has, for a phone nearby",
+    )
     parser.add_argument("--build-only", action="store_true", help="do not serve")
     options = parser.parse_args()
-    from commands.dream import dreamer
+    from worldmodels.interop.trained import round_that_dreams
 
-    build(dreamer(options.round), SITE)
-    print(f"{SITE}: {bytes_to_send(SITE) / 1e6:.1f} MB to send")
+    name = round_that_dreams(options.round)
     if options.build_only:
+        build(name, SITE)
+        print(f"{SITE}: {bytes_to_send(SITE) / 1e6:.1f} MB to send")
         return
-    with server(SITE, options.port) as serving:
-        print(f"http://127.0.0.1:{serving.server_port}/ (Ctrl-C ends it)", flush=True)
-        serving.serve_forever()
+    with server(SITE, options.port, options.host) as serving:  # before a minute's work
+        build(name, SITE)
+        print(f"{SITE}: {bytes_to_send(SITE) / 1e6:.1f} MB to send")
+        print(f"http://{options.host}:{serving.server_port}/ (Ctrl-C ends it)", flush=True)
+        with suppress(KeyboardInterrupt):
+            serving.serve_forever()
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from worldmodels.pipeline.errors import user_errors
 from worldmodels.pipeline.params import read_params
 from worldmodels.pipeline.provenance import RUNS
-from worldmodels.pipeline.stage import user_errors
 from worldmodels.pipeline.storage import read_csv
 from worldmodels.reports import paper
 from worldmodels.reports.cards import how_trained

@@ -21,10 +21,9 @@ from typing import Any, NamedTuple
 
 from commands.dependencies import params_behind, with_settings
 from stages.compare import COLLECTED, VARIANTS
-from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.errors import UserError, user_errors
 from worldmodels.pipeline.params import PIPELINE, read_params, read_yaml
 from worldmodels.pipeline.provenance import RUNS, commit, git
-from worldmodels.pipeline.stage import user_errors
 from worldmodels.pipeline.storage import read_csv, write_csv
 
 TABLES = ("returns", "curves", "runs")

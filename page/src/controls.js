@@ -4,57 +4,78 @@ const KEYS = {
   ArrowLeft: "left", KeyA: "left", ArrowRight: "right", KeyD: "right",
   ArrowUp: "gas", KeyW: "gas", ArrowDown: "brake", KeyS: "brake",
 };
-const STEERING_RATE = 0.12; // per step, as far as the wheel turns for a key
-const REACH = 0.35; // of the picture's width that a finger moves for the full lock
+const AGAIN = "KeyR";
+const STEERING_RATE = 0.12; // by which a key turns the wheel in a step; the full lock is 1
+const REACH = 0.35; // of the picture's width: as far as a finger pulls for the full lock
+const FULL_BRAKE = 0.8;
 
-/** Listens for keys on the document and for fingers on `surface`; `onUse` when one is first used. */
+const clip = (value, low, high) => Math.max(low, Math.min(high, value));
+
+/**
+ * Listens for keys, and for fingers on `surface`.
+ *
+ * `isHere()` says whether keys are meant for the car; `onUse(event)` is called when the visitor
+ * begins to steer, `onAgain()` for R.
+ */
 export class Controls {
-  constructor(surface, onUse) {
+  constructor(surface, { isHere, onUse, onAgain }) {
+    this.isHere = isHere;
     this.held = new Set();
-    this.finger = null;
+    this.pull = null; // of a finger: its pointer's `id`, where it began, where it is, its reach
     this.steering = 0;
     document.addEventListener("keydown", (event) => {
       const name = this.nameOf(event);
-      if (!name) return;
+      if (name === undefined) return;
       event.preventDefault();
+      if (name === AGAIN) {
+        if (!event.repeat) onAgain();
+        return;
+      }
       this.held.add(name);
-      onUse();
+      if (!event.repeat) onUse(event);
     });
     document.addEventListener("keyup", (event) => this.held.delete(KEYS[event.code]));
-    window.addEventListener("blur", () => this.held.clear());
+    window.addEventListener("blur", () => {
+      this.held.clear();
+      this.pull = null;
+    });
     surface.addEventListener("pointerdown", (event) => {
+      if (!event.isPrimary || event.button !== 0) return;
       surface.setPointerCapture(event.pointerId);
-      this.finger = { from: [event.clientX, event.clientY], to: [event.clientX, event.clientY],
-                      reach: surface.clientWidth * REACH };
-      onUse();
+      const at = [event.clientX, event.clientY];
+      this.pull = { id: event.pointerId, from: at, to: at, reach: surface.clientWidth * REACH };
+      onUse(event);
     });
     surface.addEventListener("pointermove", (event) => {
-      if (this.finger) this.finger.to = [event.clientX, event.clientY];
+      if (this.pull?.id === event.pointerId) this.pull.to = [event.clientX, event.clientY];
     });
-    for (const end of ["pointerup", "pointercancel"]) {
-      surface.addEventListener(end, () => (this.finger = null));
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      surface.addEventListener(end, (event) => {
+        if (this.pull?.id === event.pointerId) this.pull = null;
+      });
     }
   }
 
-  /** What a key means here; nothing where it moves a slider or belongs to the browser. */
+  /** What a key means here; nothing where it moves a slider, or belongs to the page or browser. */
   nameOf(event) {
-    if (event.ctrlKey || event.altKey || event.metaKey) return undefined;
+    if (event.ctrlKey || event.altKey || event.metaKey || !this.isHere()) return undefined;
     const inSlider = event.target instanceof HTMLInputElement && event.target.type === "range";
-    return inSlider && event.code.startsWith("Arrow") ? undefined : KEYS[event.code];
+    if (inSlider && event.code.startsWith("Arrow")) return undefined;
+    return event.code === AGAIN ? AGAIN : KEYS[event.code];
   }
 
   /** The action [3] of this step: steering in [-1, 1], gas and brake in [0, 1]. */
   action() {
-    if (this.finger) {
-      const { from, to, reach } = this.finger;
-      const [aside, up] = [(to[0] - from[0]) / reach, (from[1] - to[1]) / reach];
-      this.steering = Math.max(-1, Math.min(1, aside));
-      return [this.steering, Math.max(0, Math.min(1, up)), Math.max(0, Math.min(0.8, -up))];
+    if (this.pull) {
+      const { from, to, reach } = this.pull;
+      const [right, up] = [(to[0] - from[0]) / reach, (from[1] - to[1]) / reach];
+      this.steering = clip(right, -1, 1);
+      return [this.steering, clip(up, 0, 1), clip(-up, 0, FULL_BRAKE)];
     }
     const aim = Number(this.held.has("right")) - Number(this.held.has("left"));
-    const change = Math.max(-STEERING_RATE, Math.min(STEERING_RATE, aim - this.steering));
+    const change = clip(aim - this.steering, -STEERING_RATE, STEERING_RATE);
     this.steering += aim === 0 ? 2 * change : change;
     if (aim === 0 && Math.abs(this.steering) < STEERING_RATE) this.steering = 0;
-    return [this.steering, this.held.has("gas") ? 1 : 0, this.held.has("brake") ? 0.8 : 0];
+    return [this.steering, this.held.has("gas") ? 1 : 0, this.held.has("brake") ? FULL_BRAKE : 0];
   }
 }

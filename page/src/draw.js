@@ -1,6 +1,8 @@
 // Draws frames, bars and weights on canvases, in the colours of the page.
 
 export const SIZE = 64; // pixels of a frame's side
+const LABELS = 16; // CSS px of a line of labels
+const INSET = 8; // CSS px: half the thumb of a slider, whose ends a line is to meet
 
 /** The colour that style.css gives a custom property. */
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -33,46 +35,86 @@ function prepare(canvas) {
   return { context, width, height };
 }
 
-/** Values as bars from a line in the middle, which is 0; the ends are at +-`limit`. */
-export function drawBars(canvas, values, limit, marked = -1) {
+/** Text at a place of a canvas; `align` as the canvas names it. */
+function write(context, text, x, y, align = "left") {
+  context.font = "11px system-ui, sans-serif";
+  context.fillStyle = colour("--soft");
+  context.textAlign = align;
+  context.textBaseline = "middle";
+  context.fillText(text, x, y);
+}
+
+/**
+ * Values as bars from a line in the middle, which is 0; the ends are at +-`limit`. Every fourth
+ * has its name below, and so has the one at `marked`, which is framed.
+ */
+export function drawBars(canvas, values, limit, names, marked = -1) {
   const { context, width, height } = prepare(canvas);
-  const wide = width / values.length;
+  const [wide, high] = [width / values.length, height - LABELS];
+  const middle = high / 2;
   values.forEach((value, n) => {
-    const high = (Math.max(-1, Math.min(1, value / limit)) * height) / 2;
-    context.fillStyle = colour(n === marked ? "--accent" : value < 0 ? "--below" : "--above");
-    context.fillRect(n * wide + 0.5, height / 2 - Math.max(high, 0), wide - 1, Math.abs(high));
+    const long = Math.max(-1, Math.min(1, value / limit)) * middle;
+    context.fillStyle = colour(value < 0 ? "--below" : "--above");
+    context.fillRect(n * wide + 0.5, middle - Math.max(long, 0), wide - 1, Math.abs(long));
+    const named = marked < 0 ? n % 4 === 0 : n === marked;
+    if (named) write(context, names[n], (n + 0.5) * wide, high + LABELS / 2, "center");
   });
   context.fillStyle = colour("--line");
-  context.fillRect(0, height / 2 - 0.5, width, 1);
+  context.fillRect(0, middle - 0.5, width, 1);
+  if (marked < 0) return;
+  context.strokeStyle = colour("--text");
+  context.strokeRect(marked * wide + 0.5, 0.5, Math.max(wide - 1, 2), high - 1);
 }
 
-/** Weights [rows, columns] as cells, each row's largest in full colour. */
-export function drawWeights(canvas, weights, rows, columns, split) {
+/**
+ * Weights [rows, features] as cells, and the biases [rows] as a last column, each row's largest in
+ * full colour. `rows` are their names; a line parts V's latents from M's memory, and below each
+ * row are marks at the columns `marked` [rows].
+ */
+export function drawWeights(canvas, weights, bias, { rows, latents, features }, marked) {
   const { context, width, height } = prepare(canvas);
-  const [wide, high] = [width / columns, height / rows];
-  const [above, below] = [colour("--above"), colour("--below")];
-  for (let row = 0; row < rows; row++) {
-    const line = weights.slice(row * columns, (row + 1) * columns);
-    const largest = line.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-9);
-    line.forEach((weight, column) => {
-      context.globalAlpha = Math.abs(weight) / largest;
-      context.fillStyle = weight < 0 ? below : above;
-      context.fillRect(column * wide, row * high + 1, Math.max(wide, 1), high - 2);
-    });
-  }
-  context.globalAlpha = 1;
-  context.fillStyle = colour("--line");
-  context.fillRect(split * wide - 0.5, 0, 1, height);
+  const left = 62;
+  const biases = 34;
+  const wide = (width - left - biases) / features;
+  const high = (height - LABELS) / rows.length;
+  const [above, below, text] = ["--above", "--below", "--text"].map(colour);
+  const cell = (value, x, top, size) => {
+    context.globalAlpha = Math.abs(value);
+    context.fillStyle = value < 0 ? below : above;
+    context.fillRect(x, top + 1, size, high - 8);
+    context.globalAlpha = 1;
+  };
+  rows.forEach((name, row) => {
+    const top = LABELS + row * high;
+    const line = weights.slice(row * features, (row + 1) * features);
+    const largest = line.reduce((a, b) => Math.max(a, Math.abs(b)), Math.abs(bias[row]) || 1e-9);
+    write(context, name, 0, top + high / 2 - 3);
+    line.forEach((weight, n) => cell(weight / largest, left + n * wide, top, Math.max(wide, 1)));
+    cell(bias[row] / largest, width - biases + 10, top, biases - 10);
+    context.fillStyle = text;
+    for (const n of marked[row]) context.fillRect(left + n * wide - 1, top + high - 5, 3, 4);
+  });
+  const split = left + latents * wide;
+  context.fillStyle = text;
+  context.fillRect(split - 0.75, LABELS, 1.5, height - LABELS);
+  write(context, "V's", left, LABELS / 2);
+  write(context, "M's memory", split + 4, LABELS / 2);
+  write(context, "bias", width, LABELS / 2, "right");
 }
 
-/** A lap's values along its steps as a line, with a mark at `step`. */
+/** A lap's values along its steps as a line, with a mark at `step` and the last value in words. */
 export function drawLine(canvas, values, step, low, high) {
   const { context, width, height } = prepare(canvas);
+  const x = (n) => INSET + (n / (values.length - 1)) * (width - 2 * INSET);
   const y = (value) => height - ((value - low) / (high - low)) * height;
+  context.fillStyle = colour("--line");
+  context.fillRect(INSET, y(0) - 0.5, width - 2 * INSET, 1);
   context.strokeStyle = colour("--above");
   context.beginPath();
-  values.forEach((value, n) => context.lineTo((n / (values.length - 1)) * width, y(value)));
+  values.forEach((value, n) => context.lineTo(x(n), y(value)));
   context.stroke();
   context.fillStyle = colour("--accent");
-  context.fillRect((step / (values.length - 1)) * width - 1, 0, 2, height);
+  context.fillRect(x(step) - 1, 0, 2, height);
+  write(context, "0 points", INSET + 4, y(0) - 9);
+  write(context, values.at(-1).toFixed(0), width - INSET, y(values.at(-1)) + 14, "right");
 }

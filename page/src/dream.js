@@ -4,6 +4,7 @@
 import { rowOf } from "./load.js";
 
 export const LOST_AT = 0.9; // probability of a loss at which the page ends a dream
+export const STRANGE_AT = 20; // standard deviations, beyond all that M has seen, at which it ends
 
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 
@@ -63,8 +64,9 @@ export class Dream {
     this.begin(0);
   }
 
-  /** Begins at the recorded moment `index`. */
+  /** Begins at the recorded moment `index`. A step that is under way then is forgotten. */
   begin(index) {
+    this.begun = (this.begun ?? 0) + 1;
     const at = (name) => rowOf(this.numbers[`moment_${name}`], index);
     this.latents = at("latents");
     this.before = at("before");
@@ -76,6 +78,7 @@ export class Dream {
     this.reward = 0;
     this.lost = 0;
     this.offRoad = 0;
+    this.strangeness = 0; // of the latents, in standard deviations
     this.steps = 0;
   }
 
@@ -98,6 +101,7 @@ export class Dream {
   /** Takes a step with an action [3]; `options` as for `nextLatents`. */
   async step(action, options, noise = null) {
     const now = Float32Array.from(action);
+    const { begun } = this;
     const memory = await this.models.memory.run({
       z: this.z, action: now, hidden: this.memory, cell: this.memoryCell,
     });
@@ -105,8 +109,10 @@ export class Dream {
       latents: this.latents, before: this.before, action: now,
       hidden: this.hidden, cell: this.cell,
     });
+    if (begun !== this.begun) return;
     const drawn = noise ?? (options.sampled ? drawNoise(this.latentCount) : null);
     const next = nextLatents(told, this.latentCount, options, drawn);
+    this.strangeness = next.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     this.before = this.latents;
     this.latents = Float32Array.from(next, (z, n) => z * told.scale[n] + told.centre[n]);
     [this.hidden, this.cell] = [told.hidden_after, told.cell_after];

@@ -1,13 +1,13 @@
 // The first part of the page: the dream, and who drives in it.
 
 import { Controls } from "./controls.js";
-import { Dream, LOST_AT } from "./dream.js";
+import { Dream, LOST_AT, STRANGE_AT } from "./dream.js";
+import { element, watchView } from "./dom.js";
 import { drawFrame } from "./draw.js";
 
 const STEPS_PER_SECOND = 50; // of CarRacing
 const AVERAGED = 60; // pictures over which the frame rate is averaged
-
-const element = (id) => document.getElementById(id);
+const TOLD_EVERY = 150; // steps, to those who listen to the page
 
 /** Runs the dream on the page; `onStep(z, memory, action)` after each step that was drawn. */
 export class Driving {
@@ -21,23 +21,47 @@ export class Driving {
     this.moment = 0;
     this.drawn = [];
     this.canvas = element("dream");
-    this.controls = new Controls(this.canvas, () => this.take());
-    element("driver").addEventListener("click", () => (this.byC ? this.take() : this.handOver()));
-    element("another").addEventListener("click", () => this.another());
+    this.picture = {}; // whether it can be seen, for keys to steer
+    watchView([this.canvas], this.picture, 0.5);
+    watchView([element("part-dream"), element("part-controller")], this);
+    this.controls = new Controls(this.canvas, {
+      isHere: () => this.hasKeys(),
+      onUse: (event) => this.use(event),
+      onAgain: () => this.another(),
+    });
+    element("driver").addEventListener("click", () => this.changeDriver());
+    for (const id of ["another", "again"]) {
+      element(id).addEventListener("click", () => this.another());
+    }
     element("pause").addEventListener("click", () => this.pause(this.running));
     element("temperature").addEventListener("input", () => this.showTemperature());
     element("sampled").addEventListener("change", () => this.showTemperature());
-    document.addEventListener("keydown", (event) => {
-      const typed = event.target instanceof HTMLInputElement;
-      if (event.code === "KeyR" && !typed && !event.ctrlKey && !event.metaKey) this.another();
-    });
     this.showTemperature();
     this.showDriver();
   }
 
+  /** True where keys are meant for the car: its picture is in view, and nothing else has them. */
+  hasKeys() {
+    const active = document.activeElement ?? document.body;
+    const own = active === document.body ? this.picture.inView : true;
+    return own && (active === document.body || element("part-dream").contains(active));
+  }
+
+  /** A key or a finger takes the wheel; a finger also begins again what is over. */
+  use(event) {
+    if (this.over && event.type === "pointerdown") this.another();
+    if (!this.over) this.take();
+  }
+
+  /** Hands the wheel over, to C or to the visitor; what is over begins again. */
+  changeDriver() {
+    if (this.over) this.another();
+    if (this.byC) this.take();
+    else this.handOver();
+  }
+
   /** The visitor takes the wheel. */
   take() {
-    if (this.over) return;
     if (this.byC) {
       this.byC = false;
       this.say("You drive.");
@@ -53,9 +77,10 @@ export class Driving {
     this.pause(false);
   }
 
-  pause(paused) {
+  pause(paused, label = "Go on") {
     this.running = !paused;
-    element("pause").textContent = paused ? "Go on" : "Pause";
+    element("pause").textContent = paused ? label : "Pause";
+    element("pause").hidden = this.over;
   }
 
   /** Begins again, at another recorded moment. */
@@ -80,6 +105,15 @@ export class Driving {
     element("temperature").disabled = !this.options.sampled;
   }
 
+  /** Ends the dream, and says why. */
+  end(reason) {
+    this.over = true;
+    this.pause(true);
+    element("ended").hidden = false;
+    element("reason").textContent = reason;
+    this.say(`${reason} R, or the button Begin again, begins a new dream.`);
+  }
+
   showDriver() {
     element("driver").textContent = this.byC ? "Take the wheel" : "Let C drive";
     element("who").textContent = this.byC ? "C drives" : "You drive";
@@ -96,13 +130,20 @@ export class Driving {
     await this.dream.step(action, this.options);
     await this.draw();
     this.show(action);
-    if (this.dream.lost >= LOST_AT) {
-      this.over = true;
-      this.pause(true);
-      element("ended").hidden = false;
-      this.say("M takes the car for lost. Another start begins a new dream.");
-    }
+    if (this.dream.lost >= LOST_AT) this.end("M takes the car for lost.");
+    else if (this.dream.strangeness >= STRANGE_AT) this.end("M has never seen anything like this.");
+    else if (!this.byC && this.dream.steps % TOLD_EVERY === 0) this.say(this.inWords());
     this.onStep(this.dream.z, this.dream.memory, action);
+  }
+
+  /** How it goes, in words. */
+  inWords() {
+    const { speed, offRoad, lost, points } = this.dream;
+    const place = offRoad > 0.5 ? "off the road" : "on the road";
+    return (
+      `${speed.toFixed(0)} metres per second, ${place}, ${points.toFixed(0)} points, ` +
+      `lost with ${(100 * lost).toFixed(0)} percent.`
+    );
   }
 
   async draw() {
@@ -122,8 +163,10 @@ export class Driving {
     const { dream } = this;
     element("points").textContent = dream.points.toFixed(0);
     element("reward").textContent = dream.reward.toFixed(2);
-    element("lost").textContent = `${(100 * dream.lost).toFixed(0)} %`;
-    element("lost-meter").value = dream.lost;
+    for (const [id, chance] of [["lost", dream.lost], ["off-road", dream.offRoad]]) {
+      element(id).textContent = `${(100 * chance).toFixed(0)} %`;
+      element(`${id}-meter`).value = chance;
+    }
     element("speed").textContent = `${dream.speed.toFixed(0)} m/s`;
     element("steps").textContent = dream.steps;
     element("rate").textContent = `${this.rate.toFixed(0)} per second`;
@@ -132,13 +175,14 @@ export class Driving {
     element("brake").value = action[2];
   }
 
-  /** Runs for as long as the page is open, at the car's own pace where the machine keeps up. */
+  /** Runs for as long as the page is open, at the car's own pace where the machine keeps up, and
+   *  only while what it shows can be seen. */
   async run() {
     let due = performance.now();
     for (;;) {
       await new Promise(requestAnimationFrame);
       const now = performance.now();
-      if (!this.running || document.hidden) {
+      if (!this.running || !this.inView || document.hidden) {
         due = now;
         this.drawn.length = 0;
         continue;

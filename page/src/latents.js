@@ -1,8 +1,8 @@
 // The third part: V's latents, each under a slider, and the picture that V decodes from them.
 
+import { element, latestOnly } from "./dom.js";
 import { drawBars, drawFrame } from "./draw.js";
 
-const element = (id) => document.getElementById(id);
 const RANGE = 3; // standard deviations to each side
 
 export class Latents {
@@ -11,51 +11,47 @@ export class Latents {
     this.centre = numbers.latent_centre.values;
     this.spread = numbers.latent_spread.values;
     this.z = Float32Array.from(this.centre);
-    this.sliders = [];
+    this.moved = null; // the latent whose slider was moved last
+    this.show = latestOnly(() => this.draw());
     const used = [...this.spread.keys()].filter((n) => this.spread[n] ** 2 > contents.in_use_above);
-    used.sort((a, b) => this.spread[b] - this.spread[a]);
-    for (const n of used) this.add(n);
+    this.order = used.sort((a, b) => this.spread[b] - this.spread[a]); // of sliders and bars
+    this.sliders = this.order.map((n) => this.addSlider(n));
     element("latents-told").textContent =
-      `${used.length} of ${this.z.length} latents are in use, the widest first.`;
+      `V uses ${used.length} of its ${this.z.length} numbers. Those that vary most come first.`;
     element("mean").addEventListener("click", () => this.set(this.centre));
-    this.busy = false;
   }
 
-  add(n) {
+  addSlider(n) {
     const label = document.createElement("label");
     const slider = document.createElement("input");
     Object.assign(slider, { type: "range", min: -RANGE, max: RANGE, step: 0.05, value: 0 });
-    slider.dataset.latent = n;
-    label.append(`z ${n + 1}`, slider);
+    label.append(`number ${n + 1}`, slider);
     element("sliders").append(label);
     slider.addEventListener("input", () => {
       this.z[n] = this.centre[n] + Number(slider.value) * this.spread[n];
-      this.show(n);
+      this.moved = n;
+      this.show();
     });
-    this.sliders.push(slider);
+    return slider;
+  }
+
+  /** The latents in use in standard deviations, in the order of the sliders. */
+  get standard() {
+    return this.order.map((n) => (this.z[n] - this.centre[n]) / this.spread[n]);
   }
 
   /** Shows the latents `z` [Z], in units of their own. */
   set(z) {
     this.z = Float32Array.from(z);
-    for (const slider of this.sliders) {
-      const n = Number(slider.dataset.latent);
-      slider.value = (z[n] - this.centre[n]) / this.spread[n];
-    }
+    this.moved = null;
+    this.standard.forEach((value, place) => (this.sliders[place].value = value));
     this.show();
   }
 
-  async show(marked = -1) {
-    this.asked = true;
-    if (this.busy) return;
-    this.busy = true;
-    while (this.asked) {
-      this.asked = false;
-      const { frames } = await this.models.decoder.run({ z: this.z });
-      drawFrame(element("decoded"), frames);
-      const standard = this.z.map((value, n) => (value - this.centre[n]) / this.spread[n]);
-      drawBars(element("bars"), standard, RANGE, marked);
-    }
-    this.busy = false;
+  async draw() {
+    const { frames } = await this.models.decoder.run({ z: this.z });
+    drawFrame(element("decoded"), frames);
+    const names = this.order.map((n) => String(n + 1));
+    drawBars(element("bars"), this.standard, RANGE, names, this.order.indexOf(this.moved));
   }
 }

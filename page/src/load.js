@@ -1,6 +1,8 @@
 // Fetches the files that `contents.json` lists, checks them, and opens the models.
 
-import * as ort from "../ort/ort.wasm.min.mjs";
+const RUNTIME = "ort/ort.wasm.min.mjs";
+const BINARY = "ort/ort-wasm-simd-threaded.wasm";
+let ort; // onnxruntime-web, once it is loaded
 
 /** Something that a visitor should be told, in words for him. */
 export class Trouble extends Error {}
@@ -18,23 +20,24 @@ export function crc32(bytes) {
   return (value ^ 0xffffffff) >>> 0;
 }
 
-async function fetchBytes(name) {
+/** The bytes of a file; `query` makes its address that of its present content. */
+async function fetchBytes(path, { query = "", cache = "default" } = {}) {
   let answer;
+  let bytes;
   try {
-    answer = await fetch(`data/${name}`);
+    answer = await fetch(`${path}${query}`, { cache });
+    bytes = new Uint8Array(await answer.arrayBuffer());
   } catch {
-    throw new Trouble(`The file data/${name} could not be fetched. Is there a connection?`);
+    throw new Trouble(`The file ${path} could not be fetched. Is there a connection?`);
   }
-  if (!answer.ok) {
-    throw new Trouble(`The file data/${name} is missing (${answer.status}). "make page" makes it.`);
-  }
-  return new Uint8Array(await answer.arrayBuffer());
+  if (answer.ok) return bytes;
+  throw new Trouble(`The file ${path} is missing (${answer.status}). "make page" makes it.`);
 }
 
 /** The bytes of a file, which must be those that `contents` names. */
 async function fetchChecked(name, contents) {
-  const bytes = await fetchBytes(name);
   const { bytes: size, crc32: expected } = contents.files[name];
+  const bytes = await fetchBytes(`data/${name}`, { query: `?${expected.toString(16)}` });
   if (bytes.length !== size || crc32(bytes) !== expected) {
     throw new Trouble(
       `The file data/${name} is damaged: ${bytes.length} of ${size} bytes came, or others than ` +
@@ -45,7 +48,8 @@ async function fetchChecked(name, contents) {
 }
 
 async function fetchContents() {
-  const text = new TextDecoder().decode(await fetchBytes("contents.json"));
+  const bytes = await fetchBytes("data/contents.json", { cache: "no-cache" });
+  const text = new TextDecoder().decode(bytes);
   try {
     return JSON.parse(text);
   } catch {
@@ -80,13 +84,46 @@ class Model {
   }
 }
 
-/** All that the page has: `models` by name, `numbers` by name, the lap's `strip`, `contents`. */
-export async function load(progress = () => {}) {
-  if (typeof WebAssembly !== "object") {
-    throw new Trouble("This page needs WebAssembly, which this browser does not have, or not on.");
+/** A module that uses SIMD, empty otherwise: valid where the browser has it. */
+const WITH_SIMD = Uint8Array.of(
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15,
+  253, 98, 11,
+);
+
+/** Loads onnxruntime-web. */
+async function loadRuntime() {
+  if (typeof WebAssembly !== "object" || !WebAssembly.validate(WITH_SIMD)) {
+    throw new Trouble(
+      "This page needs WebAssembly with SIMD, which this browser does not have or has turned off.",
+    );
+  }
+  const binary = fetchBytes(BINARY);
+  binary.catch(() => {}); // told below
+  try {
+    ort = await import(`../${RUNTIME}`);
+  } catch (error) {
+    throw new Trouble(`The file ${RUNTIME} is missing or damaged (${error.message}).`);
   }
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = new URL("../ort/", import.meta.url).href;
+  ort.env.wasm.wasmBinary = await binary;
+}
+
+/** The model in the file `name`, whose bytes are checked already. */
+async function openModel(name, bytes) {
+  try {
+    return new Model(await ort.InferenceSession.create(bytes));
+  } catch (error) {
+    const runtime = /backend|wasm/i.test(error.message); // not the model's fault
+    const what = runtime ? "The runtime in ort/ could not be started" : `data/${name} is no model`;
+    throw new Trouble(`${what} (${error.message}). Load the page again, or "make page" it again.`);
+  }
+}
+
+/** All that the page has: `models` by name, `numbers` by name, the lap's `strip`, `contents`. */
+export async function load(progress = () => {}) {
+  const runtime = loadRuntime();
+  runtime.catch(() => {}); // told below
   const contents = await fetchContents();
   const names = Object.keys(contents.files);
   let loaded = 0;
@@ -99,13 +136,10 @@ export async function load(progress = () => {}) {
       }),
     ),
   );
+  await runtime;
   const models = {};
   for (const name of names.filter((name) => name.endsWith(".onnx"))) {
-    try {
-      models[name.replace(".onnx", "")] = new Model(await ort.InferenceSession.create(files[name]));
-    } catch (error) {
-      throw new Trouble(`The model data/${name} could not be opened (${error.message}).`);
-    }
+    models[name.replace(".onnx", "")] = await openModel(name, files[name]);
   }
   const numbers = {};
   for (const [name, { shape, offset }] of Object.entries(contents.arrays)) {

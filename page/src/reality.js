@@ -1,55 +1,53 @@
 // The second part: a recorded lap, what V makes of it, and what M expected, step by step.
 
+import { element, latestOnly } from "./dom.js";
 import { drawFrame, drawFromStrip, drawLine } from "./draw.js";
 import { rowOf } from "./load.js";
 
-const element = (id) => document.getElementById(id);
+const STEPS_PER_SECOND = 50; // of CarRacing
+const COUNTED = 25; // steps whose points are compared
+const FIRST = 1; // step that is shown: M expected nothing before
 
 export class Reality {
   constructor({ contents, models, numbers, strip }) {
     Object.assign(this, { models, numbers, strip, columns: contents.columns });
     this.length = numbers.lap_rewards.shape[0];
-    this.totals = [];
-    numbers.lap_rewards.values.reduce((sum, r, n) => (this.totals[n] = sum + r), 0);
+    this.points = sumUp(numbers.lap_rewards.values);
+    this.expected = sumUp(numbers.lap_expected_rewards.values);
+    this.show = latestOnly(() => this.draw(Number(this.slider.value)));
+    this.playing = null; // a new object for each time that it is played
     this.slider = element("step");
+    this.slider.min = FIRST;
     this.slider.max = this.length - 1;
     this.slider.value = Math.round(this.length / 3);
-    this.slider.addEventListener("input", () => this.show());
-    element("play").addEventListener("click", () => this.play(!this.playing));
-    this.playing = false;
-    this.busy = false;
+    this.slider.addEventListener("input", () => {
+      this.stop();
+      this.show();
+    });
+    element("play").addEventListener("click", () => (this.playing ? this.stop() : this.play()));
   }
 
-  play(playing) {
-    this.playing = playing;
-    element("play").textContent = playing ? "Stop" : "Play";
-    if (playing) this.advance();
+  stop() {
+    this.playing = null;
+    element("play").textContent = "Play";
   }
 
-  async advance() {
-    while (this.playing) {
-      await new Promise(requestAnimationFrame);
-      const next = Number(this.slider.value) + 2; // two steps of 1/50 s
-      if (next >= this.length) {
-        this.slider.value = 0;
-        this.play(false);
-      } else {
-        this.slider.value = next;
-      }
+  /** Plays the lap from the slider's step on, or from its start if that is the last, as fast as
+   *  it was driven. */
+  async play() {
+    const own = (this.playing = {});
+    element("play").textContent = "Stop";
+    const last = this.length - 1;
+    let at = Number(this.slider.value) < last ? Number(this.slider.value) : FIRST;
+    let before = performance.now();
+    while (this.playing === own) {
+      const now = await new Promise(requestAnimationFrame);
+      at = Math.min(last, at + (Math.max(0, now - before) / 1000) * STEPS_PER_SECOND);
+      before = now;
+      this.slider.value = Math.floor(at);
       await this.show();
+      if (at === last && this.playing === own) this.stop();
     }
-  }
-
-  /** Shows the step of the slider; while one is being drawn, only the last one asked for waits. */
-  async show() {
-    this.asked = true;
-    if (this.busy) return;
-    this.busy = true;
-    while (this.asked) {
-      this.asked = false;
-      await this.draw(Number(this.slider.value));
-    }
-    this.busy = false;
   }
 
   async draw(step) {
@@ -60,12 +58,20 @@ export class Reality {
       drawFrame(element(id), frames);
     }
     const [steering, gas, brake] = rowOf(numbers.lap_actions, step);
-    const of = (name) => numbers[name].values[step];
-    element("step-value").textContent = `step ${step + 1} of ${this.length}`;
+    const place = `step ${step + 1} of ${this.length}`;
+    element("step-value").textContent = place;
+    this.slider.setAttribute("aria-valuetext", place);
+    const lately = (sums) => (sums[step] - (sums[step - COUNTED] ?? 0)).toFixed(0);
     element("lap-told").textContent =
-      `${this.totals[step].toFixed(0)} points so far; this step brought ` +
-      `${of("lap_rewards").toFixed(1)}, and M expected ${of("lap_expected_rewards").toFixed(1)}. ` +
+      `${this.points[step].toFixed(0)} points so far; the last ${COUNTED} steps brought ` +
+      `${lately(this.points)}, where M expected ${lately(this.expected)}. ` +
       `C steered ${steering.toFixed(2)}, gas ${gas.toFixed(2)}, brake ${brake.toFixed(2)}.`;
-    drawLine(element("lap-points"), this.totals, step, -50, 950);
+    drawLine(element("lap-points"), this.points, step, -50, 950);
   }
+}
+
+/** The sums of the values up to each. */
+function sumUp(values) {
+  let sum = 0;
+  return Array.from(values, (value) => (sum += value));
 }

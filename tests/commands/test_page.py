@@ -56,8 +56,13 @@ def test_nothing_outside_the_site_is_sent(address, tmp_path):
 def test_a_port_in_use_is_named(tmp_path):
     with server(tmp_path, 0) as serving:
         port = serving.server_port
-        with pytest.raises(UserError, match=rf"port {port}: .*PORT="):
+        with pytest.raises(UserError, match=rf"127.0.0.1:{port}: .*PORT="):
             server(tmp_path, port)
+
+
+def test_an_impossible_port_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"127.0.0.1:99999: .*PORT="):
+        server(tmp_path, 99999)
 
 
 def test_without_npm_the_message_says_what_to_install(tmp_path, monkeypatch):

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.stage import parse_entry, user_errors
+from worldmodels.pipeline.errors import UserError, user_errors
+from worldmodels.pipeline.stage import parse_entry
 
 
 @pytest.mark.parametrize("under_dvc", [False, True])

@@ -6,6 +6,7 @@ float32; n is any number of rows.
 """
 
 import argparse
+import copy
 import logging
 import math
 import warnings
@@ -16,13 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from worldmodels.agent.agent import Agent
-from worldmodels.dream.model import CHANGE_SCALE, DreamModel, load_dream_model
+from worldmodels.dream.model import CHANGE_SCALE, DreamModel
 from worldmodels.environment.interface import ACTION_SIZE, SIZE
-from worldmodels.memory.mdnrnn import MDNRNN, State, load_mdnrnn
-from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import read_params
-from worldmodels.pipeline.stage import user_errors
-from worldmodels.vision.vae import VAE, Unfold, load_vae
+from worldmodels.interop.trained import TrainedRound
+from worldmodels.memory.mdnrnn import MDNRNN, State
+from worldmodels.pipeline.errors import UserError, user_errors
+from worldmodels.vision.vae import VAE, Unfold
 
 OPSET = 18
 ROWS = 3  # of the examples that are traced; any number works
@@ -72,7 +72,7 @@ class Decoder(Exported):
         bias = first.bias[:, None].expand(channels, math.prod(size)).flatten()
         self.unfold.weight.data = (vae.expand.weight.T.double() @ first.weight.double()).T.float()
         self.unfold.bias.data = (vae.expand.bias.double() @ first.weight.double() + bias).float()
-        self.rest = vae.decoder[1:]
+        self.rest = copy.deepcopy(vae.decoder[1:])
 
     def examples(self) -> dict[str, Tensor]:
         return {"z": torch.zeros(ROWS, self.unfold.in_features)}
@@ -197,21 +197,14 @@ def modules_of(name: str) -> dict[str, Exported]:
 
     Raises UserError if the round is unknown or not trained.
     """
-    rounds = read_params()["rounds"]
-    if name not in rounds:
-        raise UserError(f"{name!r}: no such round; there are {list(rounds)}")
-    world = Path("models") / rounds[name]["world"]
-    agent = Agent.load(Path("models") / name / "agent.safetensors")
+    models = TrainedRound.load(name)
     modules: dict[str, Exported] = {
-        "encoder": Encoder(agent.encoder),
-        "decoder": Decoder(load_vae(world / "vae.safetensors")),
-        "memory": Memory(load_mdnrnn(world / "mdnrnn.safetensors")),
-        "controller": LinearController(agent),
+        "encoder": Encoder(models.agent.encoder),
+        "decoder": Decoder(models.vae),
+        "memory": Memory(models.memory),
+        "controller": LinearController(models.agent),
     }
-    if rounds[name]["learned_in"] == "dream":
-        practice = Path("data") / name / "practice"
-        modules["dream"] = Dream(load_dream_model(practice / "dream.safetensors"))
-    return modules
+    return modules | ({"dream": Dream(models.dream)} if models.dream_model else {})
 
 
 def export(module: Exported, path: Path) -> None:

@@ -15,8 +15,7 @@ import gymnasium
 import numpy as np
 
 from worldmodels.interop.policy import Policy
-from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.stage import user_errors
+from worldmodels.pipeline.errors import UserError, user_errors
 from worldmodels.pipeline.storage import write_json
 from worldmodels.reports.statistics import summarise
 from worldmodels.runtime.progress import Progress

@@ -1,6 +1,16 @@
 """Errors that end a program with one message, without a traceback."""
 
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+RESTORE = (
+    "\nDVC has deleted the outputs of this stage. If they were made with the value that you set "
+    "again, `git restore results && dvc checkout` brings them back."
+)
 
 
 class UserError(Exception):
@@ -18,3 +28,19 @@ def damaged(path: Path, why: str) -> UserError:
         f"{path}: damaged ({why}); delete it and its copy in the cache, then `dvc pull`, or make "
         "it again with `dvc repro`"
     )
+
+
+@contextmanager
+def user_errors(title: str) -> Iterator[None]:
+    """End the process with one line, and code 1, on a UserError, Ctrl-C or SIGTERM.
+
+    Under DVC, which deletes the outputs of a stage before it runs it, a second line says what
+    brings them back.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{title}: terminated"))
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"{title}: {error}{RESTORE if 'DVC_STAGE' in os.environ else ''}")
+    except KeyboardInterrupt:
+        sys.exit(f"{title}: interrupted")

@@ -1,25 +1,16 @@
 """The frame around the work of every stage: arguments, params, threads, errors, provenance."""
 
 import argparse
-import os
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from threadpoolctl import threadpool_limits
 
-from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.errors import UserError, user_errors
 from worldmodels.pipeline.params import Count, Part, SectionType, load
 from worldmodels.pipeline.portability import make_portable
 from worldmodels.pipeline.provenance import RUNS, note_run
-
-RESTORE = (
-    "\nDVC has deleted the outputs of this stage. If they were made with the value that you set "
-    "again, `git restore results && dvc checkout` brings them back."
-)
 
 
 class Device(Part):
@@ -70,22 +61,6 @@ def load_params(section: type[SectionType], entry: str) -> SectionType:
     if isinstance(machine, Device) and machine.portable:
         make_portable(params.model_dump())
     return params
-
-
-@contextmanager
-def user_errors(title: str) -> Iterator[None]:
-    """End the process with one line, and code 1, on a UserError, Ctrl-C or SIGTERM.
-
-    Under DVC, which deletes the outputs of a stage before it runs it, a second line says what
-    brings them back.
-    """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{title}: terminated"))
-    try:
-        yield
-    except UserError as error:
-        sys.exit(f"{title}: {error}{RESTORE if 'DVC_STAGE' in os.environ else ''}")
-    except KeyboardInterrupt:
-        sys.exit(f"{title}: interrupted")
 
 
 def prepare(device: str, threads: int = 1) -> torch.device:

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 
+from worldmodels.pipeline.errors import user_errors
 from worldmodels.pipeline.params import SectionType
 from worldmodels.pipeline.provenance import RUNS, note_run
-from worldmodels.pipeline.stage import load_params, parse_entry, user_errors
+from worldmodels.pipeline.stage import load_params, parse_entry
 from worldmodels.runtime.checkpoint import Checkpoint
 
 
