@@ -17,14 +17,16 @@ from worldmodels.control.search_space import raw_space
 from worldmodels.driving.episodes import Drive
 from worldmodels.driving.limits import Limits
 from worldmodels.evolution.strategies import CMAES
+from worldmodels.pipeline.errors import UserError
 from worldmodels.runtime.seeds import tracks_for_training
 from worldmodels.training.candidates import Candidates
 from worldmodels.workers import cluster
 from worldmodels.workers.packing import Parts, pack
-from worldmodels.workers.run import run_jobs, workers_at_hand
+from worldmodels.workers.run import run_jobs
 
 CANDIDATES, TRACKS = 64, 16  # the paper's
 SPREAD = 0.002  # of the candidates around the agent's C, which all drive whole laps
+ADMISSION = 180.0  # seconds that workers have to pass the gate
 JOBS = 100  # that do nothing, of which the overhead per job is the mean
 DIMENSIONS = 867
 
@@ -40,7 +42,7 @@ class Nothing:
         return self.number
 
 
-def measured(agent: Agent) -> dict[str, Any]:
+def measure(agent: Agent) -> dict[str, Any]:
     """Seconds of a generation, and per job that does nothing, by where they run; and of what one
     process does alone: to ask for candidates and be told their fitness, and to pack a job."""
     found: dict[str, Any] = {"generation_s": {}, "job_s": {}}
@@ -100,13 +102,16 @@ def dask_workers(count: int) -> Iterator[None]:
     """Jobs run on `count` Dask workers on loopback."""
     with tempfile.TemporaryDirectory() as folder:
         loopback = Loopback(Path(folder))
-        loopback.start_scheduler()
-        for _ in range(count):
-            loopback.start_worker()
         try:
+            loopback.start_scheduler()
+            for _ in range(count):
+                loopback.start_worker()
+            deadline = time.monotonic() + ADMISSION
+            while (found := cluster.cluster_size(loopback.address)) < count:
+                if time.monotonic() > deadline:
+                    raise UserError(f"{found} of {count} Dask workers were admitted on loopback")
+                time.sleep(0.5)
             with setting("WM_CLUSTER", loopback.address):
-                while workers_at_hand() < count:
-                    time.sleep(0.5)
                 yield
         finally:
             cluster.leave(loopback.address)

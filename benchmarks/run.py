@@ -45,7 +45,7 @@ def measure(round_name: str, dreamer: str | None) -> dict[str, Any]:
         "vae_training_frames_per_s": networks.training_vae(scenes, world, 3),
         "mdnrnn_training_steps_per_s": networks.training_mdnrnn(latents, world, 3),
     }
-    found["search_generation"] = cluster.measured(agent)
+    found["search_generation"] = cluster.measure(agent)
     if dreamer is not None:
         found["dream_steps_per_s"] = dream.speeds(dreamer, 3, worker_count())
     speed = {

@@ -44,6 +44,11 @@ class Fail(Work):
         raise ValueError(f"{self} is broken")
 
 
+class Read(Work):
+    def run(self):
+        return (self.folder / "no-such-file").read_bytes()
+
+
 class Kill(Work):
     """Ends its worker as the system does, or Dask's nanny, when memory is short."""
 

@@ -1,20 +1,24 @@
 """A Dask cluster gives the bytes of this machine, also while it loses parts and wins others."""
 
+import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 
+import distributed
 import numpy as np
 import pytest
 
 from benchmarks.loopback import ROOT
 from tests.agents import make_agent
 from tests.cluster.conftest import kill, until
-from tests.cluster.jobs import Fail, Kill, Sum, Work
+from tests.cluster.jobs import Fail, Kill, Read, Sum, Work
 from worldmodels.control.search_space import raw_space
+from worldmodels.driving.jobs import DriveJob
 from worldmodels.driving.limits import Limits
 from worldmodels.evolution.strategies import CMAES
 from worldmodels.pipeline.errors import UserError
@@ -132,6 +136,34 @@ def test_an_exception_of_a_job_is_raised_here(local, tmp_path):
     local.start_worker()
     with pytest.raises(ValueError, match="episode 3 is broken"):
         run_jobs([Fail(3, tmp_path)])
+
+
+def test_a_job_that_fails_to_read_is_no_lost_scheduler(local, tmp_path):
+    local.start_worker()
+    with pytest.raises(FileNotFoundError, match="no-such-file"):
+        run_jobs([Read(3, tmp_path)])
+    assert run_jobs([Work(1, tmp_path)]) == [2]  # by the same connection
+
+
+def test_jobs_that_compute_on_an_accelerator_are_refused(local):
+    job = DriveJob(make_agent(candidates=1), (), "drawn", Limits(1, 0), seed=1, device="cuda")
+    with pytest.raises(UserError, match=r"machine.device is 'cuda', but the workers of a cluster"):
+        run_jobs([job])
+
+
+def test_a_worker_that_dies_at_the_gate_ends_no_run(local, tmp_path, monkeypatch, said):
+    worker = local.start_worker()
+    with distributed.Client(local.address, set_as_default=False) as client:
+        until(lambda: len(client.scheduler_info()["workers"]) == 1)
+    os.kill(worker.pid, signal.SIGSTOP)  # it answers nothing, as if it drove the reference drive
+    found = []
+    thread = threading.Thread(target=lambda: found.append(run_jobs([Work(1, tmp_path)])))
+    thread.start()
+    time.sleep(3)
+    kill(worker)
+    local.start_worker()
+    thread.join(120)
+    assert found == [[2]]
 
 
 def test_a_worker_with_other_code_is_refused_by_name(local, tmp_path, said, monkeypatch):
@@ -257,9 +289,7 @@ def test_a_job_that_kills_one_worker_after_the_other_ends_the_run(local, tmp_pat
 
 def paused(local) -> list[str]:
     """The paused workers."""
-    connected = cluster.connect(local.address)
-    connected.admitted()
-    return connected.paused
+    return sorted(cluster.connect(local.address).workers().paused)
 
 
 def test_without_dask_the_message_says_what_to_install(monkeypatch):

@@ -63,6 +63,16 @@ def test_the_same_content_has_the_same_name_and_is_sent_once():
     assert len(parts) == 1 and first is second
 
 
+def test_two_arrays_of_the_same_content_stay_two_and_one_stays_one():
+    first, second = np.zeros(5000), np.zeros(5000)
+    parts = Parts()
+    body, names = pack([first, second, first], parts)
+    assert len(names) == len(parts.content) == 1
+    one, two, again = unpack(body, parts.content)
+    one[:] = 1
+    assert (two == 0).all() and again is one
+
+
 def test_small_arrays_stay_in_the_body():
     edge = np.zeros(SMALLEST, dtype=np.uint8)
     assert len(packed(edge)[1]) == 1 and not packed(edge[1:])[1]

@@ -96,6 +96,7 @@ class PracticeSetup(NamedTuple):
             )
             for number, (envs, group) in enumerate(zip(sizes, groups))
         ]
+        # Never on a cluster: the groups belong to the result, and there are no more than two
         results = run_in_processes(jobs)
         return [rollout for rollout, _ in results], [group for _, group in results]
 
@@ -171,14 +172,8 @@ def train_by_ppo(
             discount = rules.discount**config.hold
             batch, explained = learner.judge(rollouts, rules.noise, discount)
 
-            # Improve: some epochs over the same decisions; clipping keeps the actor near the one
-            # that took them (Schulman et al. 2017, algorithm 1)
-            with learner.on(setup.device):
-                batch = batch.to(setup.device)
-                for _ in range(config.epochs):
-                    for minibatch in learner.minibatches(batch):
-                        learner.improve(minibatch, rules.noise)
-            learner.refuse_nonfinite(learner.weights())
+            # Improve: some epochs over the same decisions
+            learner.update(batch, rules.noise, setup.device)
             state.actors.append(learner.actor.point())
 
             # Record how it went

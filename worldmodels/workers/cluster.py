@@ -11,7 +11,7 @@ from worldmodels.pipeline.errors import UserError
 from worldmodels.workers.connection import Connection
 from worldmodels.workers.jobs import Job
 from worldmodels.workers.processes import ATTEMPTS
-from worldmodels.workers.watch import LostError, say, waits
+from worldmodels.workers.watch import LostError, say, wait_limit
 
 Result = TypeVar("Result")
 FIRST_CONTACT = 30.0  # seconds that a scheduler has to answer in the first time
@@ -29,12 +29,13 @@ def run_on_cluster(
     takes with it run again when it is back within WM_CLUSTER_WAIT seconds. Raises UserError if it
     is not, or has no workers in that time, and whatever a job raises.
     """
+    refuse_accelerators(jobs)
     results: dict[int, Result] = {}
-    attempts = 0
+    attempts, patience = 0, FIRST_CONTACT
     while remaining := [index for index in range(len(jobs)) if index not in results]:
         before = len(results)
         try:
-            connect(address).run(remaining, jobs, results, on_done)
+            connect(address, patience).run(remaining, jobs, results, on_done)
         except LostError as trouble:
             leave(address)
             attempts = 1 if len(results) > before else attempts + 1
@@ -42,31 +43,36 @@ def run_on_cluster(
             if attempts == ATTEMPTS:
                 raise UserError(f"{lost}, {ATTEMPTS} times in a row") from None
             say(f"{lost}, and run again when it answers")
-            reconnect(address)
+            patience = wait_limit()
     return [results[index] for index in range(len(jobs))]
+
+
+def refuse_accelerators(jobs: Sequence[Job]) -> None:
+    """Raise UserError for jobs that compute on an accelerator, on which no worker is tried."""
+    for job in jobs:
+        if (device := getattr(job, "device", "cpu")) != "cpu":
+            raise UserError(
+                f"machine.device is {device!r}, but the workers of a cluster drive on their CPUs: "
+                "set it to cpu, or unset WM_CLUSTER"
+            )
 
 
 def cluster_size(address: str) -> int:
     """The number of workers of the scheduler at `address` that take jobs now."""
     try:
-        return len(connect(address).admitted())
+        return len(connect(address).workers().running)
     except LostError:
         return 0
 
 
-def connect(address: str) -> Connection:
+def connect(address: str, patience: float = FIRST_CONTACT) -> Connection:
     """The connection to the scheduler at `address`, which stays for the next call.
 
-    Raises UserError if none answers.
+    Raises UserError if none answers within `patience` seconds, LostError if it is lost meanwhile.
     """
     if address not in _connections:
-        _connections[address] = Connection(address, FIRST_CONTACT)
+        _connections[address] = Connection(address, patience)
     return _connections[address]
-
-
-def reconnect(address: str) -> None:
-    """Connect again to a scheduler that was lost. Raises UserError if it does not come back."""
-    _connections[address] = Connection(address, waits())
 
 
 def leave(address: str) -> None:

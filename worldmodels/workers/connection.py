@@ -19,7 +19,7 @@ from worldmodels.workers.admission import identity
 from worldmodels.workers.jobs import Job
 from worldmodels.workers.packing import Parts, pack
 from worldmodels.workers.processes import ATTEMPTS
-from worldmodels.workers.watch import LostError, Watch, say, waits
+from worldmodels.workers.watch import LostError, Watch, Workers, say, wait_limit
 
 POLL = 1.0  # seconds between two looks at the cluster
 
@@ -28,24 +28,30 @@ class Connection:
     """A client of the scheduler at `address`, whose workers the gate admits or refuses."""
 
     def __init__(self, address: str, patience: float):
-        """Raises UserError if no scheduler answers within `patience` seconds."""
+        """Raises UserError if no scheduler answers within `patience` seconds, LostError if it or
+        a worker is lost while the workers pass the gate."""
         # Dask logs every stage of a loss; what counts is said in one line
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         self.address = address
         self.client = self._client(patience)
-        self.refused: dict[str, list[str]] = {}
+        self.refused: dict[str, list[str]] = {}  # why, by address
         self.parts: dict[str, Any] = {}  # futures, by name
-        self.paused: list[str] = []  # workers that Dask gives nothing, for their memory is full
         wanted = identity()
         mark = wanted.mark
         self.slot, self.room = f"worldmodels-job-{mark}", f"worldmodels-part-{mark}"
-        self.client.subscribe_topic(remote.TOPIC, self._refusal)
         cloudpickle.register_pickle_by_value(remote)
         self.keep, self.run_packed = ByValue(remote.keep), ByValue(remote.run_packed)
         plugin = remote.Gate(pickle.dumps(wanted), self.slot, self.room)
-        self.client.register_plugin(plugin, name=f"worldmodels-gate-{mark}")
-        for event in self.client.get_events(remote.TOPIC):  # from before the subscription came
-            self._refusal(event)
+        try:
+            self.client.subscribe_topic(remote.TOPIC, self._refusal)
+            self.client.register_plugin(plugin, name=f"worldmodels-gate-{mark}")
+            here = self._connected()
+            for event in self.client.get_events(remote.TOPIC):  # before the subscription came
+                if event[1]["address"] in here:
+                    self._refusal(event)
+        except (OSError, TimeoutError) as error:
+            self.close()
+            raise LostError(f"lost the scheduler at {address}, or a worker ({error})") from None
 
     def _client(self, patience: float) -> Any:
         until = time.monotonic() + patience
@@ -56,7 +62,8 @@ class Connection:
                     return distributed.Client(
                         self.address, timeout=min(patience, 10.0), set_as_default=False
                     )
-            except (OSError, TimeoutError, ValueError, TypeError) as error:
+            except (OSError, TimeoutError, ValueError, TypeError, AssertionError) as error:
+                # The last is Dask's, where its own thread does not start within ten seconds
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 if time.monotonic() > until or isinstance(error, ValueError):
                     raise UserError(
@@ -72,20 +79,22 @@ class Connection:
         with suppress(Exception):  # the scheduler may be gone
             self.client.close(timeout=2)
 
-    def admitted(self) -> set[str]:
-        """The addresses of the workers that take jobs now.
+    def workers(self) -> Workers:
+        """The admitted workers. Raises LostError if the scheduler is gone."""
+        connected = self._connected()
+        self.refused = {at: why for at, why in self.refused.items() if at in connected}
+        status = {at: w["status"] for at, w in connected.items() if self.slot in w["resources"]}
+        of = {name: {at for at, s in status.items() if s == name} for name in Workers._fields}
+        return Workers(**of)
 
-        Raises LostError if the scheduler is gone.
-        """
+    def _connected(self) -> dict[str, dict[str, Any]]:
+        """What the scheduler knows of each worker, by address. Raises LostError."""
         if self.client.status != "running":
             raise LostError(f"lost the scheduler at {self.address}")
         try:
-            workers = self.client.scheduler_info()["workers"]
+            return self.client.scheduler_info()["workers"]
         except Exception as error:
             raise LostError(f"lost the scheduler at {self.address} ({error})") from None
-        passed = {at: w["status"] for at, w in workers.items() if self.slot in w["resources"]}
-        self.paused = sorted(at for at, status in passed.items() if status == "paused")
-        return {at for at, status in passed.items() if status == "running"}
 
     def run(
         self,
@@ -107,28 +116,31 @@ class Connection:
         try:
             pending = self._submit(remaining, jobs, done)
             while pending:
-                try:
-                    ended = done.get(timeout=POLL)
-                except queue.Empty:
-                    if watch.look():  # Dask does not see that newly admitted ones can run them
-                        if attempts == ATTEMPTS:
-                            raise killed(jobs[next(iter(pending.values()))], attempts) from None
-                        attempts += 1
-                        self.client.cancel([*pending, *self.parts.values()], force=True)
-                        self.parts.clear()
-                        pending = self._submit(list(pending.values()), jobs, done)
-                    continue
-                if ended not in pending:  # it was sent again
-                    continue
-                index = pending.pop(ended)
-                results[index] = self._result(ended, jobs[index])
-                on_done(index, results[index])
-                watch.something_ended()
-                attempts = 1
+                ended = _next(done)
+                if ended is None and watch.look():  # all who had jobs are gone, and others here
+                    if attempts == ATTEMPTS:
+                        raise workers_died(jobs[next(iter(pending.values()))], attempts)
+                    attempts += 1
+                    pending = self._submit_again(pending, jobs, done)
+                elif ended in pending:  # and was not sent again
+                    index = pending.pop(ended)
+                    results[index] = self._result(ended, jobs[index])
+                    on_done(index, results[index])
+                    watch.something_ended()
+                    attempts = 1
         except BaseException:
             with suppress(Exception):  # the results of the others are no longer wanted
                 self.client.cancel(list(pending), force=True)
             raise
+
+    def _submit_again(
+        self, pending: dict[Any, int], jobs: Sequence[Job], done: queue.Queue
+    ) -> dict[Any, int]:
+        """As `_submit`, in place of the `pending` futures: Dask does not see that workers which
+        were admitted later can run them."""
+        self.client.cancel([*pending, *self.parts.values()], force=True)
+        self.parts.clear()
+        return self._submit(list(pending.values()), jobs, done)
 
     def _submit(
         self, indices: Sequence[int], jobs: Sequence[Job], done: queue.Queue
@@ -164,21 +176,34 @@ class Connection:
         Raises what the job raised, UserError if it takes its workers with it, LostError if the
         scheduler was lost.
         """
-        if future.status not in ("finished", "error"):
-            raise LostError(f"lost the scheduler at {self.address}")
+        if future.status == "error":
+            error = future.exception()
+            if isinstance(error, distributed.scheduler.KilledWorker):
+                raise workers_died(job, error.allowed_failures + 1)
+            raise error
         try:
-            return pickle.loads(future.result(timeout=waits()))
-        except distributed.scheduler.KilledWorker as error:
-            raise killed(job, error.allowed_failures + 1) from None
+            if future.status == "finished":
+                return pickle.loads(future.result(timeout=wait_limit()))
+            reason = future.status
         except (distributed.CancelledError, TimeoutError, OSError) as error:
-            raise LostError(f"lost the scheduler at {self.address} ({error})") from None
+            reason = str(error)
+        raise LostError(f"lost the scheduler at {self.address} ({reason})")
 
     def _refusal(self, event: tuple[float, Any]) -> None:
         """Tell of a worker that the gate has refused, once."""
         said = event[1]
-        if said["slot"] == self.slot and said["worker"] not in self.refused:
-            self.refused[said["worker"]] = said["reasons"]
-            say(f"worker {said['worker']} is refused: {'; '.join(said['reasons'])}")
+        at, reasons = said["address"], said["reasons"]
+        if said["slot"] == self.slot and at not in self.refused:
+            self.refused[at] = reasons
+            say(f"worker {at} on {said['host']} is refused: {'; '.join(reasons)}")
+
+
+def _next(done: queue.Queue) -> Any:
+    """The next future that ends; None if none does for a while."""
+    try:
+        return done.get(timeout=POLL)
+    except queue.Empty:
+        return None
 
 
 class ByValue:
@@ -197,7 +222,7 @@ class ByValue:
         return cloudpickle.loads, (self.content,)
 
 
-def killed(job: Job, times: int) -> UserError:
+def workers_died(job: Job, times: int) -> UserError:
     """The error to raise where workers have died `times` in a row, with `job` among theirs."""
     return UserError(
         f"{job}: the workers that ran it died, {times} times in a row: if their memory is short, "

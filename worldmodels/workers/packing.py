@@ -61,25 +61,28 @@ class _Packer(cloudpickle.Pickler):
         super().__init__(file, protocol=5)
         self.parts = parts
         self.names: set[str] = set()
+        self.numbers: dict[int, int] = {}  # of the arrays, by id, which the parts keep taken
 
-    def persistent_id(self, value: Any) -> str | None:
-        """The name of the part that stands for `value`; None: pickle it."""
+    def persistent_id(self, value: Any) -> tuple[str, int] | None:
+        """The name of the part that stands for `value`, and which array of that content it is;
+        None: pickle it."""
         name = self.parts.name(value)
-        if name is not None:
-            self.names.add(name)
-        return name
+        if name is None:
+            return None
+        self.names.add(name)
+        return name, self.numbers.setdefault(id(value), len(self.numbers))
 
 
 class _Unpacker(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, parts: Mapping[str, bytes]):
         super().__init__(file)
         self.parts = parts
-        self.restored: dict[str, Any] = {}  # what was one array stays one
+        self.restored: dict[tuple[str, int], Any] = {}  # what was one array stays one
 
-    def persistent_load(self, name: str) -> Any:
-        if name not in self.restored:
-            self.restored[name] = _array(self.parts[name])
-        return self.restored[name]
+    def persistent_load(self, which: tuple[str, int]) -> Any:
+        if which not in self.restored:
+            self.restored[which] = _array(self.parts[which[0]])
+        return self.restored[which]
 
 
 def _content(value: Any) -> bytes | None:

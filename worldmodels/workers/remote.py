@@ -30,8 +30,8 @@ class Gate(WorkerPlugin):
         if not reasons:
             await worker.set_resources(**{self.slot: 1, self.room: 1_000_000})
         else:
-            place = f"{worker.address} on {socket.gethostname()}"
-            said = {"slot": self.slot, "worker": place, "reasons": reasons}
+            where = {"address": worker.address, "host": socket.gethostname()}
+            said = {"slot": self.slot, **where, "reasons": reasons}
             worker.log_event(TOPIC, said)
 
     def reasons(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.machine import number_from_environment
@@ -15,15 +15,22 @@ class LostError(Exception):
     """The scheduler is gone, or hangs, with all that it knew of jobs that had not ended."""
 
 
+class Workers(NamedTuple):
+    """The addresses of the admitted workers: of those that take jobs, and of those that Dask has
+    paused, since their memory is full. A paused one finishes what it runs."""
+
+    running: set[str]
+    paused: set[str]
+
+
 class Cluster(Protocol):
-    """What is watched: its address, its workers that take jobs, those that cannot, and why."""
+    """What is watched: its address, its workers, and why others were refused."""
 
     address: str
     refused: dict[str, list[str]]
-    paused: list[str]
 
-    def admitted(self) -> set[str]:
-        """The addresses of the workers that take jobs now. Raises LostError."""
+    def workers(self) -> Workers:
+        """The admitted workers. Raises LostError."""
         ...
 
 
@@ -49,12 +56,13 @@ class Watch:
         there have been no workers for too long.
         """
         cluster, now = self.cluster, time.monotonic()
-        here = cluster.admitted()
-        others = bool(here) and not (here & self.known)
+        running, paused = cluster.workers()
+        here = running | paused
+        others = bool(running) and not (here & self.known)
         for left in sorted(self.known - here):
             say(f"worker {left} is gone; what it ran runs on another")
         self.known = here
-        if here:
+        if running:
             self.empty_since = None
             if now - self.last_end > self.hangs_after:
                 raise LostError(f"no worker finished anything in {self.hangs_after:.0f} s")
@@ -62,19 +70,19 @@ class Watch:
         self.last_end = now  # nobody hangs
         if self.empty_since is None:
             self.empty_since = now
-            say(f"no workers at {cluster.address}; waits {waits():.0f} s for some")
-        elif now - self.empty_since > waits():
+            say(f"no workers at {cluster.address}; waits {wait_limit():.0f} s for some")
+        elif now - self.empty_since > wait_limit():
             told = [f"{at} was refused: {'; '.join(w)}" for at, w in cluster.refused.items()]
-            told += [f"{at} is paused: its memory is full" for at in cluster.paused]
+            told += [f"{at} is paused: its memory is full" for at in sorted(paused)]
             raise UserError(
-                f"the scheduler at {cluster.address} had no workers for {waits():.0f} s"
+                f"the scheduler at {cluster.address} had no workers for {wait_limit():.0f} s"
                 f"{''.join(f'; {reason}' for reason in told)}. Nothing that a checkpoint holds is "
                 "lost: start some and run the same again, or set WM_CLUSTER_WAIT to more seconds"
             )
         return False
 
 
-def waits() -> float:
+def wait_limit() -> float:
     """Seconds to wait for what is gone."""
     return number_from_environment("WM_CLUSTER_WAIT", WAIT)
 
