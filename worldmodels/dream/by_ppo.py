@@ -168,12 +168,7 @@ class DreamPPO:
             rewards.append(float(rollout.reward.mean()) / config.hold)
             batch, part = self.learner.judge([rollout], noise, discount**config.hold)
             explained.append(part)
-            with self.learner.on(lesson.device):
-                batch = batch.to(lesson.device)
-                for _ in range(config.epochs):
-                    for minibatch in self.learner.minibatches(batch):
-                        self.learner.improve(minibatch, noise)
-            self.learner.refuse_nonfinite(self.learner.weights())
+            self.learner.update(batch, noise, lesson.device)
             actors.append(self.learner.actor.point())
         self.results.append(np.mean(actors, axis=0))
         return {

@@ -149,11 +149,11 @@ class Dream(gymnasium.vector.VectorEnv):
         draw_indices(keys, steps, len(self.errors), drawn)
         mu, moved = following[:, :-MOTION_SIZE], following[:, -MOTION_SIZE:].numpy()
         self.seen[chunk] = mu + rules.sight_noise * self.errors[torch.from_numpy(drawn)]
-        rewards[chunk] = self._paid(outcome.reward, outcome.lost, outcome.off_road, moved, chunk)
+        rewards[chunk] = self._pay(outcome.reward, outcome.lost, outcome.off_road, moved, chunk)
         self.before[chunk], self.latents[chunk] = latents.clone(), following
         self.hidden[chunk], self.cell[chunk], self.lost[chunk] = hidden, cell, outcome.lost
 
-    def _paid(
+    def _pay(
         self,
         reward: np.ndarray,
         lost: np.ndarray,

@@ -111,8 +111,15 @@ class Lesson:
         start = self.along.moments.rows(rows)
         rules = self.rules(share, horizon)
         if self.device != "cpu":
-            here = self.errors, self.device
-            return DreamOnDevice(self.model, self.memory, start, rules, num_envs, *here)
+            return DreamOnDevice(
+                self.model,
+                self.memory,
+                start,
+                rules,
+                num_envs,
+                errors=self.errors,
+                device=self.device,
+            )
         return Dream(self.model, self.memory, start, rules, num_envs, self.threads, self.errors)
 
 

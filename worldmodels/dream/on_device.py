@@ -110,14 +110,14 @@ class DreamOnDevice(Dream):
             self._compute()
         else:
             if self.graph is None:
-                self.graph = self._captured()
+                self.graph = self._capture()
             self.graph.replay()
         outcome = self.outcome.cpu().numpy()
         reward, lost, off_road, moved = *outcome[:, :3].T, outcome[:, 3:]
-        rewards[:] = self._paid(reward, lost, off_road, moved)
+        rewards[:] = self._pay(reward, lost, off_road, moved)
         self.lost = lost.copy()
 
-    def _captured(self) -> "torch.cuda.CUDAGraph":
+    def _capture(self) -> "torch.cuda.CUDAGraph":
         """The graph of a step, which leaves the dreams where they are."""
         changed = [self.latents, self.before, self.seen, self.hidden, self.cell]
         changed += [self.state.hidden, self.state.cell, self.outcome]

@@ -234,10 +234,23 @@ class Learner:
         value = self.critic(torch.from_numpy(critic_inputs))
         return self.config.value_scale * value.double().numpy()
 
+    def update(self, batch: Batch, noise: float, device: str) -> None:
+        """Improve by some epochs over the same decisions, which were made with `noise`; clipping
+        keeps the actor near the one that made them (Schulman et al. 2017, algorithm 1).
+
+        Raises UserError if a loss or a weight is not finite.
+        """
+        with self.on(device):
+            batch = batch.to(device)
+            for _ in range(self.config.epochs):
+                for minibatch in self.minibatches(batch):
+                    self.improve(minibatch, noise)
+        self.refuse_nonfinite(self.weights())
+
     def minibatches(self, batch: Batch) -> Iterator[Batch]:
         """One epoch: all decisions in a new order, `batch_size` at a time."""
         order = torch.from_numpy(self.rng.permutation(len(batch.target)))
-        for rows in order.split(self.config.batch_size):
+        for rows in order.to(batch.target.device).split(self.config.batch_size):
             yield batch.rows(rows)
 
     def improve(self, batch: Batch, noise: float) -> None:
