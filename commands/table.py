@@ -7,8 +7,7 @@ from worldmodels.pipeline.params import read_params
 from worldmodels.pipeline.provenance import RUNS
 from worldmodels.pipeline.storage import read_csv
 from worldmodels.reports import paper
-from worldmodels.reports.cards import how_trained
-from worldmodels.reports.lineage import AGENT, Tree, training_of
+from worldmodels.reports.lineage import AGENT, Tree, how_trained, training_of
 from worldmodels.reports.results import read_metrics
 
 HEADER = (

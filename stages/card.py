@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.pipeline import stage
+from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Part
 from worldmodels.pipeline.storage import load_model, read_json, write_bytes
 from worldmodels.reports import paper
-from worldmodels.reports.cards import card, contents, how_trained, pulling, table
-from worldmodels.reports.lineage import AGENT
+from worldmodels.reports.cards import card, contents, pulling, table
+from worldmodels.reports.lineage import AGENT, how_trained
 from worldmodels.reports.results import read_metrics
 
 SCORES = ("mean", "std", "ci_low", "ci_high", "min", "max", "episodes", "first_track", "horizon")
@@ -29,15 +30,18 @@ class Params(Part):
     round: Round
 
 
-def origin(params: Round, how: str, evaluated: dict[str, float], trained: dict[str, float]) -> str:
+def training_text(
+    params: Round, how: str, evaluated: dict[str, float], trained: dict[str, float]
+) -> str:
     """The sentences that say how the agent was trained."""
+    rewarded = f"{evaluated['trained_steps']:,.0f}" if evaluated["trained_steps"] else "none"
     start = f"the C of round {found[1]}" if (found := AGENT.fullmatch(params.start)) else "zeros"
     return (
-        f"C was trained by {how}, beginning with {start}: {trained['trained_parameters']:.0f} of "
+        f"C was trained by {how}, starting from {start}: {trained['trained_parameters']:.0f} of "
         f"its {trained['controller_parameters']:.0f} numbers. V and M are those of world "
         f"{params.world}. For all that led to it, {evaluated['recorded_steps']:,.0f} steps of the "
         "real environment were recorded to learn a world model from, and "
-        f"{evaluated['trained_steps']:,.0f} were driven whose rewards trained a C."
+        f"{rewarded} were driven for rewards to train a C with."
     )
 
 
@@ -55,9 +59,9 @@ def scores(evaluated: dict[str, float], gymnasium: Any) -> str:
     }
     return f"""## Scores
 
-On Gymnasium {gymnasium}'s unmodified CarRacing-v3: test tracks {first:,} to {first + count - 1:,},
-one drive of at most {evaluated["horizon"]:,.0f} steps on each. Neither training nor validation has
-seen them.
+On Gymnasium {gymnasium}'s unmodified CarRacing-v3: the tracks of seeds {first} to
+{first + count - 1}, one drive of at most {evaluated["horizon"]:,.0f} steps on each. Neither
+training nor validation has seen them.
 
 {table(rows)}"""
 
@@ -76,8 +80,8 @@ observation, _ = env.reset(seed=7)
 action = policy.act(observation)
 ```
 
-Loading the file runs no code of it. The agent knows the roads and the picture of CarRacing-v3, and
-no others."""
+Loading the file runs no code from it. The agent knows the roads and the picture of CarRacing-v3,
+and no others."""
 
 
 def main(name: str, params: Params) -> None:
@@ -93,8 +97,12 @@ def main(name: str, params: Params) -> None:
         f"{config['latent_size']} latents, M's memory, an LSTM of {config['hidden_size']} units, "
         f"and C, a controller. One file: {contents(path, tensors)}."
     )
-    how = origin(params.round, how_trained(evaluation), evaluated, trained)
-    sections = [what, how, scores(evaluated, read_json(evaluation)["gymnasium"]), use(path)]
+    how = training_text(params.round, how_trained(evaluation), evaluated, trained)
+    if (gymnasium := read_json(evaluation).get("gymnasium")) is None:
+        raise UserError(
+            f"{evaluation}: does not say which Gymnasium it was; `git restore` it or `dvc repro`"
+        )
+    sections = [what, how, scores(evaluated, gymnasium), use(path)]
     value = f"{evaluated['mean']:.1f} +/- {evaluated['std']:.1f}"
     metric = {"type": "mean_reward", "name": "mean return", "value": value}
     text = card(f"Agent of round {name}", name, [metric], [*sections, pulling(path)])

@@ -6,6 +6,7 @@ Paper: appendices A.1 (V) and A.2 (M).
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Count, Part, Share
@@ -45,69 +46,75 @@ def record(world: World, results: Path) -> str:
     )
 
 
-def vae_card(name: str, world: World, models: Path, results: Path) -> bytes:
-    """The card of V."""
-    path = models / "vae.safetensors"
+class Described(NamedTuple):
+    """What the card of one model says of it."""
+
+    what: str
+    trained: str
+    quality: dict[str, str]
+    use: str
+
+
+def describe_vae(world: World, path: Path, results: Path) -> Described:
+    """V."""
     config, tensors = load_model(path, "vae")
     metrics = read_metrics(results / "train_vae/metrics.json", *ERRORS)
-    what = (
-        "A convolutional VAE: it encodes a picture of 64x64 pixels as "
-        f"{config['latent_size']} latents, and decodes them. {contents(path, tensors)}."
-    )
-    trained = f"{record(world, results)} V was trained on {world.vae_frames:,}, repeats counted."
-    rows = {
-        "squared error per picture": f"{metrics['val_squared_error']:.2f}",
-        "KL divergence per picture, nats": f"{metrics['val_kl']:.2f}",
-        "latents in use": f"{metrics['latents_in_use']:.0f}",
-    }
-    quality = f"## On held-out episodes\n\n{table(rows)}"
-    use = f"""## Use it
-
-```python
-from pathlib import Path
-from worldmodels.vision.vae import load_vae
+    return Described(
+        what="A convolutional VAE: it encodes a picture of 64x64 pixels as "
+        f"{config['latent_size']} latents, and decodes them. {contents(path, tensors)}.",
+        trained=f"V was trained on {world.vae_frames:,} frames, counting repeats.",
+        quality={
+            "squared error per picture": f"{metrics['val_squared_error']:.2f}",
+            "KL divergence per picture, nats": f"{metrics['val_kl']:.2f}",
+            "latents in use": f"{metrics['latents_in_use']:.0f}",
+        },
+        use=f"""from worldmodels.vision.vae import load_vae
 
 vae = load_vae(Path("{path.as_posix()}"))
-mu, logvar = vae.encoder(pictures)  # float [n, 3, 64, 64] in [0, 1] -> [n, Z] each
-```"""
-    return card(f"V of world {name}", name, [], [what, trained, quality, use, pulling(path)])
+mu, logvar = vae.encoder(pictures)  # float [n, 3, 64, 64] in [0, 1] -> [n, Z] each""",
+    )
 
 
-def mdnrnn_card(name: str, world: World, models: Path, results: Path) -> bytes:
-    """The card of M."""
-    path = models / "mdnrnn.safetensors"
+def describe_mdnrnn(world: World, path: Path, results: Path) -> Described:
+    """M."""
     config, tensors = load_model(path, "mdnrnn")
     metrics = read_metrics(results / "train_mdnrnn/metrics.json", *LIKELIHOODS)
-    what = (
-        f"An LSTM of {config['hidden_size']} units with a mixture density output of "
+    return Described(
+        what=f"An LSTM of {config['hidden_size']} units with a mixture density output of "
         f"{config['mixtures']} Gaussians per latent: from V's latents and the actions up to now, "
-        f"it predicts the latents of the next picture. {contents(path, tensors)}."
-    )
-    trained = (
-        f"{record(world, results)} M was trained on {world.mdnrnn_steps:,} steps, repeats "
-        "counted, of what V makes of them."
-    )
-    rows = {
-        "negative log-likelihood per latent, nats": f"{metrics['val_nll']:.3f}",
-        "of a Gaussian around the latents before": f"{metrics['baseline_same_nll']:.3f}",
-        "of one Gaussian for all": f"{metrics['baseline_gaussian_nll']:.3f}",
-    }
-    quality = f"## On held-out episodes\n\n{table(rows)}"
-    use = f"""## Use it
+        f"it predicts the latents of the next picture. {contents(path, tensors)}.",
+        trained=f"M was trained on {world.mdnrnn_steps:,} steps, counting repeats, of what V "
+        "makes of them.",
+        quality={
+            "negative log-likelihood per latent, nats": f"{metrics['val_nll']:.3f}",
+            "baseline, a Gaussian around the last latents": f"{metrics['baseline_same_nll']:.3f}",
+            "baseline, one Gaussian for all frames": f"{metrics['baseline_gaussian_nll']:.3f}",
+        },
+        use=f"""from worldmodels.memory.mdnrnn import load_mdnrnn
 
-```python
-from pathlib import Path
-from worldmodels.memory.mdnrnn import load_mdnrnn
+memory = load_mdnrnn(Path("{path.as_posix()}"))""",
+    )
 
-memory = load_mdnrnn(Path("{path.as_posix()}"))
-```"""
-    return card(f"M of world {name}", name, [], [what, trained, quality, use, pulling(path)])
+
+def text_of(title: str, name: str, path: Path, recorded: str, described: Described) -> bytes:
+    """The card of a model of the world `name`."""
+    sections = [
+        described.what,
+        f"{recorded} {described.trained}",
+        f"## On held-out episodes\n\n{table(described.quality)}",
+        f"## Use it\n\n```python\nfrom pathlib import Path\n{described.use}\n```",
+        pulling(path),
+    ]
+    return card(f"{title} of world {name}", name, [], sections)
 
 
 def main(name: str, params: Params) -> None:
     models, results = Path("models") / name, Path("results") / name
-    write_bytes(models / "vae.md", vae_card(name, params.world, models, results))
-    write_bytes(models / "mdnrnn.md", mdnrnn_card(name, params.world, models, results))
+    recorded = record(params.world, results)
+    for title, file, describe in (("V", "vae", describe_vae), ("M", "mdnrnn", describe_mdnrnn)):
+        path = models / f"{file}.safetensors"
+        described = describe(params.world, path, results)
+        write_bytes(path.with_suffix(".md"), text_of(title, name, path, recorded, described))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import yaml
 
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.storage import write_json
-from worldmodels.reports.cards import card, contents, how_trained, pulling, table
+from worldmodels.reports.cards import card, contents, pulling, table
+from worldmodels.reports.lineage import how_trained
 
 
 def test_how_c_was_trained_is_read_or_refused_in_one_line(tmp_path):

@@ -11,23 +11,9 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.storage import read_bytes, read_json
+from worldmodels.pipeline.storage import read_bytes
 
-METHODS = {"ppo": "PPO", "cma-es": "CMA-ES", "simple-es": "a simple ES"}
-PLACES = {"real": "on the track", "dream": "in the dream"}
 Tree = dict[str, Any]
-
-
-def how_trained(path: Path) -> str:
-    """How C was trained, from the metrics of its evaluation. Raises UserError without it."""
-    metrics = read_json(path)
-    try:
-        return f"{METHODS[metrics['method']]} {PLACES[metrics['learned_in']]}"
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: does not say how C was trained ({error}); `git restore` it or `dvc repro`"
-        ) from None
 
 
 def card(title: str, name: str, scores: list[Tree], sections: list[str]) -> bytes:

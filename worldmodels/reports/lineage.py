@@ -8,9 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.storage import read_json
 from worldmodels.reports.results import read_metrics
 
 OF_A_WORLD = ("sample", "train_vae", "encode", "train_mdnrnn")
+METHODS = {"ppo": "PPO", "cma-es": "CMA-ES", "simple-es": "a simple ES"}
+PLACES = {"real": "on the track", "dream": "in the dream"}
 AGENT = re.compile(r"models/([^/]+)/agent\.safetensors")
 
 Tree = dict[str, Any]
@@ -52,3 +56,17 @@ def origin(name: str, params: Tree, results: Path) -> dict[str, str | int]:
         "recorded_steps": recorded + steps["dream"],
         "trained_steps": steps["real"],
     }
+
+
+def how_trained(path: Path) -> str:
+    """What `origin` says of the training of a C, in words, from the metrics of its evaluation.
+
+    Raises UserError if they are missing or do not say it.
+    """
+    metrics = read_json(path)
+    try:
+        return f"{METHODS[metrics['method']]} {PLACES[metrics['learned_in']]}"
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: does not say how C was trained ({error}); `git restore` it or `dvc repro`"
+        ) from None
