@@ -82,8 +82,8 @@ def drive(
     tracks = tracks_for_test(count, params.evaluate.first_test_track)
     remaining = [Drive(0, track) for track in tracks if track not in results]
     limits = Limits(params.evaluate.horizon, patience=0)
-    # As many jobs as workers, or more
-    size = max(1, min(TRACKS_PER_JOB[picture], -(-len(remaining) // workers_at_hand())))
+    # At least as many jobs as workers, where there are as many tracks
+    size = max(1, min(TRACKS_PER_JOB[picture], len(remaining) // workers_at_hand()))
     jobs = [
         DriveJob(
             agent=agent,

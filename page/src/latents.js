@@ -13,7 +13,8 @@ export class Latents {
     this.z = Float32Array.from(this.centre);
     this.moved = null; // the latent whose slider was moved last
     this.show = latestOnly(() => this.draw());
-    const used = [...this.spread.keys()].filter((n) => this.spread[n] ** 2 > contents.in_use_above);
+    const floor = Math.fround(contents.std_floor); // of the spread: that of a latent not in use
+    const used = [...this.spread.keys()].filter((n) => this.spread[n] > floor);
     this.order = used.sort((a, b) => this.spread[b] - this.spread[a]); // of sliders and bars
     this.sliders = this.order.map((n) => this.addSlider(n));
     element("latents-told").textContent =

@@ -12,7 +12,7 @@ from tests.agents import make_agent
 from worldmodels.interop import scoring
 from worldmodels.interop.scoring import histogram, make_policy, score
 from worldmodels.pipeline.errors import UserError
-from worldmodels.runtime.seeds import TEST
+from worldmodels.runtime.seeds import TEST, TEST_TRACKS
 
 
 @dataclass
@@ -49,6 +49,12 @@ def test_a_policy_drives_each_test_track_once_and_to_its_end():
 def test_an_action_that_is_not_finite_is_named():
     with pytest.raises(UserError, match=rf"action at step 0 of track {TEST} is \[ *0\. nan"):
         score(Broken(), count=1, first=0)
+
+
+@pytest.mark.parametrize(("count", "first"), [(0, 0), (1, -1), (2, TEST_TRACKS - 1)])
+def test_tracks_beyond_those_for_tests_are_refused(count, first):
+    with pytest.raises(UserError, match=f"there are {TEST_TRACKS:,}"):
+        score(Careful(), count, first)
 
 
 def test_the_histogram_counts_every_return_once():

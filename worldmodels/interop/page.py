@@ -202,7 +202,7 @@ def write(name: str, folder: Path) -> None:
     write_strip(laps[0].pictures, folder / "lap.png")
     constants = {
         "columns": COLUMNS,
-        "in_use_above": params["vae"]["in_use_above"],
+        "std_floor": params["controller"]["std_floor"],
         "features": models.agent.config.features,
     }
     write_contents(folder, arrays_of(models, laps), constants)

@@ -15,7 +15,8 @@ class Policy:
     """An agent that acts in one environment, or in many at once.
 
     It remembers its episodes, so tell it where one begins, by `reset`. What it does in one does
-    not depend on the others; it drives as `evaluate` drives.
+    not depend on the others. It drives as `evaluate` drives, except that an agent which samples z
+    is given other noise.
     """
 
     def __init__(self, agent: Agent, device: str = "cpu", seed: int = 1):
@@ -33,6 +34,9 @@ class Policy:
         """Begin new episodes: in the environments where `ended` [n] is true, or in all."""
         if ended is None:
             self.driver = None
+            return
+        if self.driver is None:
+            self._driver(len(ended))  # whose episodes all begin
             return
         driver = self._driver(len(ended))
         for slot in np.flatnonzero(ended):

@@ -7,6 +7,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -19,7 +20,7 @@ from worldmodels.pipeline.errors import UserError, user_errors
 from worldmodels.pipeline.storage import write_json
 from worldmodels.reports.statistics import summarise
 from worldmodels.runtime.progress import Progress
-from worldmodels.runtime.seeds import generator, tracks_for_test
+from worldmodels.runtime.seeds import TEST_TRACKS, generator, tracks_for_test
 from worldmodels.workers.run import run_jobs
 
 FIRST, TRACKS = 3000, 200  # the test tracks of the published table
@@ -57,10 +58,8 @@ class ScoreJob:
 
     def run(self) -> list[tuple[float, int]]:
         """The return of each and its steps."""
-        env = gymnasium.make("CarRacing-v3")
-        driven = [drive(self.policy, env, track) for track in self.tracks]
-        env.close()
-        return driven
+        with closing(gymnasium.make("CarRacing-v3")) as env:
+            return [drive(self.policy, env, track) for track in self.tracks]
 
     def __str__(self) -> str:
         return f"tracks {self.tracks[0]} to {self.tracks[-1]}"
@@ -91,8 +90,13 @@ def score(policy: AnyPolicy, count: int = TRACKS, first: int = FIRST) -> Scores:
     """Let `policy` drive `count` official test tracks once each, from the `first` on.
 
     A drive ends as CarRacing-v3 ends it, after 1,000 steps at the latest. Two to three seconds per
-    track on two cores; where WM_CLUSTER names one, on a cluster.
+    track on two cores; where WM_CLUSTER names one, on a cluster. Raises UserError for more tracks
+    than there are for tests.
     """
+    if not 0 <= first < first + count <= TEST_TRACKS:
+        raise UserError(
+            f"{count} test tracks from {first} on: there are {TEST_TRACKS:,}; ask for 1 or more"
+        )
     tracks = tracks_for_test(count, first)
     jobs = [
         ScoreJob(policy, tuple(tracks[cut : cut + TRACKS_PER_JOB]))
@@ -107,7 +111,7 @@ def score(policy: AnyPolicy, count: int = TRACKS, first: int = FIRST) -> Scores:
 
 
 def histogram(returns: np.ndarray) -> str:
-    """A line for each bin that has returns, with its count."""
+    """A line for each bin from the lowest to the highest return, with its count."""
     lows = np.floor(returns / BIN).astype(int)
     counts = {low: int((lows == low).sum()) for low in range(lows.min(), lows.max() + 1)}
     most = max(counts.values())
@@ -147,8 +151,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--first", type=int, default=FIRST, help=f"test track; default: {FIRST}")
     parser.add_argument("--out", type=Path, help="a JSON file for the summary and all returns")
     options = parser.parse_args(arguments)
-    if options.tracks < 1 or options.first < 0:
-        raise UserError("--tracks is a number of 1 or more, --first one of 0 or more")
     found = score(make_policy(options.policy), options.tracks, options.first)
     told = found.summary
     print(histogram(found.returns))

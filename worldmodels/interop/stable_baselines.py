@@ -38,12 +38,15 @@ class StableBaselinesVecEnv(VecEnv):
         """Step by the actions that were noted."""
         observations, rewards, terminated, truncated, told = self.envs.step(self.actions)
         over = terminated | truncated
+        final = told.get("final_info", {})
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for index in np.flatnonzero(over):
             infos[index] = {
                 "terminal_observation": told["final_obs"][index],
                 "TimeLimit.truncated": bool(truncated[index] and not terminated[index]),
             }
+            if terminated[index]:  # by the lap's end, or off the playfield
+                infos[index]["lap_finished"] = bool(final["lap_finished"][index])
         return observations, rewards.astype(np.float32), over, infos
 
     def close(self) -> None:

@@ -72,7 +72,11 @@ class CarRacingVectorEnv(gymnasium.vector.VectorEnv):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin all episodes, or those that `options["reset_mask"]`, bool [n], chooses."""
+        """Begin all episodes, or those that `options["reset_mask"]`, bool [n], chooses.
+
+        Raises ValueError for a mask of another kind, or that chooses none, and for another number
+        of seeds.
+        """
         n, seeds = self.num_envs, _one_each(seed, self.num_envs)
         chosen = np.asarray((options or {}).get("reset_mask", np.ones(n, dtype=bool)))
         if chosen.shape != (n,) or chosen.dtype != bool or not chosen.any():
