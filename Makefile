@@ -16,7 +16,7 @@ WORKS := $(shell .venv/bin/python -c 'import sys, pip; sys.exit(not $(SUPPORTED)
 
 all: remote  ## pull the trained models, bring the pipeline up to date, show the results
 	@[ ! -f dvc.lock ] || $(WITH) dvc pull || echo "Not everything could be pulled. What is missing" \
-		"is trained now, for an hour or more; if files in artifacts/ are damaged, stop, and" \
+		"is trained now, for up to three hours; if files in artifacts/ are damaged, stop, and" \
 		"git restore artifacts brings them back."
 	$(WITH) dvc repro
 	@$(WITH) python -m commands.table

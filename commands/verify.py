@@ -1,7 +1,7 @@
 """Run the tiny pipeline twice and compare every md5, of the two runs and with those published.
 
-The two runs differ in folder and number of workers. `results/verify.json` holds the md5 of the
-machine on which the published models were trained; `--record` rewrites it. `--portable` does the
+The two runs differ in folder and number of workers. `results/verify.json` holds the md5 of
+the machine that it was recorded on; `--record` rewrites it. `--portable` does the
 same with `machine.portable`: those bits must be the published ones on any x86-64.
 """
 

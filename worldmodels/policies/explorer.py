@@ -1,4 +1,4 @@
-"""The policy of the first round: drives blindly, with a temperament drawn for each episode.
+"""The policy of the first world: drives blindly, with a temperament drawn for each episode.
 
 It is given neither picture nor track. Each episode draws a temperament (the spread of the
 steering, the means of gas and brake) and then acts by an Ornstein-Uhlenbeck process, whose values
