@@ -70,7 +70,7 @@ watch: remote  ## the same in a window
 	@ls models/*/agent.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
 	@$(WITH) python -m commands.drive --seed "$(SEED)" $(OF_ROUND) --watch
 
-dream: remote  ## M's dream beside the real drive on the track SEED=...: a video
+dream: remote  ## M's dream next to the real drive on the track SEED=...: a video
 	@ls data/*/practice/dream.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
 	@$(WITH) python -m commands.dream --seed "$(SEED)" $(OF_ROUND)
 

@@ -1,6 +1,7 @@
 """Steps per second through Gymnasium's vector interface, on all cores."""
 
 from collections.abc import Callable
+from typing import Any
 
 import envpool
 import gymnasium
@@ -24,7 +25,7 @@ def steps_per_second(rounds: int) -> dict[str, float]:
         make = [lambda: gymnasium.make(name, max_episode_steps=forever)]
         return AsyncVectorEnv(make * ENVS)
 
-    envs = {
+    envs: dict[str, Any] = {
         "gymnasium_async": asynchronous("CarRacing-v3"),
         "gymnasium_async_our_picture": asynchronous(
             "worldmodels.environment:WorldModels/CarRacing-v3"

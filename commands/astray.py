@@ -5,10 +5,10 @@ Some minutes.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -117,6 +117,20 @@ def mean_row(name: str, found: list[Compared]) -> dict[str, str | float]:
     }
 
 
+def table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The table in docs/page.md, of the rows of astray.csv."""
+    head = f"| {STEPS} steps | points: track, dream | after {BEGINNING} | last speed | P(lost) |"
+    lines = []
+    for row in rows:
+        points, later, speed = (
+            f"{float(row[f'{name}_real']):.0f}, {float(row[f'{name}_dreamt']):.0f}"
+            for name in ("points", "later", "speed")
+        )
+        lost = float(row["lost"])
+        lines.append(f"| {row['driving']} | {points} | {later} | {speed} m/s | {lost:.2f} |")
+    return "\n".join([head, "|---|---|---|---|---|", *lines])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m commands.astray")
     parser.add_argument("--round", help="whose C learnt in the dream; default: the first")
@@ -125,8 +139,7 @@ def main() -> None:
     found = compare(load_models(round_that_dreams(options.round)))
     rows = [mean_row(name, each) for name, each in found.items()]
     write_csv(RESULT, rows)
-    for row in rows:
-        print(row)
+    print(table(rows))
 
 
 if __name__ == "__main__":

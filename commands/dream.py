@@ -1,4 +1,4 @@
-"""Film a dream beside the real drive: from the same moment, with the same actions, and with C.
+"""Film a dream next to the real drive: from the same moment, with the same actions, and with C.
 
 Four pictures: the track, what V makes of it, M's dream with the actions that were taken there, and
 M's dream with C at the wheel. Prints the points that each brought, and writes a video.
@@ -15,14 +15,14 @@ LENGTH = 150  # steps of the dream
 
 
 def film(name: str, track: int, start: int, temperature: float, sampled: bool) -> Path:
-    """Write the video of a round's dream beside the drive on `track`, from step `start`."""
+    """Write the video of a round's dream next to the drive on `track`, from step `start`."""
     import torch
     from gymnasium.envs.box2d.car_racing import FPS
 
     from worldmodels.dream.rules import MEANS
     from worldmodels.interop.trained import TrainedRound
     from worldmodels.pipeline.params import read_params
-    from worldmodels.reports.dreaming import dream_beside
+    from worldmodels.reports.dreaming import dream_along
     from worldmodels.reports.film import STRIP, Film, strip
 
     torch.set_num_threads(1)
@@ -31,7 +31,7 @@ def film(name: str, track: int, start: int, temperature: float, sampled: bool) -
     rules = replace(MEANS, temperature=temperature, sampled=sampled, horizon=LENGTH)
     video = Path("drives") / f"dream-{track}.mp4"
     seed = read_params()["seed"]
-    sights = dream_beside(lap, models.agent, models.dream, models.vae, start, rules, seed)
+    sights = dream_along(lap, models.agent, models.dream, models.vae, start, rules, seed)
     with Film(video, FPS / 2, STRIP) as shown:
         for sight in sights:
             real, same, own = sight.points

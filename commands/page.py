@@ -119,7 +119,7 @@ class Handler(SimpleHTTPRequestHandler):
         return BytesIO(body)
 
     def end_headers(self) -> None:
-        """End the headers; a browser is to ask again for what may have been built anew."""
+        """End the headers; a browser is to ask again for what may have been rebuilt."""
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 

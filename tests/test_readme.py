@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import astray
 from commands.table import table
 from worldmodels.pipeline.params import read_yaml
 from worldmodels.pipeline.provenance import RUNS
@@ -47,6 +48,7 @@ def test_pages_show_the_numbers_of_the_results():
     lines = {line for path in PAGES for line in path.read_text().splitlines()}
     made = table(ROOT / "results", read_csv(ROOT / RUNS)).splitlines()
     assert len(made) > 5
+    made += astray.table(read_csv(ROOT / astray.RESULT)).splitlines()
     for path in sorted((ROOT / "results/compare").glob("*.md")):
         made += path.read_text().splitlines()
     assert [line for line in made if line not in lines] == []

@@ -61,10 +61,10 @@ export class Reality {
     const place = `step ${step + 1} of ${this.length}`;
     element("step-value").textContent = place;
     this.slider.setAttribute("aria-valuetext", place);
-    const lately = (sums) => (sums[step] - (sums[step - COUNTED] ?? 0)).toFixed(0);
+    const recent = (sums) => (sums[step] - (sums[step - COUNTED] ?? 0)).toFixed(0);
     element("lap-told").textContent =
       `${this.points[step].toFixed(0)} points so far; the last ${COUNTED} steps brought ` +
-      `${lately(this.points)}, where M expected ${lately(this.expected)}. ` +
+      `${recent(this.points)}, where M expected ${recent(this.expected)}. ` +
       `C steered ${steering.toFixed(2)}, gas ${gas.toFixed(2)}, brake ${brake.toFixed(2)}.`;
     drawLine(element("lap-points"), this.points, step, -50, 950);
   }

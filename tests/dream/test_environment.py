@@ -193,8 +193,8 @@ def test_haste_sliding_and_being_off_the_road_cost_a_dream():
     slide = {"speed_cost": 0.0, "sliding_cost": 0.5}
     np.testing.assert_allclose(paid(**slide, sliding_limit=38.0), unpriced - 0.5 * 2, rtol=1e-4)
     np.testing.assert_allclose(paid(**slide, sliding_limit=41.0), unpriced, rtol=1e-4)
-    beside = free - rewards(off_road_cost=4.0)
-    assert (beside > 0).all() and (beside < 4).all()
+    paid = free - rewards(off_road_cost=4.0)
+    assert (paid > 0).all() and (paid < 4).all()
     model = make_model()
     model.probe.weight[0], model.probe.bias[0] = 0.0, 50.0  # always off the road
     rules = replace(RULES, lost_cost=0.0, lost_at=1.0, off_road_cost=4.0)

@@ -62,5 +62,5 @@ def test_errors_are_what_the_means_miss(toy):
     along = follow(record.drives[:12], memory, dreams)
     errors = errors_of(along, dreams, rng, 500)
     assert errors.shape == (500, LATENTS)
-    # A world that M has learnt: its errors are small beside the latents themselves
+    # A world that M has learnt: its errors are small compared with the latents
     assert errors.square().mean() < 0.1 * along.moments.mu.var()

@@ -29,9 +29,9 @@ KEYS = """() => {
   driving.onStep = async (...told) => {
     before(...told);
     const [steering, gas, brake] = await driving.dream.act();
-    const aside = steering - driving.controls.steering;
-    press("ArrowRight", aside > 0.06);
-    press("ArrowLeft", aside < -0.06);
+    const turn = steering - driving.controls.steering;
+    press("ArrowRight", turn > 0.06);
+    press("ArrowLeft", turn < -0.06);
     press("ArrowUp", gas > 0.45 && brake < 0.1 && driving.dream.speed < 62);
     press("ArrowDown", brake > 0.25);
   };
@@ -39,7 +39,7 @@ KEYS = """() => {
 
 
 def film() -> list[Image.Image]:
-    """Pictures of the page, until the car is lost or there are FRAMES."""
+    """Pictures of the page, until the car leaves the road or there are FRAMES."""
     frames: list[Image.Image] = []
     with server(SITE, 0) as serving, sync_playwright() as playwright:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
@@ -51,7 +51,8 @@ def film() -> list[Image.Image]:
         page.evaluate(KEYS % MOMENT)
         clip = page.locator("#part-dream .stage").bounding_box()
         clip["height"] = page.locator("#dream").bounding_box()["height"]
-        while len(frames) < FRAMES and not page.evaluate("() => page.driving.over"):
+        on_the_road = "() => !page.driving.over && page.driving.dream.offRoad < 0.9"
+        while len(frames) < FRAMES and page.evaluate(on_the_road):
             frames.append(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB"))
             page.wait_for_timeout(60)
         browser.close()

@@ -1,4 +1,4 @@
-"""The cards beside the models of the tiny pipeline: true to the results, and of use."""
+"""The cards of the models of the tiny pipeline: true to the results, and of use."""
 
 import re
 import sys

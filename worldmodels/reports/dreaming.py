@@ -1,4 +1,4 @@
-"""A drive and the dream beside it, from one moment: with the same actions, and with C driving."""
+"""A drive and the dream next to it, from one moment: with the same actions, and with C driving."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -85,7 +85,7 @@ def moments_of(lap: Lap, memory: MemoryStep, model: DreamModel) -> Moments:
     return follow([drive], memory, DreamStep(model)).moments
 
 
-def dream_beside(
+def dream_along(
     lap: Lap, agent: Agent, model: DreamModel, vae: VAE, start: int, rules: Rules, seed: int
 ) -> Iterator[Sight]:
     """Dream on from step `start` of a lap, to its end or the horizon of `rules`.
