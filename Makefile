@@ -53,7 +53,7 @@ verify: .venv/ready  ## the tiny pipeline twice: compare all outputs, also with 
 	$(WITH) python -m commands.verify
 
 faults: .venv/ready  ## the tiny pipeline, its stages killed at random and its files damaged
-	$(WITH) python -m commands.faults
+	$(WITH) python -m commands.faults $(if $(UNDISTURBED),--undisturbed "$(UNDISTURBED)")
 
 benchmark: .venv/benchmark  ## steps per second, next to Gymnasium's and EnvPool's
 	$(WITH) python -m benchmarks.run
