@@ -9,7 +9,7 @@ import gzip
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cache
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -162,13 +162,13 @@ def main() -> None:
     from worldmodels.interop.trained import round_that_dreams
 
     name = round_that_dreams(options.round)
-    if options.build_only:
+    # The port is taken before a minute's work
+    place = nullcontext() if options.build_only else server(SITE, options.port, options.host)
+    with place as serving:
         build(name, SITE)
         print(f"{SITE}: {bytes_to_send(SITE) / 1e6:.1f} MB to send")
-        return
-    with server(SITE, options.port, options.host) as serving:  # before a minute's work
-        build(name, SITE)
-        print(f"{SITE}: {bytes_to_send(SITE) / 1e6:.1f} MB to send")
+        if serving is None:
+            return
         print(f"http://{options.host}:{serving.server_port}/ (Ctrl-C ends it)", flush=True)
         with suppress(KeyboardInterrupt):
             serving.serve_forever()

@@ -43,8 +43,9 @@ export class Driving {
   /** True where keys are meant for the car: its picture is in view, and nothing else has them. */
   hasKeys() {
     const active = document.activeElement ?? document.body;
-    const own = active === document.body ? this.picture.inView : true;
-    return own && (active === document.body || element("part-dream").contains(active));
+    return active === document.body
+      ? this.picture.inView
+      : element("part-dream").contains(active);
   }
 
   /** A key or a finger takes the wheel; a finger also begins again what is over. */

@@ -35,11 +35,9 @@ class Policy:
         if ended is None:
             self.driver = None
             return
-        if self.driver is None:
-            self._driver(len(ended))  # whose episodes all begin
-            return
+        all_begin = self.driver is None
         driver = self._driver(len(ended))
-        for slot in np.flatnonzero(ended):
+        for slot in [] if all_begin else np.flatnonzero(ended):
             self._begin(driver, int(slot))
 
     def act(self, observation: np.ndarray) -> np.ndarray:
