@@ -20,6 +20,7 @@ from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.pipeline.params import load
 from worldmodels.ppo.algorithm import Learner
 from worldmodels.records.scenes import Scenes
+from worldmodels.runtime.cores import one_thread
 from worldmodels.training.setup import TrainingSetup
 
 DRIVES = 100  # of the explorer, in whose moments the dreams begin
@@ -57,6 +58,7 @@ def speeds(round_name: str, rounds: int, threads: int) -> dict[str, Any]:
     trainer = DreamPPO(config.model_copy(update={"updates": 2}), learner, critic)
     steps = config.dreams * config.horizon
 
+    @one_thread()  # as in training
     def act() -> float:
         dream = lesson.dream(config.dreams, config.horizon, 1.0)
         dream.reset(seed=1)

@@ -19,6 +19,7 @@ from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.evolution.strategies import EvolutionStrategy, SimpleESConfig, Strategy
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, Population, Positive, Section
+from worldmodels.runtime.cores import one_thread
 
 
 class DreamEvolutionConfig(Section):
@@ -70,6 +71,7 @@ class DreamEvolution:
         """C as a point of the space."""
         return mean_of_last(self.results, self.config.averaged, self.strategy.mean)
 
+    @one_thread()  # the dream's own threads share the cores: torch's would wait beside them
     def fitness(
         self, population: np.ndarray, lesson: Lesson, share: float
     ) -> tuple[np.ndarray, float]:

@@ -28,6 +28,7 @@ from worldmodels.ppo.algorithm import (
     Learner,
     Rollout,
 )
+from worldmodels.runtime.cores import one_thread
 from worldmodels.training.schedule import geometric
 
 
@@ -61,6 +62,7 @@ class DreamPPOConfig(AlgorithmConfig):
     record_critic: RecordCriticConfig
 
 
+@one_thread()  # the dream's own threads share the cores: torch's would wait beside them
 def roll_out(
     dream: Dream,
     learner: Learner,

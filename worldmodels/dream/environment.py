@@ -134,12 +134,10 @@ class Dream(gymnasium.vector.VectorEnv):
         """Step the dreams of a chunk, and note their rewards."""
         rules, action = self.rules, torch.from_numpy(actions[chunk])
         latents, before = self.latents[chunk], self.before[chunk]
-        slots, keys, steps = (
-            np.arange(chunk.start, chunk.stop),
-            self.keys[chunk],
-            self.steps[chunk],
+        keys, steps = self.keys[chunk], self.steps[chunk]
+        self.state.hidden[chunk], self.state.cell[chunk] = self.memory.advance(
+            self.seen[chunk], action, self.state.hidden[chunk], self.state.cell[chunk]
         )
-        self.memory.step(self.state, slots, self.seen[chunk], action)
         hidden, cell = self.dreams.remember(
             latents, before, action, self.hidden[chunk], self.cell[chunk]
         )

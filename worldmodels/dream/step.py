@@ -12,7 +12,7 @@ from worldmodels.dream.sampling import draw_next
 
 # Dreams are computed this many at a time, padded with zeros, so that no dream's bits depend on how
 # many others there are; and a chunk's arrays stay in a core's cache.
-CHUNK = 256
+CHUNK = 192
 
 # The columns of DreamModel.outcome and probe, after the mixtures'
 REWARD, LOST, OFF_ROAD = -3, -2, -1

@@ -33,7 +33,7 @@ from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import read_params
 from worldmodels.pipeline.storage import write_bytes
 from worldmodels.reports.dreaming import Lap, moments_of
-from worldmodels.workers.jobs import one_thread
+from worldmodels.runtime.cores import one_thread
 
 TRACK = 9  # whose lap is shown; dreams begin on it and on the next ones
 TRACKS = 4  # on which dreams begin

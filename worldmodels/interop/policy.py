@@ -8,7 +8,7 @@ from worldmodels.agent.agent import Agent
 from worldmodels.agent.driver import AgentDriver
 from worldmodels.environment.car_racing import preprocess
 from worldmodels.environment.interface import SIZE
-from worldmodels.workers.jobs import one_thread
+from worldmodels.runtime.cores import one_thread
 
 
 class Policy:

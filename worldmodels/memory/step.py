@@ -7,6 +7,7 @@ and a step. Another M needs no more than these.
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.memory.mdnrnn import MDNRNN
@@ -71,18 +72,21 @@ class MemoryStep:
         `actions` [n, A] taken."""
         for start in range(0, len(slots), self.batch):
             part = slots[start : start + self.batch]
-            n, Z = len(part), z.shape[1]
-            inputs = torch.zeros(self.batch, len(self.gates))
-            inputs[:n, :Z] = z[start : start + n]
-            inputs[:n, Z : Z + ACTION_SIZE] = actions[start : start + n]
-            inputs[:n, Z + ACTION_SIZE :] = state.hidden[part]
-            cell = torch.zeros(self.batch, self.feature_size)
-            cell[:n] = state.cell[part]
-
-            # Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000
-            write, forget, candidate, output = torch.addmm(self.bias, inputs, self.gates).chunk(
-                4, dim=1
+            rows = slice(start, start + len(part))
+            padded = (
+                pad(rows, (0, 0, 0, self.batch - len(part)))
+                for rows in (z[rows], actions[rows], state.hidden[part], state.cell[part])
             )
-            cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
-            state.cell[part] = cell[:n]
-            state.hidden[part] = (output.sigmoid() * cell.tanh())[:n]
+            hidden, cell = self.advance(*padded)
+            state.hidden[part], state.cell[part] = hidden[: len(part)], cell[: len(part)]
+
+    def advance(
+        self, z: Tensor, actions: Tensor, hidden: Tensor, cell: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The next (hidden, cell) [batch, H] of memories that are given z [batch, Z] and the
+        actions [batch, A]."""
+        inputs = torch.cat([z, actions, hidden], dim=1)
+        # Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000
+        write, forget, candidate, output = torch.addmm(self.bias, inputs, self.gates).chunk(4, 1)
+        cell = forget.sigmoid_() * cell + write.sigmoid_() * candidate.tanh_()
+        return output.sigmoid_() * cell.tanh(), cell

@@ -16,7 +16,7 @@ from worldmodels.environment.make import make_vector_env
 from worldmodels.pipeline.portability import SETTINGS
 from worldmodels.pipeline.provenance import processor, versions
 from worldmodels.policies.random_networks import random_agent
-from worldmodels.workers.jobs import one_thread
+from worldmodels.runtime.cores import one_thread
 
 PACKAGE = Path(__file__).resolve().parent.parent
 STEPS, TRACKS = 20, (1, 2)  # of the reference drive

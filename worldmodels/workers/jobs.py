@@ -1,11 +1,7 @@
 """Jobs, and how work is dealt out to them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
-
-import torch
-from threadpoolctl import threadpool_limits
 
 ResultOut = TypeVar("ResultOut", covariant=True)
 
@@ -17,18 +13,6 @@ class Job(Protocol[ResultOut]):
     """
 
     def run(self) -> ResultOut: ...
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch and numpy compute on one thread, as every job does: bits depend on it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):  # those of numpy
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def split_evenly(items: Sequence[Any], parts: int) -> list[list[int]]:

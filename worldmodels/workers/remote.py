@@ -54,7 +54,7 @@ def keep(part: bytes) -> bytes:
 
 def run_packed(body: bytes, parts: dict[str, bytes]) -> bytes:
     """Run a packed job; its result, pickled."""
-    from worldmodels.workers.jobs import one_thread
+    from worldmodels.runtime.cores import one_thread
     from worldmodels.workers.packing import unpack
 
     with one_thread():
