@@ -1,5 +1,6 @@
 """Memory of an environment: `python -m benchmarks.memory KIND` prints MB per environment."""
 
+import argparse
 import subprocess
 import sys
 
@@ -41,4 +42,6 @@ def megabytes_per_environment(kind: str) -> float:
 
 
 if __name__ == "__main__":
-    print(megabytes_per_environment(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.memory")
+    parser.add_argument("kind", choices=KINDS)
+    print(megabytes_per_environment(parser.parse_args().kind))

@@ -1,5 +1,6 @@
 """Measure everything in one run; write `results/benchmark.json` and `results/benchmark.png`."""
 
+import argparse
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,6 +114,7 @@ def plot(figure: "Figure", found: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, prog="make benchmark").parse_args()
     started = time.monotonic()
     found = measure(*last_of_each_place())
     write_json(RESULT, found)

@@ -122,7 +122,7 @@ def repro_under_fire(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make faults")
+    parser = argparse.ArgumentParser(description=__doc__, prog="make faults")
     parser.add_argument("--record", action="store_true", help=f"rewrite {RESULT}")
     parser.add_argument("--kills", type=int, default=KILLS, help="of each stage in each round")
     parser.add_argument(

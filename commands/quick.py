@@ -1,5 +1,6 @@
 """Run every stage of every world and round at tiny sizes, from scratch, in a temporary folder."""
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -84,6 +85,7 @@ def run(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, prog="make quick").parse_args()
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="worldmodels-quick-"))
     try:

@@ -5,6 +5,7 @@ copied folder `.dvc/config.local` names the old place, into which `dvc push` wou
 edited as text, since `dvc remote modify` fails on a path with letters outside ASCII.
 """
 
+import argparse
 import re
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def with_url(config: str, url: str) -> tuple[str, str | None]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, prog="python -m commands.remote").parse_args()
     config = LOCAL.read_text(encoding="utf-8") if LOCAL.exists() else ""
     changed, before = with_url(config, str(Path.cwd() / "artifacts"))
     if changed != config:

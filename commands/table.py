@@ -1,5 +1,6 @@
 """Print the results of every round, compared with the paper's, as a table in Markdown."""
 
+import argparse
 from pathlib import Path
 
 from worldmodels.pipeline.errors import user_errors
@@ -63,5 +64,6 @@ def table(results: Path, runs: list[dict[str, str]]) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, prog="python -m commands.table").parse_args()
     with user_errors("table"):
         print(table(Path("results"), read_csv(RUNS) if RUNS.exists() else []))

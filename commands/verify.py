@@ -110,7 +110,7 @@ def machine() -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make verify")
+    parser = argparse.ArgumentParser(description=__doc__, prog="make verify")
     parser.add_argument("--record", action="store_true", help=f"rewrite {RECORD}")
     parser.add_argument(
         "--limit", action="store_true", help="the second run with no more than AVX2"
