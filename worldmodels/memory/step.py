@@ -73,10 +73,8 @@ class MemoryStep:
         for start in range(0, len(slots), self.batch):
             part = slots[start : start + self.batch]
             rows = slice(start, start + len(part))
-            padded = (
-                pad(rows, (0, 0, 0, self.batch - len(part)))
-                for rows in (z[rows], actions[rows], state.hidden[part], state.cell[part])
-            )
+            given = z[rows], actions[rows], state.hidden[part], state.cell[part]
+            padded = (pad(column, (0, 0, 0, self.batch - len(part))) for column in given)
             hidden, cell = self.advance(*padded)
             state.hidden[part], state.cell[part] = hidden[: len(part)], cell[: len(part)]
 
