@@ -71,7 +71,7 @@ class DreamEvolution:
         """C as a point of the space."""
         return mean_of_last(self.results, self.config.averaged, self.strategy.mean)
 
-    @one_thread()  # the dream's own threads share the cores: torch's would wait beside them
+    @one_thread()  # torch's threads would compete with the dream's own for the cores
     def fitness(
         self, population: np.ndarray, lesson: Lesson, share: float
     ) -> tuple[np.ndarray, float]:

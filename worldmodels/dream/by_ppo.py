@@ -62,7 +62,7 @@ class DreamPPOConfig(AlgorithmConfig):
     record_critic: RecordCriticConfig
 
 
-@one_thread()  # the dream's own threads share the cores: torch's would wait beside them
+@one_thread()  # torch's threads would compete with the dream's own for the cores
 def roll_out(
     dream: Dream,
     learner: Learner,
