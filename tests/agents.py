@@ -1,4 +1,4 @@
-"""Small agents for tests, with weights drawn at random, and what their critic is told."""
+"""Small agents for tests, with weights drawn at random, and params of their training by PPO."""
 
 import numpy as np
 import torch
@@ -19,6 +19,17 @@ PRIVILEGED = PrivilegedConfig(
     behind=5,
     coast=15,
 )
+LEARNING = {
+    "gae_lambda": 0.9,
+    "clip": 0.2,
+    "epochs": 4,
+    "batch_size": 64,
+    "learning_rate": [0.01, 0.01],
+    "critic_learning_rate": [0.01, 0.01],
+    "critic_units": 8,
+    "value_scale": 50.0,
+    "output_cost": [0.0, 0.0, 0.0],
+}
 
 
 def make_agent(

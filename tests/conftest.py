@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from commands.quick import make_copy
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -83,3 +85,9 @@ def shared(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
         return folder
 
     return get
+
+
+@pytest.fixture(scope="session")
+def code(shared) -> Path:
+    """A copy of the code with tiny params, not to be changed."""
+    return shared("code", make_copy)

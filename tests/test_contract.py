@@ -1,6 +1,5 @@
 """dvc.yaml against the code: DVC sees neither imports nor which params are read."""
 
-import ast
 import importlib
 import re
 from itertools import product
@@ -9,6 +8,7 @@ from typing import NamedTuple, get_args
 
 import pytest
 
+from tests.imports import ROOT, closure, has_code, imported
 from worldmodels.pipeline.params import (
     ENTRIES,
     PARAMS,
@@ -24,11 +24,9 @@ from worldmodels.pipeline.params import (
     read_yaml,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
 TREE = read_yaml(ROOT / PARAMS)
 FOR_EACH = read_yaml(ROOT / PIPELINE)["stages"]
 STAGES = {name: stage.get("do", stage) for name, stage in FOR_EACH.items()}
-ELSEWHERE = ROOT / "worldmodels/workers/cluster.py"  # no result depends on where a job runs
 DRAW = ("figures", "world_figures", "compare", "efficiency")  # the stages that draw figures alone
 
 
@@ -71,36 +69,6 @@ def scripts() -> list[Script]:
 
 SCRIPTS = scripts()
 each_script = pytest.mark.parametrize("script", SCRIPTS, ids=[script.name for script in SCRIPTS])
-
-
-def imported(path: Path):
-    """Names of modules that a file imports anywhere, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{path}: relative import"
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def has_code(init: Path) -> bool:
-    """True if a package's `__init__.py` holds more than its docstring."""
-    return len(ast.parse(init.read_text()).body) > 1
-
-
-def closure(path: Path, seen: set[Path]) -> set[Path]:
-    """The file and all local modules that it needs, packages that hold code included."""
-    if path not in seen:
-        seen.add(path)
-        for parent in path.parents:
-            if (init := parent / "__init__.py").is_file() and has_code(init):
-                closure(init, seen)
-        for name in imported(path):
-            module = ROOT.joinpath(*name.split(".")).with_suffix(".py")
-            if module.is_file() and module != ELSEWHERE:
-                closure(module, seen)
-    return seen
 
 
 def modules(script: Script) -> set[str]:
@@ -230,89 +198,6 @@ def test_plots_and_artifacts_are_outputs_of_the_rounds_there_are():
         shown |= set(value["y"]) if value else {key}
         assert value is None or {"x", "x_label", "y_label", "title"} <= set(value)
     assert shown <= outputs
-
-
-PACKAGES = [  # each may import those before it
-    "pipeline",
-    "runtime",
-    "networks",
-    "environment.interface",
-    "environment.picture",
-    "environment.physics",
-    "environment",
-    "vision",
-    "records",
-    "memory",
-    "control",
-    "agent",
-    "driving",
-    "policies",
-    "workers",
-    "training",
-    "evolution",
-    "ppo",
-    "real",
-    "dream",
-    "reports",
-    "interop",
-]
-SEAM = ("interface", "actions", "rewards", "frames", "privileged", "make")  # of environment
-
-
-def package_of(module: str) -> str | None:
-    """The package that a module of worldmodels belongs to."""
-    inside = [name for name in PACKAGES if f"{module}.".startswith(f"worldmodels.{name}.")]
-    return max(inside, key=len) if inside else None
-
-
-def modules_of_worldmodels():
-    for path in sorted((ROOT / "worldmodels").glob("*/**/*.py")):
-        yield ".".join(path.relative_to(ROOT).with_suffix("").parts), path
-
-
-def test_packages_import_only_those_before_them():
-    for module, path in modules_of_worldmodels():
-        own = package_of(module)
-        assert own is not None, f"{path}: in no package that PACKAGES names"
-        for name in imported(path):
-            if (other := package_of(name)) and other not in ("evolution", "ppo"):
-                assert PACKAGES.index(other) <= PACKAGES.index(own), f"{module} imports {name}"
-            elif other:  # a trainer knows no place, and of a place one module knows it
-                by = [f"worldmodels.{place}.by_{other}" for place in get_args(Place)]
-                serves_ppo = own == "real" or module == "worldmodels.dream.record_critic"
-                known = module in by or (other == "ppo" and serves_ppo)
-                assert other == own or known, f"{module} imports {name}"
-
-
-def test_the_method_knows_its_environment_only_through_the_seam():
-    for module, path in modules_of_worldmodels():
-        if module.startswith("worldmodels.environment") or package_of(module) in (
-            "reports",
-            "interop",
-        ):
-            continue  # these are of CarRacing: films of it, and what other projects use of it
-        for name in imported(path):
-            if name.startswith("worldmodels.environment."):
-                part = name.split(".")[2]
-                assert part in SEAM, f"{module} imports {name}"
-
-
-def test_every_package_says_what_lives_there_and_what_it_may_import():
-    for name in set(PACKAGES) - {"environment.interface"}:
-        init = ROOT.joinpath("worldmodels", *name.split("."), "__init__.py")
-        said = ast.get_docstring(ast.parse(init.read_text()))
-        assert said and "import" in said, init
-
-
-def test_a_folder_of_code_holds_nothing_but_code():
-    for path in (ROOT / "worldmodels").rglob("*"):
-        assert path.is_dir() or path.suffix == ".py" or "__pycache__" in path.parts, path
-
-
-def test_modules_import_no_stage_and_stages_no_stage():
-    for folder in ("worldmodels", "stages"):
-        for path in (ROOT / folder).rglob("*.py"):
-            assert not any(name.startswith("stages") for name in imported(path)), path
 
 
 def test_no_training_stage_imports_what_draws_figures():

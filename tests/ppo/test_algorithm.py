@@ -1,14 +1,13 @@
-"""PPO: advantages, what the actor and the critic learn, and a training that can be resumed."""
+"""PPO: advantages, and what the actor and the critic learn."""
 
 import numpy as np
 import pytest
 import torch
 
-from tests.agents import PRIVILEGED, make_agent
+from tests.agents import LEARNING
 from tests.devices import each_device
 from worldmodels.control.controller import outputs
-from worldmodels.control.search_space import SearchSpace, raw_space
-from worldmodels.driving.limits import Limits
+from worldmodels.control.search_space import SearchSpace
 from worldmodels.pipeline.errors import UserError
 from worldmodels.ppo.algorithm import (
     TERMINATED,
@@ -17,40 +16,6 @@ from worldmodels.ppo.algorithm import (
     Learner,
     Rollout,
     advantages,
-)
-from worldmodels.real import by_ppo as train_module
-from worldmodels.real.by_ppo import PPOConfig, PracticeSetup, train_by_ppo
-from worldmodels.runtime.checkpoint import Checkpoint
-from worldmodels.training.budget import Budget
-from worldmodels.workers.processes import run_in_processes
-
-FEATURES = 8 + 16  # of make_agent
-LEARNING = {
-    "gae_lambda": 0.9,
-    "clip": 0.2,
-    "epochs": 4,
-    "batch_size": 64,
-    "learning_rate": [0.01, 0.01],
-    "critic_learning_rate": [0.01, 0.01],
-    "critic_units": 8,
-    "value_scale": 50.0,
-    "output_cost": [0.0, 0.0, 0.0],
-}
-CONFIG = PPOConfig(
-    **LEARNING,
-    hidden_components=4,
-    envs=3,
-    tracks=2,
-    steps=12,
-    hold=4,
-    noise=[0.4, 0.1],
-    discount=[0.9, 0.99],
-    lost_cost=[10.0, 20.0],
-    missed_cost=[1.0, 2.0],
-    replay_share=0.5,
-    replay_tracks=4,
-    averaged_actors=2,
-    privileged=PRIVILEGED,
 )
 
 
@@ -214,116 +179,3 @@ def test_the_learning_rate_falls_with_the_share_of_the_budget():
         update(learner, rollout, share=share)
         moved.append(np.abs(learner.actor.point()).max())
     assert 0 < moved[1] < moved[0] / 20
-
-
-def test_the_discount_rises_with_the_share_of_the_budget():
-    found = [CONFIG.rules_at(share, Limits(30, 10)).discount for share in (0, 0.5, 1)]
-    assert found == pytest.approx([0.9, 1 - 0.1 / 10**0.5, 0.99])
-
-
-class Validations(list):
-    """Scores every point alike, and keeps it."""
-
-    def __call__(self, point):
-        self.append(point)
-        return 1.0
-
-
-def train(updates=4, env_steps=0, checkpoint=None, config=CONFIG, seen=None):
-    space = raw_space(0, FEATURES)
-    run = 1, "first", "cpu"
-    setup = PracticeSetup(config, Limits(30, 10), make_agent(), space, FEATURES, None, *run)
-    validate = Validations() if seen is None else seen
-    budget = Budget(updates, env_steps)
-    return train_by_ppo(setup, budget, validate, 2, checkpoint or Checkpoint(None))
-
-
-def test_stopped_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
-    seen = Validations()
-    at_once = train(seen=seen)
-    assert at_once.env_steps == 4 * 12 * 3 and len(at_once.rows) == 4
-    assert [row["validation"] for row in at_once.rows] == [1.0, "", 1.0, ""]
-    assert len(seen) == 2 and not seen[0].any() and seen[1].any()
-
-    calls = []
-
-    def stop_at_third(jobs):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return run_in_processes(jobs)
-
-    monkeypatch.setattr(train_module, "run_in_processes", stop_at_third)
-    monkeypatch.setattr("worldmodels.runtime.checkpoint.SECONDS_BETWEEN", 0)
-    with pytest.raises(KeyboardInterrupt), Checkpoint(tmp_path) as checkpoint:
-        train(checkpoint=checkpoint)
-    with Checkpoint(tmp_path) as checkpoint:
-        resumed = train(checkpoint=checkpoint)
-    assert len(calls) == 5  # two updates before, two after
-    assert np.array_equal(resumed.point(), at_once.point())
-    assert resumed.rows == at_once.rows
-
-
-@pytest.mark.slow
-def test_same_result_for_any_worker_count(monkeypatch):
-    config = CONFIG.model_copy(update={"envs": 34})  # two groups
-    points = []
-    for workers in "1", "2":
-        monkeypatch.setenv("WM_WORKERS", workers)
-        points.append(train(updates=2, config=config).point())
-    assert np.array_equal(*points) and points[0].any()
-
-
-def test_the_result_is_the_mean_of_the_last_actors():
-    training = train(updates=5)
-    assert len(training.actors) == 2 and (training.actors[0] != training.actors[1]).any()
-    assert np.array_equal(training.actors[1], training.learner.actor.point())
-    np.testing.assert_allclose(training.point(), (training.actors[0] + training.actors[1]) / 2)
-
-
-def test_the_untrained_actor_is_not_part_of_the_mean():
-    training = train(updates=1)
-    assert np.array_equal(training.point(), training.learner.actor.point())
-    assert training.point().any()
-
-
-def test_another_number_of_updates_starts_from_scratch(tmp_path):
-    with Checkpoint(tmp_path, keep=True) as checkpoint:
-        train(updates=2, checkpoint=checkpoint)
-    with Checkpoint(tmp_path, keep=True) as checkpoint:
-        assert train(updates=3, checkpoint=checkpoint).rows == train(updates=3).rows
-
-
-def test_training_stops_when_its_environment_steps_are_used_up():
-    assert [row["env_steps"] for row in train(env_steps=50).rows] == [36, 72]
-
-
-def test_noise_and_prices_go_from_their_first_to_their_second_value(monkeypatch):
-    rules = []
-
-    def listen(jobs):
-        rules.extend(job.rules for job in jobs)
-        return run_in_processes(jobs)
-
-    monkeypatch.setattr(train_module, "run_in_processes", listen)
-    rows = train(updates=2).rows
-    assert [row["exploration_std"] for row in rows] == [rule.noise for rule in rules] == [0.4, 0.1]
-    assert [rule.lost_cost for rule in rules] == pytest.approx([10, 20])
-    assert [rule.missed_cost for rule in rules] == pytest.approx([1, 2])
-
-
-def test_noise_reaches_its_second_value_within_the_environment_steps():
-    assert [row["exploration_std"] for row in train(updates=100, env_steps=72).rows] == [0.4, 0.2]
-
-
-def test_fewer_tracks_than_groups_are_refused():
-    config = CONFIG.model_copy(update={"envs": 34, "tracks": 1})
-    with pytest.raises(UserError, match=r"real\.ppo\.tracks is 1, but its cars drive in 2 groups"):
-        train(config=config)
-
-
-def test_a_segment_that_is_not_a_multiple_of_a_decision_is_refused():
-    with pytest.raises(
-        UserError, match=r"real\.ppo\.steps is 12, not a multiple of real\.ppo\.hold, 5"
-    ):
-        train(config=CONFIG.model_copy(update={"hold": 5}))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from tests.stopping import stop_and_resume
 from worldmodels.driving.episodes import Drive, EpisodeResult, refuse_nonfinite
-from worldmodels.evolution.strategies import CMAES
+from worldmodels.evolution.strategies import CMAES, SimpleES, SimpleESConfig
 from worldmodels.pipeline.errors import UserError
 from worldmodels.real.by_evolution import Phase, Plan, search_by_es
 from worldmodels.runtime.checkpoint import Checkpoint
@@ -15,7 +16,8 @@ SCHEDULE = [Phase(from_generation=0, tracks=2), Phase(from_generation=3, tracks=
 
 
 class FakeCandidates:
-    """Scores a point by its distance from (1, 1, 1) and remembers who drove where."""
+    """Scores a point by its distance from (1, 1, 1) and by the track, in two parts, and remembers
+    who drove where."""
 
     seed = 1
 
@@ -24,9 +26,17 @@ class FakeCandidates:
 
     def drive(self, points, drives, results, on_done):
         self.calls.append((points, drives))
-        return [
-            EpisodeResult(c, t, -float(((points[c] - 1) ** 2).sum()), 10, None) for c, t in drives
-        ]
+        for first in (0, 1):
+            for index in range(first, len(drives), 2):
+                candidate, track = drives[index]
+                score = fitness(points[candidate], track)
+                results.setdefault(index, EpisodeResult(candidate, track, score, 10, None))
+            on_done()
+        return [results[index] for index in range(len(drives))]
+
+
+def fitness(point, track):
+    return -float(((point - 1) ** 2).sum()) - track % 10 / 1000
 
 
 def run(generations=6, env_steps=0):
@@ -54,7 +64,7 @@ def test_the_mean_of_the_distribution_is_what_is_validated():
         checks = [track for who, track in drives if who == 8]
         assert checks == (tracks_for_validation(3) if generation % 2 == 0 else [])
         if checks:
-            expected = -float(((points[8] - 1) ** 2).sum())
+            expected = np.mean([fitness(points[8], track) for track in checks])
             assert rows[generation]["validation"] == pytest.approx(expected)
         else:
             assert rows[generation]["validation"] == ""
@@ -79,3 +89,49 @@ def test_an_action_that_is_not_finite_names_candidate_track_and_step():
     refuse_nonfinite(np.zeros(3), Drive(4, 77), 9)
     with pytest.raises(UserError, match="candidate 4 on track 77 at step 9"):
         refuse_nonfinite(np.array([0, np.nan, 0]), Drive(4, 77), 9)
+
+
+def search_for(checkpoint, generations, method, later=3):
+    """`later`: how many tracks a candidate drives from generation 4 on."""
+    phases = [Phase(from_generation=0, tracks=2), Phase(from_generation=4, tracks=later)]
+    plan = Plan(Budget(generations, 0), phases)
+    rng = np.random.default_rng(1)
+    if method == "cma-es":
+        strategy = CMAES(np.zeros(3), 0.5, 8, rng)
+    else:
+        strategy = SimpleES(
+            np.zeros(3), 0.5, 8, rng, SimpleESConfig(elite_share=0.25, sigma_decay=0.99)
+        )
+    run = search_by_es(strategy, FakeCandidates(), "first", plan, [5, 6], 2, checkpoint)
+    return run.rows, run.strategy.mean.tobytes(), run.strategy.sigma
+
+
+@pytest.mark.parametrize("method", ["cma-es", "simple-es"])
+def test_a_search_stopped_anywhere_and_resumed_equals_uninterrupted(tmp_path, method):
+    expected = search_for(Checkpoint(None), 9, method)
+    np.random.seed(123)  # the global generator must play no part
+    stopped = stop_and_resume(tmp_path / "c", lambda c: search_for(c, 9, method), [0, 1, 4, 5, 2])
+    assert stopped == expected
+
+
+def test_more_generations_continue_the_search_and_fewer_start_from_scratch(tmp_path):
+    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
+        search_for(checkpoint, 4, "cma-es")
+    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
+        longer = search_for(checkpoint, 9, "cma-es")
+        assert checkpoint.seconds_before > 0
+    assert longer == search_for(Checkpoint(None), 9, "cma-es")
+    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
+        assert search_for(checkpoint, 3, "cma-es") == search_for(Checkpoint(None), 3, "cma-es")
+        assert checkpoint.seconds_before == 0
+
+
+@pytest.mark.parametrize("generations, resumes", [(3, True), (4, True), (6, False)])
+def test_a_schedule_may_change_for_generations_not_reached_yet(tmp_path, generations, resumes):
+    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
+        search_for(checkpoint, generations, "cma-es")
+    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
+        other = search_for(checkpoint, 9, "cma-es", later=4)
+        assert (checkpoint.seconds_before > 0) == resumes
+    assert other == search_for(Checkpoint(None), 9, "cma-es", later=4)
+    assert other != search_for(Checkpoint(None), 9, "cma-es")

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import pickle
 import shutil
 import threading
 import time
@@ -13,53 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
-from commands.quick import make_copy
-from stages import sample, train_controller_by_evolution_in_real, train_mdnrnn, train_vae
-from worldmodels.driving.episodes import EpisodeResult
-from worldmodels.evolution.strategies import CMAES, SimpleES, SimpleESConfig
-from worldmodels.memory.mdnrnn import MDNRNN, MDNRNNConfig
-from worldmodels.memory.windows import Sequences
+from stages import train_controller_by_evolution_in_real
+from tests.stopping import Stopped
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import load
-from worldmodels.real.by_evolution import Phase, Plan, search_by_es
-from worldmodels.records.latents import Latents
 from worldmodels.runtime import checkpoint as module
 from worldmodels.runtime.checkpoint import Checkpoint, fingerprint, root
-from worldmodels.training.budget import Budget
-from worldmodels.vision.vae import VAE, VAEConfig
-
-
-class Stopped(Exception):
-    """The end of the process."""
-
-
-class Stopping(Checkpoint):
-    """Saves at every chance, and stops the work after `after` of them."""
-
-    def __init__(self, folder, after):
-        super().__init__(folder, "test", keep=True)
-        self.after = after
-
-    def due(self):
-        return True
-
-    def save(self, state):
-        super().save(state)
-        self.after -= 1
-        if self.after < 0:
-            raise Stopped
-
-
-def stop_and_resume(folder, work, stops):
-    """The result of `work(checkpoint)`, stopped after so many chances to save each time."""
-    for after in stops:
-        with pytest.raises(Stopped), Stopping(folder, after) as checkpoint:
-            work(checkpoint)
-    with Stopping(folder, 10**6) as checkpoint:
-        return work(checkpoint)
 
 
 def test_state_comes_back_and_is_deleted_when_the_stage_is_done(tmp_path):
@@ -171,12 +130,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         pass
 
 
-@pytest.fixture(scope="session")
-def code(shared):
-    """A copy of the code with tiny params, not to be changed."""
-    return shared("code", make_copy)
-
-
 @pytest.fixture
 def project(code, tmp_path):
     folder = shutil.copytree(code, tmp_path / "project")
@@ -236,137 +189,3 @@ def test_experiments_in_dvcs_temporary_folders_share_the_checkpoints(tmp_path, m
     assert root() == Path.home() / "elsewhere"
     monkeypatch.setenv("WM_CHECKPOINTS", "")
     assert root() == tmp_path / ".checkpoints"
-
-
-@pytest.fixture
-def tiny(code, monkeypatch):
-    """Loads the tiny params of a stage's round."""
-    monkeypatch.chdir(code)
-    return lambda stage: load(stage.Params, "first")
-
-
-@pytest.mark.slow
-def test_v_stopped_and_resumed_equals_uninterrupted(tmp_path, tiny):
-    params = tiny(train_vae)
-    pictures = np.random.default_rng(1).integers(0, 256, (64, 64, 64, 3), dtype=np.uint8)
-
-    class Drawn:
-        def batches(self, order, size, threads):
-            for start in range(0, len(order), size):
-                yield pictures[order[start : start + size]]
-
-    def work(checkpoint):
-        torch.manual_seed(1)
-        config = VAEConfig(latent_size=params.vae.latent_size)
-        vae = VAE(config).to(memory_format=torch.channels_last)
-        frames = np.arange(64)
-        rows = train_vae.train(
-            vae, Drawn(), frames[:48], frames[48:], params, torch.device("cpu"), checkpoint
-        )
-        return rows, pickle.dumps({n: t.numpy() for n, t in vae.state_dict().items()})
-
-    assert stop_and_resume(tmp_path / "c", work, [0, 3, 2]) == work(Checkpoint(None))
-
-
-def test_m_stopped_and_resumed_equals_uninterrupted(tmp_path, tiny):
-    params = tiny(train_mdnrnn)
-    rng = np.random.default_rng(1)
-    latents = Latents(
-        mu=rng.normal(size=(400, 4)).astype(np.float16),
-        logvar=np.full((400, 4), -2, np.float16),
-        actions=rng.uniform(size=(400, 3)).astype(np.float16),
-        rewards=rng.normal(size=400).astype(np.float32),
-        terminated=np.zeros(400, bool),
-        episode=np.repeat(np.arange(8), 50).astype(np.int32),
-    )
-    held = np.arange(8) < 2
-
-    def work(checkpoint):
-        torch.manual_seed(1)
-        model = MDNRNN(
-            MDNRNNConfig(hidden_size=16, mixtures=2, reward_and_end=True, reward_steps=1), 4
-        )
-        parts = Sequences(latents, ~held), Sequences(latents, held)
-        rows = train_mdnrnn.train(model, *parts, params, torch.device("cpu"), checkpoint)
-        return rows, pickle.dumps({n: t.numpy() for n, t in model.state_dict().items()})
-
-    assert stop_and_resume(tmp_path / "c", work, [0, 2, 3]) == work(Checkpoint(None))
-
-
-class FakeCandidates:
-    """Scores a point by its distance from (1, 1, 1), in two parts."""
-
-    seed = 1
-
-    def drive(self, points, drives, results, on_done):
-        for part in (drives[::2], drives[1::2]):
-            for c, t in part:
-                if drives.index((c, t)) not in results:
-                    score = -float(((points[c] - 1) ** 2).sum()) - t % 10
-                    results[drives.index((c, t))] = EpisodeResult(c, t, score, 10, None)
-            on_done()
-        return [results[drive] for drive in range(len(drives))]
-
-
-def search_for(checkpoint, generations, method, later=3):
-    """`later`: how many tracks a candidate drives from generation 4 on."""
-    phases = [Phase(from_generation=0, tracks=2), Phase(from_generation=4, tracks=later)]
-    plan = Plan(Budget(generations, 0), phases)
-    rng = np.random.default_rng(1)
-    if method == "cma-es":
-        strategy = CMAES(np.zeros(3), 0.5, 8, rng)
-    else:
-        strategy = SimpleES(
-            np.zeros(3), 0.5, 8, rng, SimpleESConfig(elite_share=0.25, sigma_decay=0.99)
-        )
-    run = search_by_es(strategy, FakeCandidates(), "first", plan, [5, 6], 2, checkpoint)
-    return run.rows, run.strategy.mean.tobytes(), run.strategy.sigma
-
-
-@pytest.mark.parametrize("method", ["cma-es", "simple-es"])
-def test_a_search_stopped_anywhere_and_resumed_equals_uninterrupted(tmp_path, method):
-    expected = search_for(Checkpoint(None), 9, method)
-    np.random.seed(123)  # the global generator must play no part
-    stopped = stop_and_resume(tmp_path / "c", lambda c: search_for(c, 9, method), [0, 1, 4, 5, 2])
-    assert stopped == expected
-
-
-def test_more_generations_continue_the_search_and_fewer_start_from_scratch(tmp_path):
-    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
-        search_for(checkpoint, 4, "cma-es")
-    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
-        longer = search_for(checkpoint, 9, "cma-es")
-        assert checkpoint.seconds_before > 0
-    assert longer == search_for(Checkpoint(None), 9, "cma-es")
-    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
-        assert search_for(checkpoint, 3, "cma-es") == search_for(Checkpoint(None), 3, "cma-es")
-        assert checkpoint.seconds_before == 0
-
-
-@pytest.mark.parametrize("generations, resumes", [(3, True), (4, True), (6, False)])
-def test_a_schedule_may_change_for_generations_not_reached_yet(tmp_path, generations, resumes):
-    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
-        search_for(checkpoint, generations, "cma-es")
-    with Checkpoint(tmp_path / "c", keep=True) as checkpoint:
-        other = search_for(checkpoint, 9, "cma-es", later=4)
-        assert (checkpoint.seconds_before > 0) == resumes
-    assert other == search_for(Checkpoint(None), 9, "cma-es", later=4)
-    assert other != search_for(Checkpoint(None), 9, "cma-es")
-
-
-@pytest.mark.slow
-def test_a_record_stopped_and_resumed_equals_uninterrupted(tmp_path, tiny, monkeypatch):
-    params = tiny(sample)
-    monkeypatch.setattr(sample, "EPISODES_PER_JOB", 2)
-    monkeypatch.setenv("WM_WORKERS", "2")
-
-    def work(checkpoint):
-        return [
-            (e.track_seed, e.poses.tobytes(), e.actions.tobytes(), e.touched_at.tobytes())
-            for e in sample.record("first", params, checkpoint)
-        ]
-
-    expected = work(Checkpoint(None))
-    monkeypatch.setenv("WM_WORKERS", "1")
-    assert stop_and_resume(tmp_path / "c", work, [0, 1]) == expected
-    assert len(expected) > 8

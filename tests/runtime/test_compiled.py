@@ -13,7 +13,7 @@ import pytest
 from numba.core.dispatcher import Dispatcher
 
 import worldmodels
-from tests.test_contract import closure
+from tests.imports import closure
 from worldmodels.runtime import compiled as module
 from worldmodels.runtime.compiled import CheckedFiles, cache_folders, compiled_sources
 
