@@ -2,7 +2,8 @@
 
 models/WORLD/{vae,mdnrnn}.safetensors, data/WORLD/{latents.parquet,scenes}
 -> models/ROUND/agent.safetensors, data/ROUND/practice, results/ROUND/train_controller
-Paper: section 5, of VizDoom; CarRacing it learns on the real track.
+Fifteen lessons by PPO: 26 minutes on two cores.
+Paper: section 4, where C learns in the dream of VizDoom; that of CarRacing learns on the track.
 """
 
 from worldmodels.dream.by_ppo import DreamPPO, DreamPPOConfig

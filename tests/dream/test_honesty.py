@@ -7,7 +7,7 @@ from tests.dream.toys import (
     make_drive,
     make_memory,
 )
-from worldmodels.dream.honesty import honesty, names
+from worldmodels.dream.honesty import honesty, honesty_columns
 from worldmodels.dream.learning import new_model
 from worldmodels.dream.moments import follow
 from worldmodels.dream.step import DreamStep
@@ -43,7 +43,7 @@ def test_a_learnt_world_is_dreamt_honestly_and_an_untrained_m_is_not(toy):
     assert error < 0.2 and honest["latent_error_16"] < untrained["latent_error_16"]
     assert honest["taken_lost_64"] == 0
     empty = judge([make_drive(20)], model)
-    assert list(empty) == names() == list(honest) and set(empty.values()) == {""}
+    assert list(empty) == honesty_columns() == list(honest) and set(empty.values()) == {""}
 
 
 def test_the_dream_of_c_has_what_c_does(toy):

@@ -9,8 +9,9 @@ from tests.dream.toys import (
     make_record,
     record_segments,
 )
-from worldmodels.dream.record import Record, Windows
+from worldmodels.dream.record import Record
 from worldmodels.dream.recording import EpisodeEnd, Segment, has_come_round
+from worldmodels.dream.windows import Windows
 from worldmodels.environment.frames import POSE_DTYPE
 from worldmodels.environment.rewards import LAP_REWARD, LEFT_PLAYFIELD, STEP_COST
 from worldmodels.pipeline.errors import UserError

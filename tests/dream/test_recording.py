@@ -19,13 +19,13 @@ from worldmodels.vision.encoder import BatchEncoder
 def test_drives_go_on_from_segment_to_segment_and_can_be_drawn_again():
     agent = make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
     record = record_segments(3, agent=agent)
-    assert record.frames() == 3 * 30 * 2
+    assert sum(len(drive) for drive in record.drives) == 3 * 30 * 2
     assert max(len(drive) for drive in record.drives) > 30  # longer than a segment
     over = [drive for drive in record.drives if drive.over]
     assert over and all(len(drive) <= 50 for drive in over)
     assert all(drive.lost == (len(drive) < 50) for drive in over)  # else at the horizon
     scenes = Scenes(record.scenes())
-    assert len(scenes) == record.frames()
+    assert len(scenes) == sum(len(drive) for drive in record.drives)
     pictures = scenes.draw(np.arange(32))
     mu, _ = BatchEncoder(agent.encoder, "float32", "cpu")(pictures)
     joined = np.concatenate([drive.mu for drive in record.drives])

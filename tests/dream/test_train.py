@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tests.agents import make_agent
 from tests.dream.lessons import FEATURES, RULES_CONFIG, STARTS, TRAINERS, by_ppo
@@ -17,17 +18,12 @@ from tests.dream.toys import (
     make_record,
 )
 from worldmodels.control.search_space import raw_space
-from worldmodels.dream.honesty import names
+from worldmodels.dream.honesty import honesty_columns
 from worldmodels.dream.learning import ModelTrainer, new_model
 from worldmodels.dream.model import load_dream_model
+from worldmodels.dream.practice import DreamPractice, PracticeConfig, RecordingConfig
 from worldmodels.dream.record import Record
-from worldmodels.dream.train import (
-    DreamSetup,
-    DreamState,
-    PracticeConfig,
-    RecordingConfig,
-    train_in_dream,
-)
+from worldmodels.dream.train import DreamState, train_in_dream
 from worldmodels.records.scenes import Scenes
 from worldmodels.runtime.checkpoint import Checkpoint
 from worldmodels.training.budget import Budget
@@ -60,7 +56,7 @@ def train(checkpoint, iterations=3, config=None, new_trainer=by_ppo):
     config = config or config_of()
     agent = make_agent(1, latent_size=LATENTS, hidden_size=MEMORY)
     space = raw_space(0, FEATURES)
-    setup = DreamSetup(config, agent, space, 1, "toy", "cpu", 1)
+    setup = DreamPractice(config, agent, space, 1, "toy", "cpu", 1)
 
     def new_state():
         record = make_record()
@@ -118,10 +114,11 @@ def test_the_loop_records_between_lessons_and_counts_every_real_step(new_trainer
     assert [row["validation"] for row in state.rows] == [1.0, "", 1.0]
     assert (validated[0] == 0).all() and not np.array_equal(*validated)
     assert state.rows[0]["real_reward"] == "" and state.rows[1]["real_losses"] >= 0
-    assert set(names()) < set(state.rows[0]) and list(state.rows[0]) == list(state.rows[2])
+    assert set(honesty_columns()) < set(state.rows[0])
+    assert list(state.rows[0]) == list(state.rows[2])
     state.save_practice(tmp_path)
     kept = load_dream_model(tmp_path / "dream.safetensors").state_dict()
-    for name, tensor in state.model.model.state_dict().items():
+    for name, tensor in state.model_trainer.model.state_dict().items():
         torch.testing.assert_close(kept[name], tensor)
     assert len(Scenes.load(tmp_path / "scenes")) == 2 * 24 * 2
 
@@ -134,7 +131,7 @@ def test_a_stopped_training_ends_with_the_same_bytes(new_trainer):
         train(stopping, new_trainer=new_trainer)
     resumed, _ = train(ResumingCheckpoint(copy.deepcopy(stopping.kept)), new_trainer=new_trainer)
     assert resumed.rows == whole.rows
-    np.testing.assert_array_equal(resumed.controller.point(), whole.controller.point())
+    np.testing.assert_array_equal(resumed.trainer.point(), whole.trainer.point())
 
 
 def test_a_longer_training_goes_on_from_a_shorter_one_and_a_shorter_one_does_not():
@@ -144,3 +141,12 @@ def test_a_longer_training_goes_on_from_a_shorter_one_and_a_shorter_one_does_not
     assert longer.rows == whole.rows
     again, _ = train(ResumingCheckpoint(longer), iterations=1)
     assert again.rows == whole.rows[:1]
+
+
+def test_params_of_the_record_that_do_not_fit_together_are_refused():
+    model = CONFIG.model_copy(update={"lost_delay": 9})
+    with pytest.raises(ValidationError, match=r"lost_delay is 9, .* record.patience, 8"):
+        config_of(model=model)
+    record = config_of().record.model_dump()
+    with pytest.raises(ValidationError, match=r"tracks is 1, but the cars drive in 2 groups"):
+        RecordingConfig(**record | {"envs": 34, "tracks": 1})

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tests.devices import each_device
 from tests.dream.lessons import (
@@ -17,11 +18,11 @@ from worldmodels.control.search_space import raw_space
 from worldmodels.dream.by_evolution import (
     refuse_deep,
 )
-from worldmodels.dream.by_ppo import roll_out
+from worldmodels.dream.by_ppo import DreamPPOConfig, roll_out
 from worldmodels.dream.scaling import Scaling
 from worldmodels.dream.schedule import Average
 from worldmodels.pipeline.errors import UserError
-from worldmodels.ppo.algorithm import TRUNCATED
+from worldmodels.ppo.rollout import TRUNCATED
 
 
 @each_device
@@ -121,3 +122,8 @@ def test_all_candidates_dream_the_same_dreams(toy):
 def test_an_evolution_strategy_in_the_dream_refuses_a_hidden_layer():
     with pytest.raises(UserError, match=r"controller\.inputs"):
         refuse_deep(raw_space(4, FEATURES))
+
+
+def test_a_dream_that_ends_within_a_decision_is_refused():
+    with pytest.raises(ValidationError, match=r"horizon is 7, not a multiple of hold, 2"):
+        DreamPPOConfig(**PPO.model_dump() | {"horizon": 7})

@@ -9,14 +9,8 @@ from tests.devices import each_device
 from worldmodels.control.controller import outputs
 from worldmodels.control.search_space import SearchSpace
 from worldmodels.pipeline.errors import UserError
-from worldmodels.ppo.algorithm import (
-    TERMINATED,
-    TRUNCATED,
-    AlgorithmConfig,
-    Learner,
-    Rollout,
-    advantages,
-)
+from worldmodels.ppo.algorithm import AlgorithmConfig, Learner
+from worldmodels.ppo.rollout import TERMINATED, TRUNCATED, Rollout, advantages
 
 
 def new_learner(units=0, config=None):

@@ -10,7 +10,7 @@ from worldmodels.driving.limits import Limits
 from worldmodels.environment.actions import squash
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.environment.vector_env import VectorCarRacing
-from worldmodels.ppo.algorithm import GOES_ON, TERMINATED, TRUNCATED
+from worldmodels.ppo.rollout import GOES_ON, TERMINATED, TRUNCATED
 from worldmodels.real.practice import PracticeJob
 
 FEATURES = 8 + 16  # of make_agent

@@ -8,7 +8,7 @@ import numpy as np
 from tests.agents import PRIVILEGED
 from tests.real.rules import STILL
 from worldmodels.environment.privileged import Privileged
-from worldmodels.ppo.algorithm import GOES_ON, TERMINATED, TRUNCATED
+from worldmodels.ppo.rollout import GOES_ON, TERMINATED, TRUNCATED
 from worldmodels.real.segment import Log, PracticeGroup, step_and_log
 
 COAST = PRIVILEGED.coast

@@ -15,8 +15,8 @@ from worldmodels.vision.sampling import reparameterise
 class AgentDriver:
     """Acts in many environments at once, in each under a controller of its own.
 
-    `noise_seed` seeds the samples of z where the agent takes them; each episode draws its own, by
-    its track, whatever else is in the batch.
+    `noise_seed` seeds the samples of z where the agent takes them; each episode draws its own,
+    whatever else is in the batch.
     """
 
     def __init__(self, agent: Agent, slots: int, noise_seed: int, device: str):
@@ -28,12 +28,13 @@ class AgentDriver:
         self.hidden_units = agent.hidden_units
         self.sees_memory = agent.config.inputs == "z+h"
 
-    def start(self, slot: int, candidate: int, track: int) -> None:
-        """Begin an episode in a slot, under the controller in row `candidate`."""
+    def start(self, slot: int, candidate: int, episode: int) -> None:
+        """Begin an episode in a slot, under the controller in row `candidate`; its samples of z
+        follow from the number `episode`, that of its track where it is scored."""
         self.agent.memory.reset(self.memory, slot)
         self.candidates[slot] = candidate
         if self.agent.config.latent == "sample":
-            self.random[slot] = generator(self.seed, "latent", track)
+            self.random[slot] = generator(self.seed, "latent", episode)
 
     def act(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
         """Actions [n, A] float32 for `observations` uint8 [n, 64, 64, 3] of the `slots` [n]."""

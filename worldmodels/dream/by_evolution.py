@@ -78,7 +78,7 @@ class DreamEvolution:
         """The fitness [P] of a population [P, D], and its mean reward per step."""
         config, count = self.config, len(population)
         dream = lesson.dream(count * config.dreams, config.horizon, share, config.dreams)
-        scale, discount = Scaling.of(self.space), lesson.discount
+        scale, discount = Scaling.of(self.space), lesson.config.discount
         weights, bias = self._layers(population)
         # The same moments and the same noise for all candidates
         rows = np.tile(np.arange(config.dreams), count)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from worldmodels.dream.environment import Dream
 from worldmodels.dream.lesson import Lesson
@@ -20,14 +20,8 @@ from worldmodels.dream.schedule import Averages, Schedule, ScheduleEntry, mean_o
 from worldmodels.environment.actions import squash
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.pipeline.params import Count, Positive
-from worldmodels.ppo.algorithm import (
-    GOES_ON,
-    TERMINATED,
-    TRUNCATED,
-    AlgorithmConfig,
-    Learner,
-    Rollout,
-)
+from worldmodels.ppo.algorithm import AlgorithmConfig, Learner
+from worldmodels.ppo.rollout import GOES_ON, TERMINATED, TRUNCATED, Rollout
 from worldmodels.runtime.cores import one_thread
 from worldmodels.training.schedule import geometric
 
@@ -61,6 +55,15 @@ class DreamPPOConfig(AlgorithmConfig):
     averaged: Averages
     record_critic: RecordCriticConfig
 
+    @model_validator(mode="after")
+    def refuse_cut_decisions(self) -> "DreamPPOConfig":
+        """The section; raises ValueError if a dream ends within a decision."""
+        if self.horizon % self.hold:
+            raise ValueError(
+                f"horizon is {self.horizon}, not a multiple of hold, {self.hold}: change one"
+            )
+        return self
+
 
 @one_thread()  # torch's threads would compete with the dream's own for the cores
 def roll_out(
@@ -75,9 +78,9 @@ def roll_out(
 ) -> Rollout:
     """Dream for the horizon of `dream`, with noise that is held for `hold` steps: one decision.
 
-    `discount` is per step. What the last moments are worth, `critic`, that of the record, says by
-    its weight `record_weight`, 0 to 1, and PPO's own by the rest. Both are given the same inputs,
-    the actor the first of the same scaled features.
+    `discount` is per step. The last moments are worth `record_weight`, 0 to 1, times the value of
+    `critic`, that of the record, plus the rest times that of PPO's own. Both are given the same
+    inputs, the actor the first of the same scaled features.
     """
     n, decisions = dream.num_envs, dream.rules.horizon // hold
     inputs = next(learner.actor.parameters()).shape[1]
@@ -153,7 +156,7 @@ class DreamPPO:
         noises = [scheduled(config.noise, name, lesson.number) for name in ("first", "last")]
         for update in range(updates):
             share = update / max(updates - 1, 1)
-            noise, discount = geometric(noises, share), lesson.discount
+            noise, discount = geometric(noises, share), lesson.config.discount
             self.learner.set_learning_rates(share)
             self.critic.learn(lesson, recorded, share)
             dream = lesson.dream(config.dreams, config.horizon, share)

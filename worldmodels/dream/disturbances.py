@@ -7,22 +7,13 @@ wheel does; and one in which C is never faster than it should be, that they can 
 from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from worldmodels.dream.schedule import ScheduleEntry
 from worldmodels.environment.actions import HIGHEST, LOWEST
 from worldmodels.environment.interface import ACTION_SIZE
-from worldmodels.pipeline.params import Count, Section, Share
+from worldmodels.pipeline.params import Count, Range, Section, Share
 from worldmodels.policies.explorer import Exploration, ExplorationConfig
-
-
-def _rising(values: list[int]) -> list[int]:
-    if values[0] > values[1]:
-        raise ValueError(f"the lower end comes first; it has {values}")
-    return values
-
-
-Steps = Annotated[list[Count], Field(min_length=2, max_length=2), AfterValidator(_rising)]
 
 
 class HasteConfig(ScheduleEntry):
@@ -50,13 +41,14 @@ class TakeoverConfig(Section):
     """
 
     cars: Share
-    c_steps: Steps
-    explorer_steps: Steps
+    c_steps: Range[Count]
+    explorer_steps: Range[Count]
     exploration: ExplorationConfig
 
 
 class Takeovers:
-    """Who drives each of the first `envs` cars: C, which begins, or the explorer, in turn."""
+    """Who drives each car of the first share `config.cars` of `envs`: C, which begins, or the
+    explorer, in turn."""
 
     def __init__(
         self,
@@ -67,19 +59,19 @@ class Takeovers:
         self.config = config
         self.by: list[Exploration | None] = [None] * round(config.cars * envs)
         low, high = config.c_steps
-        self.left = rng.integers(low, high + 1, size=len(self.by))
+        self.remaining = rng.integers(low, high + 1, size=len(self.by))
 
     def step(self, actions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The actions [N, A] that are taken, given those of C."""
         taken = actions.copy()
         for slot, explorer in enumerate(self.by):
-            if self.left[slot] == 0:
+            if self.remaining[slot] == 0:
                 explorer = Exploration(self.config.exploration, rng) if explorer is None else None
                 low, high = self.config.explorer_steps if explorer else self.config.c_steps
-                self.by[slot], self.left[slot] = explorer, rng.integers(low, high + 1)
+                self.by[slot], self.remaining[slot] = explorer, rng.integers(low, high + 1)
             if explorer is not None:
                 taken[slot] = np.clip(explorer.step(), LOWEST, HIGHEST)
-        self.left -= 1
+        self.remaining -= 1
         return taken
 
     @property

@@ -30,7 +30,7 @@ class Dream(gymnasium.vector.VectorEnv):
     `sight_noise`, is added to its z, and to what its M remembers. Action float32 [n, A],
     as the track takes it. The reward is what M expects of the step, in points, less what being off
     the road, the speed and the sliding cost (see `Rules`), and less `lost_cost` times the rise in
-    the probability of a loss: over a dream that comes to its cost times the last probability.
+    the probability of a loss: over a dream, times its rise from the first moment to the last.
     `terminated` where that probability reaches `lost_at`, `truncated` after `horizon` steps.
     `infos` tells what C is not given: `lost` [n], the probability, and `hidden` [n, H'], the state
     of the M that dreams.
@@ -58,7 +58,7 @@ class Dream(gymnasium.vector.VectorEnv):
         errors: Tensor | None = None,
     ):
         refuse_misfits(model, memory, moments, rules)
-        Z, H = moments.mu.shape[1], model.config.hidden_size
+        Z, units = moments.mu.shape[1], model.config.hidden_size
         self.errors = torch.zeros(1, Z) if errors is None else errors
         self.model, self.rules, self.moments, self.num_envs = model, rules, moments, num_envs
         self.memory = MemoryStep(memory.gates, memory.bias, batch=CHUNK)
@@ -75,7 +75,7 @@ class Dream(gymnasium.vector.VectorEnv):
         self.state = self.memory.start(rows)
         self.latents, self.before = (torch.zeros(rows, model.latent_size) for _ in range(2))
         self.seen = torch.zeros(rows, Z)
-        self.hidden, self.cell = torch.zeros(rows, H), torch.zeros(rows, H)
+        self.hidden, self.cell = torch.zeros(rows, units), torch.zeros(rows, units)
         self.keys = np.zeros(rows, dtype=np.uint64)
         self.steps = np.zeros(rows, dtype=np.int64)
         self.lost = np.zeros(rows, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""How honest the dream is: what M expects of drives that it has not learnt from, and what came."""
+"""How honest the dream is: what M predicts of drives that it was not trained on, and what came."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,25 +41,25 @@ def honesty(
     """
     rows = comparable(along, new_from, delay)
     if not len(rows):
-        return dict.fromkeys(names(), "")
+        return dict.fromkeys(honesty_columns(), "")
     rows = rng.choice(rows, count)
     lost = np.array([drive.lost for drive in along.drives])[along.of[rows]]
     lost_from = np.array([drive.lost_from(delay) for drive in along.drives])[along.of[rows]]
-    left, rewards = along.lengths[along.of[rows]] - along.step[rows], along.joined("rewards")
+    remaining, rewards = along.lengths[along.of[rows]] - along.step[rows], along.joined("rewards")
     dream = Dream(model, memory, along.moments.rows(rows), RULES, num_envs=2 * count)
     observations, infos = dream.reset(seed=1, options={"moments": np.tile(np.arange(count), 2)})
     taken, dreamt = np.zeros(count), np.zeros(2 * count)
     columns: dict[str, float | str] = {}
     for after in range(1, max(AFTER) + 1):
         # After the end of a drive that was lost, the car stands there with its last action
-        now = np.minimum(rows + after - 1, rows + left - 1)
-        taken += np.where(left >= after, rewards[now], rewards.min())
+        now = np.minimum(rows + after - 1, rows + remaining - 1)
+        taken += np.where(remaining >= after, rewards[now], rewards.min())
         same = along.actions[torch.from_numpy(now)].numpy()
         actions = np.concatenate([same, act(observations[count:])])
         observations, reward, _, _, infos = dream.step(actions)
         dreamt += reward
         if after in AFTER:
-            goes_on = left > after
+            goes_on = remaining > after
             there = along.moments.latents[torch.from_numpy(np.where(goes_on, rows + after, rows))]
             error = ((dream.latents[:count] - there) / model.scale).square().mean(dim=1)[goes_on]
             found = {
@@ -80,15 +80,15 @@ def comparable(along: Along, new_from: np.ndarray, delay: int) -> np.ndarray:
     the drive lasts as long as is compared, or ends with a loss, with C deciding alone."""
     of, lost = along.of, np.array([drive.lost for drive in along.drives])
     lost_from = np.array([drive.lost_from(delay) for drive in along.drives])
-    left = along.lengths[of] - along.step
+    remaining = along.lengths[of] - along.step
     within = (along.step >= new_from[of]) & (along.step < lost_from[of])
     others = np.concatenate([[0], np.cumsum(~along.by_c)])
     row = np.arange(len(of))
-    alone = others[row + np.minimum(left, max(AFTER))] == others[row]
-    return np.flatnonzero(((left > max(AFTER)) | lost[of]) & within & alone)
+    alone = others[row + np.minimum(remaining, max(AFTER))] == others[row]
+    return np.flatnonzero(((remaining > max(AFTER)) | lost[of]) & within & alone)
 
 
-def names() -> list[str]:
+def honesty_columns() -> list[str]:
     """The columns of `honesty`."""
     sources, kinds = ("taken", "dreamt", "own"), ("reward", "lost")
     compared = [f"{source}_{kind}" for kind in kinds for source in sources] + ["latent_error"]

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from worldmodels.dream.model import DreamModel, DreamModelConfig, dream_losses
-from worldmodels.dream.record import Record, Windows
+from worldmodels.dream.model import DreamLosses, DreamModel, DreamModelConfig, dream_losses
+from worldmodels.dream.record import Record
+from worldmodels.dream.windows import Windows
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, NonNegative, Positive, Share
 from worldmodels.training.schedule import FromTo, geometric
@@ -76,8 +77,8 @@ class ModelTrainer:
     def learn(self, record: Record, steps: int) -> dict[str, float]:
         """Train on `steps` steps of windows, repeats counted; returns the mean losses.
 
-        Adam's rate falls from its first value to its second: a model whose weights still move is
-        no dream to learn in.
+        Adam's rate falls from its first value towards its second: a model whose weights still move
+        is no dream to learn in.
 
         The share `newest_share` of the windows comes from the `newest_frames` last frames that C
         drove, the rest from all drives. Raises UserError if a loss is not finite.
@@ -88,45 +89,53 @@ class ModelTrainer:
         newest = record.newest(config.newest_frames)
         recent = Windows(record, newest, *kept) if newest else everything
         new = round(config.batch_size * config.newest_share)
-        self.model.to(self.device)
         batches = max(steps // (config.batch_size * config.sequence), 1)
         totals = np.zeros(len(LOSSES))
-        for batch in range(batches):
-            for group in self.optimiser.param_groups:
-                group["lr"] = geometric(config.learning_rate, batch / batches)
-            parts = [
-                windows.draw(count, config.sequence, self.rng)
-                for windows, count in ((recent, new), (everything, config.batch_size - new))
-                if count
-            ]
-            joined = {
-                name: torch.cat([part[name] for part in parts]).to(self.device)
-                for name in parts[0]
-            }
-            z = self.model.normalise(joined["latents"])
-            prediction = self.model(z[:, :-1], joined["action"])
-            losses = dream_losses(
-                prediction,
-                z[:, 1:],
-                joined["reward"],
-                joined["lost"],
-                joined["off_road"],
-                joined["ahead"],
-                joined["has_next"],
-                joined["is_step"],
-            )
-            loss = losses.nll + config.reward_weight * losses.reward
-            loss = loss + config.lost_weight * losses.lost + config.ahead_weight * losses.ahead
-            loss = loss + losses.off_road  # of the probe alone
-            if not torch.isfinite(loss):
-                raise UserError(
-                    f"the loss of the M that dreams is not finite after {batch} of {batches} "
-                    "batches: lower dream.practice.model.learning_rate in params.yaml"
-                )
-            self.optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.taught, config.gradient_norm)
-            self.optimiser.step()
-            totals += [part.item() for part in losses]
-        self.model.to("cpu")
+        self.model.to(self.device)
+        try:
+            for batch in range(batches):
+                for group in self.optimiser.param_groups:
+                    group["lr"] = geometric(config.learning_rate, batch / batches)
+                parts = [
+                    windows.draw(count, config.sequence, self.rng)
+                    for windows, count in ((recent, new), (everything, config.batch_size - new))
+                    if count
+                ]
+                losses = self._improve(parts, f"{batch} of {batches} batches")
+                totals += [part.item() for part in losses]
+        finally:
+            self.model.to("cpu")
         return dict(zip(LOSSES, (totals / batches).tolist()))
+
+    def _improve(self, parts: list[dict[str, Tensor]], after: str) -> DreamLosses:
+        """One step down the loss on a batch, joined from `parts` by `Windows.draw`; returns its
+        parts. `after` names the moment, for an error."""
+        config = self.config
+        joined = {
+            name: torch.cat([part[name] for part in parts]).to(self.device) for name in parts[0]
+        }
+        z = self.model.normalise(joined["latents"])
+        prediction = self.model(z[:, :-1], joined["action"])
+        losses = dream_losses(
+            prediction,
+            z[:, 1:],
+            joined["reward"],
+            joined["lost"],
+            joined["off_road"],
+            joined["ahead"],
+            joined["has_next"],
+            joined["is_step"],
+        )
+        loss = losses.nll + config.reward_weight * losses.reward
+        loss = loss + config.lost_weight * losses.lost + config.ahead_weight * losses.ahead
+        loss = loss + losses.off_road  # of the probe alone
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"the loss of the M that dreams is not finite after {after}: lower "
+                "dream.practice.model.learning_rate in params.yaml"
+            )
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.taught, config.gradient_norm)
+        self.optimiser.step()
+        return losses

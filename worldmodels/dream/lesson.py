@@ -91,11 +91,6 @@ class Lesson:
             sliding_cost=now("sliding_cost"),
         )
 
-    @property
-    def discount(self) -> float:
-        """The discount per step."""
-        return self.config.discount
-
     @cached_property
     def rewards(self) -> np.ndarray:
         """The recorded rewards [n] of all moments, as dreams pay them at the end of the lesson."""

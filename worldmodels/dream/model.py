@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldmodels.environment.interface import ACTION_SIZE
+from worldmodels.memory.mdnrnn import mixture_nll
 from worldmodels.pipeline.params import Count, Positive, Section, from_file
 from worldmodels.pipeline.storage import load_model, restore, save_model
 
@@ -147,9 +148,7 @@ def dream_losses(
     `is_step` is 1 at recorded steps and 0 in the padding, `has_next` 1 where the next frame was
     recorded too.
     """
-    standard = (next_z[..., None] - prediction.means) * (-prediction.log_sigmas).exp()
-    log_density = -0.5 * standard.square() - prediction.log_sigmas - 0.5 * math.log(2 * math.pi)
-    nll = -torch.logsumexp(prediction.log_weights + log_density, dim=-1).mean(dim=-1)
+    nll = mixture_nll(*prediction[:3], next_z).mean(dim=-1)
     squared = 0.5 * (prediction.reward - reward).square()
     squared_ahead = 0.5 * (prediction.ahead - ahead).square()
 

@@ -13,18 +13,16 @@ from worldmodels.dream.environment import Dream
 from worldmodels.dream.model import CHANGE_SCALE, OFFSET_SCALE, DreamModel
 from worldmodels.dream.moments import Moments
 from worldmodels.dream.rules import Rules
+from worldmodels.dream.sampling import FIRST, GOLDEN, INDICES_FROM, SECOND
 from worldmodels.dream.step import LOST, OFF_ROAD, REWARD
 from worldmodels.environment.frames import MOTION_SIZE
 from worldmodels.environment.interface import ACTION_SIZE
-from worldmodels.memory.step import MemoryStep
-
-GOLDEN = 0x9E3779B97F4A7C15
-FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+from worldmodels.memory.step import MemoryStep, lstm_step
 
 
-def _signed(bits: int) -> int:
+def _signed(bits: np.uint64) -> int:
     """The int64 with the bits of a uint64, which torch does not multiply."""
-    return bits - (1 << 64) if bits >> 63 else bits
+    return int(bits.astype(np.int64))
 
 
 def _shift(x: Tensor, by: int) -> Tensor:
@@ -138,7 +136,7 @@ class DreamOnDevice(Dream):
         """A step of all dreams, in place; see `Dream._step`."""
         # The M that C listens to
         inputs = torch.cat([self.seen, self.action, self.state.hidden], dim=1)
-        after = _lstm(inputs, self.state.cell, *self.memory_gates)
+        after = lstm_step(inputs, self.state.cell, *self.memory_gates)
         self.state.hidden.copy_(after[0])
         self.state.cell.copy_(after[1])
 
@@ -148,7 +146,7 @@ class DreamOnDevice(Dream):
             (self.latents - self.before) / self.scale,
         )
         inputs = torch.cat([z, CHANGE_SCALE * change, self.action, self.hidden], dim=1)
-        after = _lstm(inputs, self.cell, *self.gates)
+        after = lstm_step(inputs, self.cell, *self.gates)
         self.hidden.copy_(after[0])
         self.cell.copy_(after[1])
         told = torch.addmm(self.heads[1], self.hidden, self.heads[0])
@@ -157,7 +155,7 @@ class DreamOnDevice(Dream):
         floor = self.dreams.log_floor
         drawn = draw_next(told[:, :REWARD], z, self.key, self.at, self.rules, floor)
         following = drawn * self.scale + self.centre
-        counters = self.at + (1 << 40)  # as `sampling.draw_indices`
+        counters = self.at + int(INDICES_FROM)
         row = (uniform(self.key, counters) * len(self.errors)).long()
         noise = self.rules.sight_noise * self.errors[row]
         self.seen.copy_(following[:, :-MOTION_SIZE] + noise)
@@ -166,10 +164,3 @@ class DreamOnDevice(Dream):
         chances = told[:, [LOST, OFF_ROAD]].sigmoid()
         moved = following[:, -MOTION_SIZE:]
         self.outcome.copy_(torch.cat([told[:, [REWARD]], chances, moved], dim=1))
-
-
-def _lstm(inputs: Tensor, cell: Tensor, gates: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """The state (hidden, cell) [n, H] after `inputs` [n, I + H], the hidden state in them."""
-    write, forget, candidate, output = torch.addmm(bias, inputs, gates).chunk(4, dim=1)
-    cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
-    return output.sigmoid() * cell.tanh(), cell

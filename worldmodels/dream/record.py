@@ -4,19 +4,13 @@ import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from worldmodels.dream.recording import Segment, has_come_round
 from worldmodels.environment.frames import motion
-from worldmodels.environment.rewards import STEP_COST, off_road
+from worldmodels.environment.rewards import LEFT_PLAYFIELD, STEP_COST, off_road
 from worldmodels.pipeline.errors import UserError
 from worldmodels.records.latents import Latents
 from worldmodels.records.scenes import Episode
-
-# A window may start up to this share of its length before the episode; it is then moved to the
-# first step. Uniform starts would put few windows there, and every drive begins there.
-BEFORE_THE_START = 0.3
 
 # Of a drive, one row per step
 SERIES = ("mu", "motion", "actions", "rewards", "off_road", "by_c")
@@ -202,7 +196,7 @@ class Record:
     def newest(self, frames: int) -> list[int]:
         """The drives of C that were under way in its last `frames` frames; all, if it has fewer.
 
-        Those that ended last, not those that began last, most of which are short.
+        By when they ended: of those that began last, most are still short.
         """
         by_c = range(self.explored, len(self.drives))
         since = self._since(frames)
@@ -217,61 +211,7 @@ class Record:
         """The steps that every environment had recorded before C's last `frames` frames."""
         return max(self.steps.values(), default=0) - frames / max(len(self.steps), 1)
 
-    def frames(self) -> int:
-        """The number of frames."""
-        return sum(len(drive) for drive in self.drives)
-
 
 def as_driven(rewards: np.ndarray) -> np.ndarray:
     """Rewards float32 without the one for leaving the playfield, which `lost_cost` stands for."""
-    return np.where(rewards < -1, -STEP_COST, rewards).astype(np.float32)
-
-
-class Windows:
-    """Cuts windows for M out of some drives of a record, whose loss counts after `delay` steps;
-    M looks `ahead_steps` steps ahead for rewards."""
-
-    def __init__(self, record: Record, chosen: list[int], delay: int, ahead_steps: int):
-        drives = record.chosen(chosen)
-        if not drives:
-            raise UserError("no episode of two steps or more to learn from: raise worlds.*.frames")
-        self.lengths = np.array([len(drive) for drive in drives])
-        self.starts = np.cumsum(self.lengths) - self.lengths
-        self.latents = np.concatenate([drive.latents for drive in drives])
-        self.actions = np.concatenate([drive.actions for drive in drives])
-        self.rewards = np.concatenate([drive.rewards for drive in drives])
-        lost = [np.arange(len(drive)) >= drive.lost_from(delay) for drive in drives]
-        self.lost = np.concatenate(lost)
-        self.off_road = np.concatenate([drive.off_road for drive in drives])
-        total = np.concatenate([[0.0], np.cumsum(self.rewards, dtype=np.float64)])
-        now = np.arange(len(self.rewards))
-        until = np.minimum(now + ahead_steps, np.repeat(self.starts + self.lengths, self.lengths))
-        self.ahead = (total[until] - total[now]) / (until - now)
-
-    def draw(self, count: int, length: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Cut `count` windows of `length` steps, from drives chosen in proportion to their length.
-
-        All float32, zero where a drive is over: `latents` [B, T + 1, Z + MOTION_SIZE] (see
-        `Drive`), `action` [B, T, A]; `reward`, `lost`, `off_road`, `ahead` (the mean reward of the
-        next steps), `is_step` (1 at steps of the drive) and `has_next` (1 where the next frame
-        belongs to it too) [B, T].
-        """
-        drives = rng.choice(len(self.lengths), count, p=self.lengths / self.lengths.sum())
-        spare = np.maximum(self.lengths[drives] - length, 0)
-        offsets = np.maximum(rng.integers(-int(BEFORE_THE_START * length), spare + 1), 0)
-        remaining, starts = self.lengths[drives] - offsets, self.starts[drives] + offsets
-        steps = np.arange(length + 1)
-        inside = steps < remaining[:, None]
-        rows = np.where(inside, starts[:, None] + steps, starts[:, None])
-        now, is_step = rows[:, :-1], inside[:, :-1]
-        columns = {
-            "latents": self.latents[rows] * inside[..., None],
-            "action": self.actions[now] * is_step[..., None],
-            "reward": self.rewards[now] * is_step,
-            "lost": self.lost[now] & is_step,
-            "off_road": self.off_road[now] * is_step,
-            "ahead": self.ahead[now] * is_step,
-            "has_next": inside[:, 1:],
-            "is_step": is_step,
-        }
-        return {name: torch.from_numpy(np.asarray(c, np.float32)) for name, c in columns.items()}
+    return np.where(rewards <= LEFT_PLAYFIELD, -STEP_COST, rewards).astype(np.float32)

@@ -72,16 +72,16 @@ class RecordCritic:
         observations = torch.cat([moments.mu, moments.memory], dim=1).numpy()
         return self.inputs(observations, moments.hidden.numpy())
 
-    @torch.no_grad()
     def values(self, inputs: np.ndarray) -> np.ndarray:
         """The values [n] in points, float64, of inputs float32 [n, L]."""
-        value = self.critic(torch.from_numpy(inputs))
-        return self.config.value_scale * value.double().numpy()
+        return self.critic.values(inputs, self.config.value_scale)
 
     def learn(self, lesson: Lesson, inputs: np.ndarray, share: float) -> float:
         """Some steps towards what all moments of a lesson, whose `inputs` [n, L] are given, were
-        worth at `share` of it; returns the part of its variance that was explained before.
+        worth; returns the part of its variance that was explained before.
 
+        Recorded steps pay by the rules at the end of the lesson; a loss costs what it does at
+        `share` of it.
         Raises UserError if the loss is not finite.
         """
         config, values = self.config, self.values(inputs)
@@ -89,7 +89,7 @@ class RecordCritic:
             lesson.along,
             lesson.rewards,
             values,
-            lesson.discount,
+            lesson.config.discount,
             config.return_lambda,
             lesson.rules(share).lost_cost,
             lesson.lost_delay,

@@ -9,12 +9,18 @@ import numpy as np
 
 from worldmodels.runtime.compiled import compiled
 
+# Of splitmix64 (Steele et al. 2014)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+INDICES_FROM = np.int64(1 << 40)  # the first counter of `draw_indices`, far from `draw_next`'s
+
 
 @compiled
 def mix(x):
-    """Scramble a uint64 (the finaliser of splitmix64: Steele et al. 2014)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    """Scramble a uint64 (the finaliser of splitmix64)."""
+    x = (x ^ (x >> np.uint64(30))) * FIRST
+    x = (x ^ (x >> np.uint64(27))) * SECOND
     return x ^ (x >> np.uint64(31))
 
 
@@ -23,14 +29,14 @@ def keys_of(seeds):
     """Keys uint64 [n] of dreams with the seeds uint64 [n]."""
     keys = np.empty(len(seeds), dtype=np.uint64)
     for n in range(len(seeds)):
-        keys[n] = mix(mix(seeds[n] + np.uint64(0x9E3779B97F4A7C15)))
+        keys[n] = mix(mix(seeds[n] + GOLDEN))
     return keys
 
 
 @compiled
 def _uniform(key, counter):
     """A number in (0, 1) for the `counter`-th draw of a key."""
-    bits = mix(key + np.uint64(counter + 1) * np.uint64(0x9E3779B97F4A7C15))
+    bits = mix(key + np.uint64(counter + 1) * GOLDEN)
     return (np.float64(bits >> np.uint64(11)) + 0.5) / 9007199254740992.0  # 2^53
 
 
@@ -38,8 +44,7 @@ def _uniform(key, counter):
 def draw_indices(keys, steps, count, out):
     """Write to `out` int64 [n] an index below `count`, determined by `keys` and `steps` [n]."""
     for n in range(len(keys)):
-        # Far from the counters that `draw_next` uses
-        out[n] = int(_uniform(keys[n], (np.int64(1) << np.int64(40)) + steps[n]) * count)
+        out[n] = int(_uniform(keys[n], INDICES_FROM + steps[n]) * count)
 
 
 @compiled

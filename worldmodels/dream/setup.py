@@ -9,8 +9,9 @@ import torch
 from worldmodels.control.search_space import SearchSpace
 from worldmodels.dream.learning import ModelTrainer, new_model
 from worldmodels.dream.lesson import DreamTrainer
+from worldmodels.dream.practice import DreamPractice, PracticeConfig
 from worldmodels.dream.record import Record
-from worldmodels.dream.train import DreamSetup, DreamState, PracticeConfig, train_in_dream
+from worldmodels.dream.train import DreamState, train_in_dream
 from worldmodels.driving.limits import Limits
 from worldmodels.pipeline.params import Part
 from worldmodels.records.scenes import Scenes
@@ -62,18 +63,18 @@ def learn_in_dream(
         model = new_model(record, practice.model, params.controller.std_floor)
         rng = generator(seed, "dream", "windows", name)
         return DreamState(
-            controller=new_trainer(),
-            model=ModelTrainer(model, practice.model, rng, device),
+            trainer=new_trainer(),
+            model_trainer=ModelTrainer(model, practice.model, rng, device),
             record=record,
             groups=[None] * len(group_sizes(practice.record.envs)),
         )
 
     run = seed, name, device, params.machine.threads
-    dream = DreamSetup(practice, setup.agent, space, *run)
+    dream = DreamPractice(practice, setup.agent, space, *run)
     state = train_in_dream(dream, new_state, params.budget(), validate, checkpoint)
     return Outcome(
         space=space,
-        point=state.controller.point(),
+        point=state.trainer.point(),
         env_steps=state.env_steps,
         rows=state.rows,
         seconds=state.seconds,

@@ -36,7 +36,7 @@ class StartsConfig(Section):
     explored_drives: Count
 
     @model_validator(mode="after")
-    def is_whole(self) -> "StartsConfig":
+    def refuse_excess(self) -> "StartsConfig":
         """The section; raises ValueError if the two shares exceed 1."""
         most = self.explored + max(entry.share for entry in self.hard)
         if most > 1:
@@ -78,8 +78,8 @@ class Starts:
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Rows [count], drawn at random.
 
-        No more hard ones are drawn than there are: few would be learnt by heart. A share that the
-        record cannot fill goes to the others.
+        No more hard ones are drawn than there are: a few, repeated, would be memorised. A share
+        that the record cannot fill goes to the others.
         """
         hard = min(round(count * self.hard_share), len(self.hard))
         explored = min(round(count * self.explored_share), count - hard)

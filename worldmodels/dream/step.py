@@ -9,6 +9,7 @@ from torch import Tensor
 from worldmodels.dream.model import CHANGE_SCALE, OFFSET_SCALE, DreamModel
 from worldmodels.dream.rules import MEANS, Rules
 from worldmodels.dream.sampling import draw_next
+from worldmodels.memory.step import folded_gates, lstm_step
 
 # Dreams are computed this many at a time, padded with zeros, so that no dream's bits depend on how
 # many others there are; and a chunk's arrays stay in a core's cache.
@@ -32,11 +33,8 @@ class DreamStep:
     """One step of many dreams under M, from its weights as they are when this is made."""
 
     def __init__(self, model: DreamModel):
-        lstm = dict(model.lstm.named_parameters())
+        self.gates, self.bias = folded_gates(model.lstm)
         with torch.no_grad():
-            weights = lstm["weight_ih_l0"], lstm["weight_hh_l0"]
-            self.gates = torch.cat(weights, dim=1).T.contiguous()
-            self.bias = lstm["bias_ih_l0"] + lstm["bias_hh_l0"]
             heads = model.mixture, model.outcome, model.probe
             self.heads = torch.cat([head.weight for head in heads]).T.contiguous()
             self.heads_bias = torch.cat([head.bias for head in heads])
@@ -49,9 +47,7 @@ class DreamStep:
         """The state (hidden, cell) [CHUNK, H] after a frame `latents` [CHUNK, Z] and an action."""
         z, change = (latents - self.centre) / self.scale, (latents - before) / self.scale
         inputs = torch.cat([z, CHANGE_SCALE * change, action, hidden], dim=1)
-        write, forget, candidate, output = torch.addmm(self.bias, inputs, self.gates).chunk(4, 1)
-        cell = forget.sigmoid_() * cell + write.sigmoid_() * candidate.tanh_()
-        return output.sigmoid_() * cell.tanh(), cell
+        return lstm_step(inputs, cell, self.gates, self.bias)
 
     def outcome(self, hidden: Tensor) -> DreamOutcome:
         """What M expects, from hidden [CHUNK, H]."""

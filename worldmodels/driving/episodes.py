@@ -38,8 +38,8 @@ class EpisodeResult:
 class Driver(Protocol):
     """Decides for the environments in some slots of the batch."""
 
-    def start(self, slot: int, candidate: int, track: int) -> None:
-        """Begin an episode in a slot."""
+    def start(self, slot: int, candidate: int, episode: int) -> None:
+        """Begin an episode in a slot; its random draws follow from the number `episode`."""
 
     def act(self, slots: np.ndarray, observations: np.ndarray) -> np.ndarray:
         """Actions [n, A] for the observations of `slots` [n]."""

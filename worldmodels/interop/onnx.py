@@ -10,6 +10,7 @@ import copy
 import logging
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,14 +29,14 @@ OPSET = 18
 ROWS = 3  # of the examples that are traced; any number works
 
 
-class Exported(nn.Module):
+class Exported(nn.Module, ABC):
     """A network as it is exported: its inputs and outputs have names."""
 
     outputs: tuple[str, ...]
 
+    @abstractmethod
     def examples(self) -> dict[str, Tensor]:
         """Inputs of ROWS rows, by name, in the order of `forward`."""
-        raise NotImplementedError
 
 
 class Encoder(Exported):

@@ -71,7 +71,7 @@ class Policy:
         return self.driver
 
     def _begin(self, driver: AgentDriver, slot: int) -> None:
-        driver.start(slot, candidate=0, track=self.episodes)
+        driver.start(slot, candidate=0, episode=self.episodes)
         self.episodes += 1
 
 

@@ -88,14 +88,15 @@ class MDNRNN(nn.Module):
         return Prediction(logits.log_softmax(dim=3), means, log_sigmas, reward, end_logit)
 
 
-def mixture_nll(prediction: Prediction, target: Tensor) -> Tensor:
-    """Return the negative log-likelihood in nats of `target` [B, T, Z], per dimension.
+def mixture_nll(log_weights: Tensor, means: Tensor, log_sigmas: Tensor, target: Tensor) -> Tensor:
+    """Return the negative log-likelihood in nats [..., Z] of `target` [..., Z] under mixtures of K
+    Gaussians, whose log weights, means and log sigmas are [..., Z, K].
 
     logsumexp over the components keeps it finite far from all of them.
     """
-    standard = (target[..., None] - prediction.means) * (-prediction.log_sigmas).exp()
-    log_density = -0.5 * standard.square() - prediction.log_sigmas - 0.5 * math.log(2 * math.pi)
-    return -torch.logsumexp(prediction.log_weights + log_density, dim=-1)
+    standard = (target[..., None] - means) * (-log_sigmas).exp()
+    log_density = -0.5 * standard.square() - log_sigmas - 0.5 * math.log(2 * math.pi)
+    return -torch.logsumexp(log_weights + log_density, dim=-1)
 
 
 class Losses(NamedTuple):
@@ -120,7 +121,7 @@ def mdnrnn_losses(
     `is_step` is 1 at recorded steps and 0 in the padding, `has_next` 1 where the next step was
     recorded too. Half the squared error is the NLL of a Gaussian of variance 1, up to a constant.
     """
-    nll = (mixture_nll(prediction, next_z).mean(dim=2) * has_next).sum() / has_next.sum()
+    nll = (mixture_nll(*prediction[:3], next_z).mean(dim=2) * has_next).sum() / has_next.sum()
     if prediction.reward is None or prediction.end_logit is None:
         return Losses(nll, torch.zeros(()), torch.zeros(()))
     steps = is_step.sum()

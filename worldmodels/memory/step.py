@@ -6,7 +6,7 @@ and a step. Another M needs no more than these.
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from worldmodels.environment.interface import ACTION_SIZE
@@ -36,10 +36,7 @@ class MemoryStep:
     @classmethod
     def of(cls, model: MDNRNN) -> "MemoryStep":
         """The step of a trained M."""
-        lstm = dict(model.lstm.named_parameters())
-        gates = torch.cat([lstm["weight_ih_l0"], lstm["weight_hh_l0"]], dim=1).T.contiguous()
-        bias = lstm["bias_ih_l0"] + lstm["bias_hh_l0"]
-        return cls(gates.detach(), bias.detach())
+        return cls(*folded_gates(model.lstm))
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> "MemoryStep":
@@ -83,8 +80,23 @@ class MemoryStep:
     ) -> tuple[Tensor, Tensor]:
         """The next (hidden, cell) [batch, H] of memories that are given z [batch, Z] and the
         actions [batch, A]."""
-        inputs = torch.cat([z, actions, hidden], dim=1)
-        # Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000
-        write, forget, candidate, output = torch.addmm(self.bias, inputs, self.gates).chunk(4, 1)
-        cell = forget.sigmoid_() * cell + write.sigmoid_() * candidate.tanh_()
-        return output.sigmoid_() * cell.tanh(), cell
+        return lstm_step(torch.cat([z, actions, hidden], dim=1), cell, self.gates, self.bias)
+
+
+@torch.no_grad()
+def folded_gates(lstm: nn.LSTM) -> tuple[Tensor, Tensor]:
+    """The `gates` [I + H, 4H] and `bias` [4H] of `lstm_step` from an LSTM of one layer."""
+    weights = dict(lstm.named_parameters())
+    gates = torch.cat([weights["weight_ih_l0"], weights["weight_hh_l0"]], dim=1).T.contiguous()
+    return gates, weights["bias_ih_l0"] + weights["bias_hh_l0"]
+
+
+def lstm_step(inputs: Tensor, cell: Tensor, gates: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """The next (hidden, cell) [n, H] of an LSTM with `gates` [I + H, 4H] and `bias` [4H].
+
+    `inputs` [n, I + H] end with the hidden state. Hochreiter & Schmidhuber 1997, with the forget
+    gate of Gers et al. 2000.
+    """
+    write, forget, candidate, output = torch.addmm(bias, inputs, gates).chunk(4, dim=1)
+    cell = forget.sigmoid_() * cell + write.sigmoid_() * candidate.tanh_()
+    return output.sigmoid_() * cell.tanh(), cell

@@ -33,13 +33,16 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
-def _rising(values: list[float]) -> list[float]:
+Number = TypeVar("Number", int, float)
+
+
+def _rising(values: list[Number]) -> list[Number]:
     if values[0] > values[1]:
         raise ValueError(f"the lower end comes first; it has {values}")
     return values
 
 
-Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_rising)]
+Range = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidator(_rising)]
 
 
 class Section(BaseModel):

@@ -16,10 +16,10 @@ class ExplorationConfig(Section):
     """The process of each action, and the ranges that a temperament is drawn from."""
 
     correlation: Count
-    steering_std: Range
-    gas_mean: Range
+    steering_std: Range[float]
+    gas_mean: Range[float]
     gas_std: Positive
-    brake_mean: Range
+    brake_mean: Range[float]
     brake_std: Positive
 
 

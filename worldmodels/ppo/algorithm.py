@@ -13,15 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, Positive, Section, Share
+from worldmodels.ppo.actor import Actor
 from worldmodels.ppo.critic import Critic
+from worldmodels.ppo.rollout import Rollout, advantages
 from worldmodels.training.schedule import FromTo, OutputCosts, geometric
-
-# How a decision ends. TRUNCATED: more would follow, but it is not in the rollout.
-GOES_ON, TERMINATED, TRUNCATED = range(3)
 
 
 class AlgorithmConfig(Section):
@@ -39,26 +38,6 @@ class AlgorithmConfig(Section):
     critic_units: Count
     value_scale: Positive
     output_cost: OutputCosts
-
-
-class Rollout(NamedTuple):
-    """The experience of D decisions in each of N environments, made with Gaussian noise.
-
-    `features` [D, N, K] of the actor, `raw` [D, N, A], its outputs with the noise, and
-    `critic_inputs` [D, N, L]; `reward` [D, N] in points; `end` [D, N]: GOES_ON, TERMINATED or
-    TRUNCATED; `counts` bool [D, N]: False where a decision teaches nothing. `returns` [E] are
-    those of the E episodes that ended, driven with noise. `value_after` [N]: what follows the last
-    decision, in points, where that is known.
-    """
-
-    features: np.ndarray
-    raw: np.ndarray
-    critic_inputs: np.ndarray
-    reward: np.ndarray
-    end: np.ndarray
-    counts: np.ndarray
-    returns: np.ndarray
-    value_after: np.ndarray | None = None
 
 
 class Batch(NamedTuple):
@@ -82,59 +61,6 @@ class Batch(NamedTuple):
     def to(self, device: str) -> "Batch":
         """The same on another device."""
         return Batch(*(column.to(device) for column in self))
-
-
-class Actor(nn.Module):
-    """C in its search space, linear or with a hidden layer; its outputs are 0 before training."""
-
-    def __init__(self, inputs: int, hidden_units: int, outputs: int):
-        super().__init__()
-        hidden = [nn.Linear(inputs, hidden_units), nn.Tanh()] if hidden_units else []
-        last = nn.Linear(hidden_units or inputs, outputs)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(*hidden, last)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """The mean [..., A] of C's outputs before the action map, for features [..., K]."""
-        return self.layers(features)
-
-    def point(self) -> np.ndarray:
-        """C as a point [D] of its search space: each layer's weights, then its bias."""
-        parts = [parameter.detach().flatten() for parameter in self.parameters()]
-        return torch.cat(parts).double().numpy()
-
-    def set_point(self, point: np.ndarray) -> None:
-        """Make C the `point` [D]."""
-        nn.utils.vector_to_parameters(
-            torch.from_numpy(point.astype(np.float32)), self.parameters()
-        )
-
-
-def advantages(
-    reward: np.ndarray,
-    value: np.ndarray,
-    end: np.ndarray,
-    discount: float,
-    gae_lambda: float,
-    value_after: np.ndarray | None = None,
-) -> np.ndarray:
-    """Generalised advantage estimates (Schulman et al. 2016, eq. 16) of decisions, all [D, N].
-
-    `value` is the critic's, in points. Nothing follows a decision that is TERMINATED; what would
-    follow one that is TRUNCATED is taken to be worth the value before it, since the state after it
-    is unknown (bootstrapping at time limits: Pardo et al. 2018). Only of the last decisions it may
-    be known: `value_after` [N].
-    """
-    next_value = np.where(end == TRUNCATED, value, np.concatenate([value[1:], value[-1:]]))
-    if value_after is not None:
-        next_value[-1] = value_after
-    delta = reward + discount * next_value * (end != TERMINATED) - value  # eq. 9
-    out, running = np.zeros_like(value), np.zeros(value.shape[1])
-    for step in reversed(range(len(value))):
-        running = delta[step] + discount * gae_lambda * running * (end[step] == GOES_ON)
-        out[step] = running
-    return out
 
 
 class Learner:
@@ -228,11 +154,9 @@ class Learner:
             log_density = self._log_density(tensors["features"], tensors["raw"], noise)
         return Batch(log_density=log_density, **tensors), float(explained)
 
-    @torch.no_grad()
     def values(self, critic_inputs: np.ndarray) -> np.ndarray:
         """The critic's values [...] in points, float64, of `critic_inputs` float32 [..., L]."""
-        value = self.critic(torch.from_numpy(critic_inputs))
-        return self.config.value_scale * value.double().numpy()
+        return self.critic.values(critic_inputs, self.config.value_scale)
 
     def update(self, batch: Batch, noise: float, device: str) -> None:
         """Improve by some epochs over the same decisions, which were made with `noise`; clipping

@@ -1,5 +1,7 @@
 """The critic, which serves C's training and is discarded."""
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 
@@ -19,3 +21,8 @@ class Critic(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Values [...], in units of `value_scale` points, for `inputs` [..., L]."""
         return self.layers(inputs)[..., 0]
+
+    @torch.no_grad()
+    def values(self, inputs: np.ndarray, value_scale: float) -> np.ndarray:
+        """Values [...] in points, float64, for `inputs` float32 [..., L]."""
+        return value_scale * self(torch.from_numpy(inputs)).double().numpy()

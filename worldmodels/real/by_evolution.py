@@ -93,11 +93,8 @@ class SearchState:
     def is_within(self, plan: Plan) -> bool:
         """True if a search following `plan` would have passed through this state."""
         planned = [plan.tracks(generation) for generation in range(len(self.tracks))]
-        not_over_before = not any(
-            plan.budget.is_over(done + 1, int(row["env_steps"]))
-            for done, row in enumerate(self.rows[:-1])
-        )
-        return self.tracks == planned and not_over_before
+        steps = [int(row["env_steps"]) for row in self.rows]
+        return self.tracks == planned and plan.budget.leads_through(steps)
 
     def ask(self, tracks: int) -> np.ndarray:
         """The candidates [N, D] of the current generation, which drive `tracks` tracks each."""

@@ -18,7 +18,8 @@ from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.environment.privileged import PrivilegedConfig
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count
-from worldmodels.ppo.algorithm import AlgorithmConfig, Learner, Rollout
+from worldmodels.ppo.algorithm import AlgorithmConfig, Learner
+from worldmodels.ppo.rollout import Rollout
 from worldmodels.real.practice import PracticeConfig, PracticeJob
 from worldmodels.real.segment import PracticeGroup, Rules
 from worldmodels.runtime.checkpoint import Checkpoint

@@ -22,7 +22,7 @@ from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.environment.make import make_privileged
 from worldmodels.environment.privileged import PrivilegedConfig
 from worldmodels.pipeline.params import Count, Section, Share
-from worldmodels.ppo.algorithm import Rollout
+from worldmodels.ppo.rollout import Rollout
 from worldmodels.real.segment import Log, PracticeGroup, Rules, by_decision, step_and_log
 from worldmodels.training.schedule import FromTo, Shares, discount_at, geometric
 

@@ -14,7 +14,7 @@ from worldmodels.driving.limits import Limits, idle_steps
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.environment.privileged import Privileged
 from worldmodels.memory.step import MemoryState
-from worldmodels.ppo.algorithm import GOES_ON, TERMINATED, TRUNCATED, Rollout
+from worldmodels.ppo.rollout import GOES_ON, TERMINATED, TRUNCATED, Rollout
 
 
 class Rules(NamedTuple):

@@ -1,12 +1,13 @@
 """The budget of C's training."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class Budget(NamedTuple):
     """Stop after `iterations` or `env_steps`, whichever comes first; 0 steps means no limit.
 
-    An iteration is a generation of a search or an update of PPO.
+    An iteration is a generation of a search, an update of PPO, or a lesson in the dream.
     """
 
     iterations: int
@@ -16,9 +17,14 @@ class Budget(NamedTuple):
         """True if iterations or steps are used up."""
         return iterations >= self.iterations or 0 < self.env_steps <= env_steps
 
+    def leads_through(self, env_steps: Sequence[int]) -> bool:
+        """True if a training with this budget comes to the end of an iteration after which, and
+        after those before it, so many `env_steps` had been driven."""
+        return not any(self.is_over(done, so_far) for done, so_far in enumerate(env_steps[:-1], 1))
+
     def share(self, iterations: int, env_steps: int) -> float:
         """The share that is used when an iteration begins, after `iterations` and `env_steps`: 0
-        for the first iteration, 1 for the last."""
+        for the first iteration, 1 for the last that `iterations` allow."""
         shares = [iterations / max(self.iterations - 1, 1)]
         if self.env_steps:
             shares.append(env_steps / self.env_steps)

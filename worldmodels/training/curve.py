@@ -1,4 +1,4 @@
-"""The curve of C's training: a row per iteration, a generation of a search or an update of PPO."""
+"""The curve of C's training on the real track: a row per generation of a search, or per update."""
 
 import numpy as np
 

@@ -14,7 +14,7 @@ from worldmodels.training.setup import TrainingSetup
 NOTHING_KEPT = b"The C of this round learned on the real track. Nothing was recorded or dreamt.\n"
 
 
-def keep_nothing(folder: Path) -> None:
+def note_nothing_kept(folder: Path) -> None:
     """Say in `folder` that practice left nothing to keep."""
     write_bytes(folder / "README.txt", NOTHING_KEPT)
 
@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
     env_steps: int
     rows: list[Row]
     seconds: list[dict[str, float]]
-    save_practice: Callable[[Path], None] = keep_nothing
+    save_practice: Callable[[Path], None] = note_nothing_kept
 
 
 def write_outcome(name: str, setup: TrainingSetup, outcome: Outcome) -> None:

@@ -1,5 +1,6 @@
 """The setup in which C is trained: an agent without a controller, its M, the record, the space."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -65,7 +66,7 @@ class Round(Part):
     trial: Natural
 
 
-class TrainingParams(Part):
+class TrainingParams(Part, ABC):
     """The params that all ways of training C have in common.
 
     Subclasses add the section of the place where C learns, and say how long an episode lasts.
@@ -85,9 +86,9 @@ class TrainingParams(Part):
         """The budget of C's training in the round."""
         return Budget(self.round.iterations, self.round.env_steps)
 
+    @abstractmethod
     def limits(self) -> Limits:
         """The limits of an episode on the real track while C is trained."""
-        raise NotImplementedError
 
 
 class TrainingSetup(NamedTuple):
@@ -165,8 +166,9 @@ class TrainingSetup(NamedTuple):
     def start(self, space: SearchSpace, key: str) -> np.ndarray:
         """The point of `space` that training begins with.
 
-        Raises UserError for an agent with another V or M than the world of the round, and, naming
-        the `key` of params.yaml that set the components of h, for one whose C uses more of h.
+        Raises UserError for an agent with another V or M than the world of the round, for one
+        whose C has another hidden layer, and, naming the `key` of params.yaml that set the
+        components of h, for one whose C uses more of h.
         """
         path, world = self.params.round.start, self.params.round.world
         if path == ZERO:
@@ -176,6 +178,11 @@ class TrainingSetup(NamedTuple):
             raise UserError(
                 f"{path}: has another V or M than the world {world!r}, on which its C would be "
                 "lost: start with an agent of that world"
+            )
+        if agent.hidden_units != space.hidden_units:
+            raise UserError(
+                f"{path}: its C has {agent.hidden_units} hidden units, params.yaml has "
+                f"controller.hidden_units of {space.hidden_units}: change one of them"
             )
         try:
             return space.fold(agent.parameters[0])

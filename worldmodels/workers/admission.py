@@ -97,7 +97,7 @@ def reference_bits(precision: str) -> str:
     driver = AgentDriver(agent, len(TRACKS), noise_seed=1, device="cpu")
     for slot, track in enumerate(TRACKS):
         env.reset(slot, track)
-        driver.start(slot, candidate=0, track=track)
+        driver.start(slot, candidate=0, episode=track)
     total = hashlib.sha256()
     for _ in range(STEPS):
         actions = driver.act(slots, env.observations)

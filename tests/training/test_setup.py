@@ -1,0 +1,25 @@
+"""The setup of C's training: which agent it may begin with."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.agents import make_agent
+from worldmodels.control.search_space import raw_space
+from worldmodels.pipeline.errors import UserError
+from worldmodels.training.setup import TrainingSetup
+
+
+def test_an_agent_whose_c_has_another_hidden_layer_is_refused(tmp_path):
+    path = tmp_path / "agent.safetensors"
+    agent = make_agent(candidates=1, inputs="z+hidden")
+    agent.save(path)
+    params = SimpleNamespace(round=SimpleNamespace(start=str(path), world="first"))
+    setup = TrainingSetup(agent, memory=None, latents=None, params=params)
+    units, features = agent.hidden_units, agent.config.features
+    same = setup.start(raw_space(units, features), "real.ppo.hidden_components")
+    np.testing.assert_allclose(same, agent.parameters[0])
+    for other in (units // 2, 2 * units):
+        with pytest.raises(UserError, match=rf"{units} hidden units, .* of {other}: change"):
+            setup.start(raw_space(other, features), "real.ppo.hidden_components")
