@@ -1,4 +1,4 @@
-"""Speed of the dream: steps of M with C at the wheel, without and with PPO's update."""
+"""Speed of the dream: steps of both Ms by constant actions, and of learning by PPO in it."""
 
 from pathlib import Path
 from typing import Any

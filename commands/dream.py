@@ -5,6 +5,7 @@ M's dream with C at the wheel. Prints the points that each brought, and writes a
 """
 
 import argparse
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from commands.drive import parse_track
 from worldmodels.pipeline.errors import UserError, user_errors
 
 LENGTH = 150  # steps of the dream
+NEVER = 2.0  # a probability that M never reaches: the dream goes on after a loss
 
 
 def film(name: str, track: int, start: int, temperature: float, sampled: bool) -> Path:
@@ -28,7 +30,7 @@ def film(name: str, track: int, start: int, temperature: float, sampled: bool) -
     torch.set_num_threads(1)
     models = TrainedRound.load(name)
     lap = models.lap(track)
-    rules = replace(MEANS, temperature=temperature, sampled=sampled, horizon=LENGTH)
+    rules = replace(MEANS, temperature=temperature, sampled=sampled, horizon=LENGTH, lost_at=NEVER)
     video = Path("drives") / f"dream-{track}.mp4"
     seed = read_params()["seed"]
     sights = dream_along(lap, models.agent, models.dream, models.vae, start, rules, seed)
@@ -61,6 +63,8 @@ def main() -> None:
         raise UserError(f"--start {options.start}: a step is 0 or more")
     sampled = options.temperature is not None
     temperature = options.temperature if sampled else 1.0
+    if not math.isfinite(temperature):
+        raise UserError(f"--temperature {temperature}: give a finite one above 0")
     print(f"video: {film(name, track, options.start, temperature, sampled)}")
 
 

@@ -158,8 +158,14 @@ def main() -> None:
     if asked.record:
         write_json(RESULT, summary)
     print(f"{kills} kills, {resumed} times resumed from a checkpoint")
+    outcomes = [(name, count) for counts in damages.values() for name, count in counts.items()]
+    refused, harmless, another = (
+        sum(count for name, count in outcomes if name == outcome)
+        for outcome in ("refused", "harmless", "another_value")
+    )
     print(
-        f"{sum(sum(counts.values()) for counts in damages.values())} bytes damaged, none accepted"
+        f"{refused + harmless + another} bytes damaged: {refused} refused, {harmless} harmless, "
+        f"{another} read as another value of a param, which DVC compares"
     )
     finished = [path for path in left_over if "train_controller" not in path.parts]
     if finished:

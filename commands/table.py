@@ -8,7 +8,7 @@ from worldmodels.pipeline.params import read_params
 from worldmodels.pipeline.provenance import RUNS
 from worldmodels.pipeline.storage import read_csv
 from worldmodels.reports import paper
-from worldmodels.reports.lineage import AGENT, Tree, how_trained, training_of
+from worldmodels.reports.lineage import Tree, agent_in_words, how_trained, is_code, training_of
 from worldmodels.reports.results import read_metrics
 
 HEADER = (
@@ -28,26 +28,34 @@ STEPS = ("recorded_steps", "trained_steps")
 
 
 def begun_from(start: str) -> str:
-    """The round whose agent C's training began with, as part of a row; "" if with zeros."""
-    agent = AGENT.fullmatch(start)
-    return f", from round {agent[1]}" if agent else ""
+    """The agent with whose C training began, as part of a row; "" if with zeros."""
+    return "" if is_code(start) else f", from {agent_in_words(start)}"
+
+
+def plain(processor: str) -> str:
+    """The name of a processor as people write it."""
+    return processor.replace("(R)", "").replace(" Processor", "")
 
 
 def row(
     name: str, params: Tree, metrics: dict[str, float], how: str, runs: list[dict[str, str]]
 ) -> str:
     """The row of a round: how C was trained, its score on test tracks, and the real steps and the
-    minutes of all training behind it."""
+    minutes of all training behind it, which are left out if a stage of it has not been timed."""
     behind = training_of(name, params)
     stages = [run for run in runs if (run["stage"], run["round"]) in behind]
-    minutes = sum(float(run["seconds"]) for run in stages) / 60
-    hardware = ", ".join(sorted({f"{run['processor']}, {run['cores']} cores" for run in stages}))
+    minutes = f"{sum(float(run['seconds']) for run in stages) / 60:.0f}"
+    hardware = "; ".join(
+        sorted({f"{plain(run['processor'])}, {run['cores']} cores" for run in stages})
+    )
+    if len(stages) < len(behind):  # a stage has not been run here
+        minutes = hardware = ""
     interval = f"{metrics['ci_low']:.0f} to {metrics['ci_high']:.0f}"
     how += begun_from(params["rounds"][name]["start"])
     return (
         f"| ours, round {name}: {how} | {metrics['mean']:.0f} | {interval} | {metrics['std']:.0f} "
         f"| {metrics['min']:.0f} | {metrics['episodes']:.0f} | {metrics['recorded_steps']:,.0f} "
-        f"| {metrics['trained_steps']:,.0f} | {minutes:.0f} | {hardware} |"
+        f"| {metrics['trained_steps']:,.0f} | {minutes} | {hardware} |"
     )
 
 

@@ -1,7 +1,7 @@
 // A service worker: the page comes from the network, and without one from what an earlier visit
 // kept.
 
-const CACHE = "page"; // as in src/offline.js
+const CACHE = self.registration.scope; // as in src/offline.js
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
@@ -16,7 +16,7 @@ async function answer(event) {
     if (response.ok) event.waitUntil(keep(request, response.clone()));
     return response;
   } catch (error) {
-    const kept = await caches.match(request, { ignoreVary: true });
+    const kept = await (await caches.open(CACHE)).match(request, { ignoreVary: true });
     if (kept) return kept;
     throw error;
   }

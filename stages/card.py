@@ -13,7 +13,7 @@ from worldmodels.pipeline.params import Part
 from worldmodels.pipeline.storage import load_model, read_json, write_bytes
 from worldmodels.reports import paper
 from worldmodels.reports.cards import card, contents, pulling, table
-from worldmodels.reports.lineage import AGENT, how_trained
+from worldmodels.reports.lineage import agent_in_words, how_trained, is_code
 from worldmodels.reports.results import read_metrics
 
 SCORES = ("mean", "std", "ci_low", "ci_high", "min", "max", "episodes", "first_track", "horizon")
@@ -35,13 +35,13 @@ def training_text(
 ) -> str:
     """The sentences that say how the agent was trained."""
     rewarded = f"{evaluated['trained_steps']:,.0f}" if evaluated["trained_steps"] else "none"
-    start = f"the C of round {found[1]}" if (found := AGENT.fullmatch(params.start)) else "zeros"
+    start = "zeros" if is_code(params.start) else f"the C of {agent_in_words(params.start)}"
     return (
         f"C was trained by {how}, starting from {start}: {trained['trained_parameters']:.0f} of "
         f"its {trained['controller_parameters']:.0f} numbers. V and M are those of world "
         f"{params.world}. For all that led to it, {evaluated['recorded_steps']:,.0f} steps of the "
         "real environment were recorded to learn a world model from, and "
-        f"{rewarded} were driven for rewards to train a C with."
+        f"{rewarded} were driven to train a controller on their rewards."
     )
 
 
@@ -53,9 +53,10 @@ def scores(evaluated: dict[str, float], gymnasium: Any) -> str:
         "95 % bootstrap interval": f"{evaluated['ci_low']:.1f} to {evaluated['ci_high']:.1f}",
         "standard deviation": f"{evaluated['std']:.1f}",
         "worst and best": f"{evaluated['min']:.1f} and {evaluated['max']:.1f}",
-        "mean with this project's own picture": f"{evaluated['drawn_mean']:.1f} "
-        f"± {evaluated['drawn_sem']:.1f} on {evaluated['drawn_episodes']:,.0f} tracks",
-        "Ha & Schmidhuber 2018": f"{paper.MEAN} ± {paper.STD} on {paper.TRACKS} tracks",
+        "mean with this project's own picture": f"{evaluated['drawn_mean']:.1f} (standard error "
+        f"{evaluated['drawn_sem']:.1f}) on {evaluated['drawn_episodes']:,.0f} tracks",
+        "Ha & Schmidhuber 2018": f"{paper.MEAN} (standard deviation {paper.STD}) on "
+        f"{paper.TRACKS} tracks",
     }
     return f"""## Scores
 

@@ -103,7 +103,7 @@ def compare(scores: Scores, baseline: Scores | None, resamples: int, seed: int) 
     if baseline is not None and baseline is not scores:
         paired = scores.difference(baseline)
         difference |= summarise(paired, resamples, np.random.default_rng(seed))
-    stds = [summarise(trial, 1, np.random.default_rng(seed))["std"] for trial in scores.returns]
+    stds = [trial.std(ddof=1) if len(trial) > 1 else 0.0 for trial in scores.returns]
     return {
         "variant": scores.name,
         "trials": " ".join(f"{mean:.1f}" for mean in scores.returns.mean(axis=1)),

@@ -5,6 +5,7 @@ Seconds.
 Paper: none; its own curve is in the log of its code's search.
 """
 
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,9 @@ import numpy as np
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Part, read_params
 from worldmodels.reports import others, paper
+from worldmodels.reports.curves import validations
 from worldmodels.reports.lineage import origin
 from worldmodels.reports.plotting import save_plot
-from worldmodels.reports.results import read_columns, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,31 +39,16 @@ def plot_returns(axes: "Axes", curves: Curves) -> None:
     shares = np.array(list(paper.RETURNS)) / max(paper.RETURNS)
     steps = paper.RECORDED_STEPS + shares * paper.ENV_STEPS
     axes.plot(steps, list(paper.RETURNS.values()), "s-", ms=3, color="0.4", label="paper: CMA-ES")
-    for reported, marker in zip(others.REPORTED, "^vD"):
+    for reported, marker in zip(others.REPORTED, cycle("^vD")):
         axes.plot(
             reported.steps, reported.returns, marker, ms=4, color="0.4", label=reported.label
         )
     axes.axhline(paper.MEAN, ls="--", color="0.4", label=f"paper: {paper.MEAN}")
     axes.set_xscale("log")
-    axes.set(xlabel="real steps, recorded or trained on, of all rounds before too")
-    axes.set(ylabel="return on validation tracks", ylim=(0, 1000))
+    axes.set(xlabel="real steps, recorded or trained on, all earlier rounds included")
+    axes.set(ylabel="return on validation tracks")
+    axes.set_ylim(top=1000)
     axes.legend(loc="lower right", fontsize=7)
-
-
-def learning_curve(folder: Path, total: int) -> np.ndarray:
-    """The real steps and the returns [n, 2] of a round, from its results in `folder`.
-
-    `total` are the steps of the round and of all that led to it. A row of the curve validates C as
-    it was before the steps of this row; the metrics, as it is kept.
-    """
-    curve = read_columns(folder / "curve.csv", "env_steps", "validation")
-    kept = read_metrics(folder / "metrics.json", "env_steps", "validation_mean")
-    steps = np.concatenate([[0], curve["env_steps"][:-1]])
-    seen = ~np.isnan(curve["validation"])
-    points = np.stack([steps[seen], curve["validation"][seen]], axis=1)
-    last = [kept["env_steps"], kept["validation_mean"]]
-    before = np.array([total - kept["env_steps"], 0])
-    return before + np.concatenate([points, [last]])
 
 
 def main(params: Params) -> None:
@@ -72,7 +58,8 @@ def main(params: Params) -> None:
         if folder.exists():  # trained
             behind = origin(name, tree, RESULTS)
             total = int(behind["recorded_steps"]) + int(behind["trained_steps"])
-            curves[name] = learning_curve(folder, total)
+            curve = validations(folder)
+            curves[name] = curve + np.array([total - curve[-1, 0], 0])
     save_plot(RESULTS / "efficiency.png", plot_returns, curves)
 
 

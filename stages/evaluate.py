@@ -3,7 +3,7 @@
 models/ROUND/agent.safetensors -> results/ROUND/evaluate
 Two to three seconds per track on two cores: nearly all of it is Gymnasium's picture. Then more
 tracks with our picture, a tenth of a second each, to show that it makes no difference.
-Paper: section 4.1, table 1 (100 tracks).
+Paper: section 3.3, table 1 (100 tracks).
 """
 
 from collections.abc import Callable

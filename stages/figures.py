@@ -5,6 +5,7 @@ Seconds.
 Paper: figure 5 (learning curve).
 """
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import numpy as np
 from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Part, Place
 from worldmodels.reports import paper
+from worldmodels.reports.curves import validations
 from worldmodels.reports.plotting import save_figure, save_plot
 from worldmodels.reports.results import Columns, read_columns, read_metrics
 
@@ -33,15 +35,16 @@ class Params(Part):
     round: Round
 
 
-def plot_controller(axes: "Axes", curve: Columns) -> None:
-    """Plot the returns of C in training, with their spread, and on validation tracks."""
+def plot_controller(axes: "Axes", curve: Columns, validated: np.ndarray) -> None:
+    """Plot the returns of C in training, with their spread, and on validation tracks, `validated`
+    [n, 2] (see `validations`); on the logarithmic axis, all but that before the first step."""
     x, mean, std = curve["env_steps"] / 1e6, curve["return_mean"], curve["return_std"]
     axes.fill_between(
         x, mean - std, mean + std, alpha=0.2, label="candidates, or episodes with noise, +- std"
     )
     axes.plot(x, mean, lw=1)
-    seen = ~np.isnan(curve["validation"])
-    axes.plot(x[seen], curve["validation"][seen], "o-", ms=3, label="C on validation tracks")
+    after = validated[validated[:, 0] > 0]
+    axes.plot(after[:, 0] / 1e6, after[:, 1], "o-", ms=3, label="C on validation tracks")
     steps = np.array(list(paper.RETURNS)) / max(paper.RETURNS) * paper.ENV_STEPS / 1e6
     returns = list(paper.RETURNS.values())
     axes.plot(steps, returns, "s-", ms=3, color="0.4", label="paper: mean on test tracks")
@@ -53,14 +56,13 @@ def plot_controller(axes: "Axes", curve: Columns) -> None:
     axes.legend(loc="lower right")
 
 
-def plot_dream(figure: "Figure", curve: Columns) -> None:
-    """Plot C's returns on the real track as it learns in the dream, and how honest the dream is:
-    what came after moments that M does not know, what it dreams of the actions that were taken,
-    and of C's own."""
+def plot_dream(figure: "Figure", curve: Columns, validated: np.ndarray) -> None:
+    """Plot C's returns on the real track, `validated` [n, 2] (see `validations`), as it learns in
+    the dream, and how honest the dream is: what came after moments that M does not know, what it
+    dreams of the actions that were taken, and of C's own."""
     (top_left, top_right), (bottom_left, bottom_right) = figure.subplots(2, 2)
     steps = curve["env_steps"] / 1000
-    seen = ~np.isnan(curve["validation"])
-    top_left.plot(steps[seen], curve["validation"][seen], "o-", ms=3, label="validation tracks")
+    top_left.plot(validated[:, 0] / 1000, validated[:, 1], "o-", ms=3, label="validation tracks")
     top_left.axhline(paper.MEAN, ls="--", color="0.4", label=f"paper: {paper.MEAN}")
     top_left.set(ylabel="return", title="C on the real track")
     top_right.plot(steps, curve["dreamt_reward"], label="C in the dream, costs included")
@@ -72,7 +74,7 @@ def plot_dream(figure: "Figure", curve: Columns) -> None:
             label = f"{after} steps on"
             axes.plot(steps, curve[f"dreamt_{kind}_{after}"], color=colour, label=label)
             axes.plot(steps, curve[f"own_{kind}_{after}"], ":", color=colour)
-    bottom_left.set(ylabel="points per step", title="Came (dashed), dreamt, dreamt by C (dotted)")
+    bottom_left.set(ylabel="points per step", title="Recorded (dashed), same actions, C (dotted)")
     bottom_right.set(ylabel="share of cars lost", title="The same for losses")
     for axes in (top_left, top_right, bottom_left, bottom_right):
         axes.set_xlabel("thousand real steps recorded")
@@ -92,7 +94,8 @@ def plot_returns(axes: "Axes", returns: np.ndarray, metrics: dict[str, float]) -
 def main(name: str, params: Params) -> None:
     results = Path("results") / name
     figures = results / "figures"
-    curve, columns = results / "train_controller/curve.csv", ["env_steps", "validation"]
+    curve, columns = results / "train_controller/curve.csv", ["env_steps"]
+    validated = validations(results / "train_controller")
     scores = read_metrics(results / "evaluate/metrics.json", "mean")
     returns = read_columns(results / "evaluate/returns.csv", "return")["return"]
     if params.round.learned_in == "dream":
@@ -101,10 +104,11 @@ def main(name: str, params: Params) -> None:
         honest = [f"{source}_{kind}" for kind in kinds for source in sources]
         columns += [f"{name}_{after}" for name in honest for after in HONEST_AFTER]
         learnt = read_columns(curve, *columns)
-        save_figure(figures / "controller.png", DREAM_SIZE, lambda f: plot_dream(f, learnt))
+        draw = partial(plot_dream, curve=learnt, validated=validated)
+        save_figure(figures / "controller.png", DREAM_SIZE, draw)
     else:
         learnt = read_columns(curve, *columns, "return_mean", "return_std")
-        save_plot(figures / "controller.png", plot_controller, learnt)
+        save_plot(figures / "controller.png", plot_controller, learnt, validated)
     save_plot(figures / "returns.png", plot_returns, returns, scores)
 
 

@@ -2,7 +2,7 @@
 
 policy of the world -> data/WORLD/scenes, results/WORLD/sample
 A quarter of a minute for 150,000 frames on two cores.
-Paper: section 4.2 step 1, figure 3; a second world: section 5, "iterative training procedure".
+Paper: section 3.2 step 1; a second world: section 5, "iterative training procedure".
 """
 
 from collections.abc import Callable

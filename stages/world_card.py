@@ -12,7 +12,7 @@ from worldmodels.pipeline import stage
 from worldmodels.pipeline.params import Count, Part, Share
 from worldmodels.pipeline.storage import load_model, write_bytes
 from worldmodels.reports.cards import card, contents, pulling, table
-from worldmodels.reports.lineage import AGENT
+from worldmodels.reports.lineage import agent_in_words, is_code
 from worldmodels.reports.results import read_metrics
 
 ERRORS = ("val_squared_error", "val_kl", "latents_in_use")
@@ -34,8 +34,9 @@ class Params(Part):
 def record(world: World, results: Path) -> str:
     """The sentence that says what was recorded, and who drove."""
     episodes = read_metrics(results / "sample/metrics.json", "episodes")["episodes"]
-    found = AGENT.fullmatch(world.policy)
-    agent = f"the agent of round {found[1]}" if found else Path(world.policy).stem
+    agent = f"the agent of {agent_in_words(world.policy)}"
+    if is_code(world.policy):
+        agent = Path(world.policy).stem.replace("_", " ")
     explored = world.exploration_share
     drivers = "blind exploration"
     if explored < 1:
@@ -56,7 +57,7 @@ class Described(NamedTuple):
 
 
 def describe_vae(world: World, path: Path, results: Path) -> Described:
-    """V."""
+    """What the card says of V. Raises UserError if its file or metrics are missing or damaged."""
     config, tensors = load_model(path, "vae")
     metrics = read_metrics(results / "train_vae/metrics.json", *ERRORS)
     return Described(
@@ -76,7 +77,7 @@ mu, logvar = vae.encoder(pictures)  # float [n, 3, 64, 64] in [0, 1] -> [n, Z] e
 
 
 def describe_mdnrnn(world: World, path: Path, results: Path) -> Described:
-    """M."""
+    """What the card says of M. Raises UserError if its file or metrics are missing or damaged."""
     config, tensors = load_model(path, "mdnrnn")
     metrics = read_metrics(results / "train_mdnrnn/metrics.json", *LIKELIHOODS)
     return Described(

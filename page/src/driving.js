@@ -9,7 +9,7 @@ const STEPS_PER_SECOND = 50; // of CarRacing
 const AVERAGED = 60; // pictures over which the frame rate is averaged
 const TOLD_EVERY = 150; // steps, to those who listen to the page
 
-/** Runs the dream on the page; `onStep(z, memory, action)` after each step that was drawn. */
+/** Runs the dream on the page; `onStep(z, memory)` after each step that was drawn. */
 export class Driving {
   constructor(loaded, onStep) {
     this.models = loaded.models;
@@ -134,7 +134,7 @@ export class Driving {
     if (this.dream.lost >= LOST_AT) this.end("M takes the car for lost.");
     else if (this.dream.strangeness >= STRANGE_AT) this.end("M has never seen anything like this.");
     else if (!this.byC && this.dream.steps % TOLD_EVERY === 0) this.say(this.inWords());
-    this.onStep(this.dream.z, this.dream.memory, action);
+    this.onStep(this.dream.z, this.dream.memory);
   }
 
   /** How it goes, in words. */

@@ -4,7 +4,7 @@ const RUNTIME = "ort/ort.wasm.min.mjs";
 const BINARY = "ort/ort-wasm-simd-threaded.wasm";
 let ort; // onnxruntime-web, once it is loaded
 
-/** Something that a visitor should be told, in words for him. */
+/** Something that a visitor should be told, in plain words. */
 export class Trouble extends Error {}
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
@@ -40,8 +40,8 @@ async function fetchChecked(name, contents) {
   const bytes = await fetchBytes(`data/${name}`, { query: `?${expected.toString(16)}` });
   if (bytes.length !== size || crc32(bytes) !== expected) {
     throw new Trouble(
-      `The file data/${name} is damaged: ${bytes.length} of ${size} bytes came, or others than ` +
-        `were sent. Load the page again; "make page" makes the file again.`,
+      `The file data/${name} is damaged: ${bytes.length} of ${size} bytes arrived, or their ` +
+        `checksum is wrong. Load the page again; "make page" makes the file again.`,
     );
   }
   return bytes;
@@ -115,8 +115,8 @@ async function openModel(name, bytes) {
     return new Model(await ort.InferenceSession.create(bytes));
   } catch (error) {
     const runtime = /backend|wasm/i.test(error.message); // not the model's fault
-    const what = runtime ? "The runtime in ort/ could not be started" : `data/${name} is no model`;
-    throw new Trouble(`${what} (${error.message}). Load the page again, or "make page" it again.`);
+    const what = runtime ? "The runtime in ort/ could not be started" : `data/${name} is not a valid model`;
+    throw new Trouble(`${what} (${error.message}). Load the page again, or rebuild it with "make page".`);
   }
 }
 

@@ -1,6 +1,7 @@
 // Keeps what the page has loaded, for a visit without a connection; sw.js answers from it then.
 
-const CACHE = "page"; // as in sw.js
+// By the page's place, as in sw.js: other pages of this host keep theirs
+const CACHE = new URL("./", location.href).href;
 
 /** Stores all that was fetched, and drops what an earlier page had. Without a store, nothing. */
 export async function keepForLater() {

@@ -63,7 +63,7 @@ export class Reality {
     this.slider.setAttribute("aria-valuetext", place);
     const recent = (sums) => (sums[step] - (sums[step - COUNTED] ?? 0)).toFixed(0);
     element("lap-told").textContent =
-      `${this.points[step].toFixed(0)} points so far; the last ${COUNTED} steps brought ` +
+      `${this.points[step].toFixed(0)} points so far; the last ${Math.min(COUNTED, step + 1)} steps brought ` +
       `${recent(this.points)}, where M expected ${recent(this.expected)}. ` +
       `C steered ${steering.toFixed(2)}, gas ${gas.toFixed(2)}, brake ${brake.toFixed(2)}.`;
     drawLine(element("lap-points"), this.points, step, -50, 950);

@@ -37,5 +37,5 @@ def test_an_impossible_name_of_a_world_ends_dvcs_run_with_one_line_of_ours(tmp_p
     done = subprocess.run(command, cwd=path.parent, env=env, capture_output=True, text=True)
     assert done.returncode != 0 and "Traceback" not in done.stderr
     (said,) = [line for line in done.stderr.splitlines() if "params.yaml" in line]
-    assert said.startswith("sample@a b: params.yaml: a world is called 'a b': rename it")
-    assert "`git restore results && dvc checkout` brings them back" in done.stderr
+    assert said.startswith("sample@a b: params.yaml: a world is called 'a b'; rename it")
+    assert "run `git restore results && dvc checkout`" in done.stderr

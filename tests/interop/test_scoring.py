@@ -3,14 +3,16 @@
 import json
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 
+import gymnasium
 import numpy as np
 import pytest
 
 from tests.agents import make_agent
 from worldmodels.interop import scoring
-from worldmodels.interop.scoring import histogram, make_policy, score
+from worldmodels.interop.scoring import drive, histogram, make_policy, score
 from worldmodels.pipeline.errors import UserError
 from worldmodels.runtime.seeds import TEST, TEST_TRACKS
 
@@ -51,6 +53,17 @@ def test_an_action_that_is_not_finite_is_named():
         score(Broken(), count=1, first=0)
 
 
+@pytest.mark.parametrize("action", ["left", [[0.0], [1.0, 2.0]], None, [0.0, 1.0]])
+def test_an_action_that_is_not_three_numbers_is_named(action):
+    policy = Careful()
+    policy.act = lambda _: action
+    with (
+        closing(gymnasium.make("CarRacing-v3")) as env,
+        pytest.raises(UserError, match="action at step 0 of track 7"),
+    ):
+        drive(policy, env, 7)
+
+
 @pytest.mark.parametrize(("count", "first"), [(0, 0), (1, -1), (2, TEST_TRACKS - 1)])
 def test_tracks_beyond_those_for_tests_are_refused(count, first):
     with pytest.raises(UserError, match=f"there are {TEST_TRACKS:,}"):
@@ -72,6 +85,9 @@ def test_a_policy_is_made_from_a_function_or_an_agent_file(tmp_path):
         ("tests.no_such:f", "No module named"),
         ("tests.agents:no_such", "no attribute"),
         ("builtins:dict", "has no reset"),
+        (":make", "give module:function"),
+        (".tests:make", "give module:function"),
+        ("tests.agents:PRIVILEGED", "not a function"),
         (str(tmp_path / "none.safetensors"), "none.safetensors"),
     ]:
         with pytest.raises(UserError, match=why):

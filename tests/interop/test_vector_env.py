@@ -3,6 +3,7 @@
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from worldmodels.environment.physics.dynamics import agrees_with_box2d
@@ -159,3 +160,23 @@ def test_bad_input_is_named():
     envs.step(np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"episodes of \[0, 1\] are over"):
         envs.step(np.zeros((2, 3)))
+
+
+def test_actions_of_another_shape_are_refused():
+    envs = CarRacingVectorEnv(3)
+    envs.reset(seed=1)
+    for shape in ((3, 2), (4, 3), (2, 3), (3,)):
+        with pytest.raises(ValueError, match=r"give \(3, 3\)"):
+            envs.step(np.zeros(shape, np.float32))
+    envs.step(np.zeros((3, 3), np.float32))
+
+
+def test_a_step_before_the_first_reset_of_an_environment_is_refused():
+    envs, still = CarRacingVectorEnv(2), np.zeros((2, 3), np.float32)
+    with pytest.raises(ResetNeeded, match=r"\[0, 1\] have not been reset"):
+        envs.step(still)
+    envs.reset(seed=1, options={"reset_mask": np.array([True, False])})
+    with pytest.raises(ResetNeeded, match=r"\[1\] have not been reset"):
+        envs.step(still)
+    envs.reset(seed=2, options={"reset_mask": np.array([False, True])})
+    envs.step(still)

@@ -4,7 +4,7 @@ import torch
 
 from tests.devices import each_device
 from worldmodels.pipeline import provenance
-from worldmodels.pipeline.storage import read_csv
+from worldmodels.pipeline.storage import read_csv, write_csv
 
 
 def test_a_run_names_the_card_that_it_used_and_its_driver(tmp_path, monkeypatch):
@@ -19,6 +19,22 @@ def test_a_run_names_the_card_that_it_used_and_its_driver(tmp_path, monkeypatch)
     assert row["processor"] == f"{provenance.processor()}, NVIDIA X with driver 570.1"
     tool.unlink()
     assert provenance.accelerators() == ["NVIDIA X with driver unknown"]
+
+
+def test_a_column_that_older_runs_lack_is_added(tmp_path):
+    old = {"stage": "sample", "round": "first", "commit": "a", "was": "1"}
+    write_csv(tmp_path / "runs.csv", [old])
+    provenance.note_run(tmp_path / "runs.csv", "train_vae", "first", 1.0)
+    before, now = read_csv(tmp_path / "runs.csv")
+    assert before["commit"] == "a" and before["seconds"] == "" and before["was"] == "1"
+    assert now["seconds"] == "1" and now["was"] == ""
+
+
+def test_a_package_that_is_missing_fails_no_stage(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "PACKAGES", ("torch", "no-such-package"))
+    provenance.note_run(tmp_path / "runs.csv", "train_vae", "first", 1.0)
+    (row,) = read_csv(tmp_path / "runs.csv")
+    assert row["no-such-package"] == "missing"
 
 
 @each_device

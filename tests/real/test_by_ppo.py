@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from tests.agents import LEARNING, PRIVILEGED, make_agent
 from worldmodels.control.search_space import raw_space
 from worldmodels.driving.limits import Limits
-from worldmodels.pipeline.errors import UserError
 from worldmodels.real import by_ppo as train_module
 from worldmodels.real.by_ppo import PPOConfig, PracticeSetup, train_by_ppo
 from worldmodels.runtime.checkpoint import Checkpoint
@@ -132,14 +132,14 @@ def test_noise_reaches_its_second_value_within_the_environment_steps():
     assert [row["exploration_std"] for row in train(updates=100, env_steps=72).rows] == [0.4, 0.2]
 
 
-def test_fewer_tracks_than_groups_are_refused():
-    config = CONFIG.model_copy(update={"envs": 34, "tracks": 1})
-    with pytest.raises(UserError, match=r"real\.ppo\.tracks is 1, but its cars drive in 2 groups"):
-        train(config=config)
-
-
-def test_a_segment_that_is_not_a_multiple_of_a_decision_is_refused():
-    with pytest.raises(
-        UserError, match=r"real\.ppo\.steps is 12, not a multiple of real\.ppo\.hold, 5"
-    ):
-        train(config=CONFIG.model_copy(update={"hold": 5}))
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"envs": 34, "tracks": 1}, "tracks is 1, but the cars drive in 2 groups"),
+        ({"hold": 5}, "steps is 12, not a multiple of hold, 5"),
+        ({"discount": [0.99, 1.0]}, "less than 1"),
+    ],
+)
+def test_params_that_do_not_fit_together_are_refused(changes, said):
+    with pytest.raises(ValidationError, match=said):
+        PPOConfig(**CONFIG.model_dump() | changes)

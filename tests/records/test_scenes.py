@@ -7,13 +7,14 @@ from worldmodels.driving.episodes import Drive, drive_all
 from worldmodels.driving.limits import Limits
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.environment.picture.canvas import COLOURS, GROUND
+from worldmodels.environment.picture.pose import POSE_DTYPE
 from worldmodels.environment.vector_env import VectorCarRacing
 from worldmodels.memory.windows import Sequences, with_rewards_ahead
 from worldmodels.pipeline.errors import UserError
 from worldmodels.policies.explorer import Exploration, ExplorationConfig
 from worldmodels.policies.recording import Wandering
 from worldmodels.records.latents import Latents, quantise
-from worldmodels.records.scenes import Scenes
+from worldmodels.records.scenes import Episode, Scenes
 from worldmodels.records.split import held_out
 from worldmodels.records.tables import read_table, write_table
 from worldmodels.runtime.seeds import generator
@@ -236,3 +237,17 @@ def test_windows_begin_at_the_first_step_more_often_than_by_chance(latents):
     windows = sequences.windows(2000, 8, np.random.default_rng(1))
     first = (windows["mu"][:, 0, 0] == 15).float().mean().item()
     assert first == pytest.approx(5 / 12, abs=0.03)  # starts -4 to 7, all before 0 moved there
+
+
+def test_a_record_of_another_track_is_refused():
+    episode = Episode(
+        track_seed=3,
+        driver="agent",
+        poses=np.zeros(1, dtype=POSE_DTYPE),
+        actions=np.zeros((1, 3), np.float16),
+        rewards=np.zeros(1, np.float32),
+        terminated=False,
+        touched_at=np.zeros(3, np.uint16),
+    )
+    with pytest.raises(UserError, match="3 tiles for track 3, which has"):
+        Scenes([episode]).draw(np.arange(1))

@@ -4,7 +4,7 @@ import pytest
 
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.storage import write_json
-from worldmodels.reports.lineage import OF_A_WORLD, origin, training_of
+from worldmodels.reports.lineage import OF_A_WORLD, agent_in_words, origin, training_of
 from worldmodels.training.setup import ZERO
 
 PPO, DREAM = {"trainer": "ppo", "learned_in": "real"}, {"trainer": "ppo", "learned_in": "dream"}
@@ -68,3 +68,14 @@ def test_a_training_without_metrics_is_refused(tmp_path):
     write_json(tmp_path / "a/train_controller/metrics.json", {})
     with pytest.raises(UserError, match="a/train_controller/metrics"):
         origin("a", PARAMS, tmp_path)
+
+
+def test_an_agent_of_no_round_is_left_out_and_one_of_a_lost_round_is_refused():
+    rounds = PARAMS["rounds"]
+    foreign = PARAMS | {"rounds": rounds | {"d": rounds["d"] | {"start": "mine.safetensors"}}}
+    first = [(stage, "first") for stage in OF_A_WORLD]
+    assert training_of("d", foreign) == [*first, ("train_controller", "d")]
+    assert "steps are not counted" in agent_in_words("mine.safetensors")
+    lost = PARAMS | {"rounds": {name: rounds[name] for name in "abd"}}
+    with pytest.raises(UserError, match="there is no round 'c'"):
+        training_of("d", lost)

@@ -108,9 +108,9 @@ def test_a_second_process_on_the_same_inputs_waits_for_the_first(tmp_path, keep)
         assert events[0][0].wait(60)
         second = pool.submit(hold, tmp_path / "c", keep, *events[1])
         deadline = time.monotonic() + 60
-        while "waits for another process" not in said.getvalue() and time.monotonic() < deadline:
+        while "waiting for another process" not in said.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert said.getvalue().startswith("test: waits for another process")
+        assert said.getvalue().startswith("test: waiting for another process")
         assert not events[1][0].wait(0.5)
         events[0][1].set()
         first.result()

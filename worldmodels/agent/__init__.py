@@ -1,4 +1,4 @@
 """V, M and C in one file and one batched step.
 
-May import `control` and what that may.
+May import `control`, `memory` and what they may.
 """

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from worldmodels.control.controller import parameter_count
 from worldmodels.environment.interface import ACTION_SIZE
 
 
@@ -26,9 +27,7 @@ class SearchSpace:
     @property
     def dimensions(self) -> int:
         """The number D of trained parameters."""
-        rows = self.hidden_units or ACTION_SIZE
-        head = ACTION_SIZE * (self.hidden_units + 1) if self.hidden_units else 0
-        return rows * (len(self.basis) + 1) + head
+        return parameter_count(len(self.basis), self.hidden_units)
 
     def leading(self, rows: int) -> "SearchSpace":
         """The space of the first `rows` of the scaled features."""

@@ -1,17 +1,19 @@
-"""The record of a frame of CarRacing, the drawing of the frame, and the car's motion, from it.
+"""Frames of CarRacing: their record, how they are drawn from it, and the car's motion.
 
 A frame follows from the seed of its track, the pose of the car, and the frame at which each tile
 was first touched: about 20 bytes, where the picture has 12,288.
 """
 
 import numpy as np
+from gymnasium.envs.box2d.car_racing import FPS
 
 from worldmodels.environment.interface import SIZE
 from worldmodels.environment.picture.canvas import COLOURS, HEIGHT, PALETTE, WIDTH, pack_palette
 from worldmodels.environment.picture.pose import POSE_DTYPE, draw_pose
 from worldmodels.environment.picture.track import track_of
+from worldmodels.pipeline.errors import UserError
 
-FRAMES_PER_SECOND = 50  # of the simulation, a step each
+FRAMES_PER_SECOND = FPS  # of the simulation, a step each
 MOTION_SIZE = 3  # m/s ahead, m/s sideways (to the right), rad/s (to the left)
 
 __all__ = [
@@ -39,8 +41,17 @@ def draw_frame(
     pose: np.ndarray,
     palette: np.ndarray = PALETTE,
 ) -> None:
-    """Draw a frame into `picture`, uint8 [64, 64, 3] or the crop [84, 96, 3]; see `draw_pose`."""
-    draw_pose(track_of(track_seed), touched_at, frame, pose, picture, palette)
+    """Draw a frame into `picture`, uint8 [64, 64, 3] or the crop [84, 96, 3]; see `draw_pose`.
+
+    Raises UserError if the track has not as many tiles as `touched_at` [N].
+    """
+    track = track_of(track_seed)
+    if len(touched_at) != track.length:
+        raise UserError(
+            f"the record has {len(touched_at)} tiles for track {track_seed}, which has "
+            f"{track.length} here: it was made with another version of Gymnasium"
+        )
+    draw_pose(track, touched_at, frame, pose, picture, palette)
 
 
 def motion(poses: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The seam between the method and its environment: what any environment must provide.
 
-The rest of the code knows CarRacing only through
+V, M, C and their training know CarRacing only through
 
 - `interface`: the sizes of an observation and an action, and a vector environment's methods;
 - `actions`: the map from C's outputs to actions, and the range of an action;

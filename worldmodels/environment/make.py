@@ -70,5 +70,6 @@ def make_vector_env(picture: Picture, slots: int) -> VectorEnv:
 
 
 def make_privileged(slots: int, config: PrivilegedConfig) -> Privileged:
-    """`slots` environments with our picture, in `.env`, and what practice may know of them."""
+    """`slots` environments with our picture and our physics, in `.env`, and what practice may know
+    of them. Where Box2D rounds differently, the cars drive by our physics all the same."""
     return Privileged(VectorCarRacing(slots), config)

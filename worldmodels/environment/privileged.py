@@ -4,7 +4,10 @@ C never has it. The critic is given it while C is trained (asymmetric actor-crit
 2017), and the prices that shape the reward in practice are computed from it.
 """
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import Field
 
 from worldmodels.environment.physics.bodies import ANGLE, BODY_ROWS, LANES, SPIN, VX, VY, X, Y
 from worldmodels.environment.vector_env import VectorCarRacing
@@ -14,7 +17,7 @@ from worldmodels.pipeline.params import Count, Natural, Positive, Section
 class PrivilegedConfig(Section):
     """The section `real.ppo.privileged` of params.yaml, which has the units."""
 
-    road_ahead: list[Natural]
+    road_ahead: Annotated[list[Natural], Field(min_length=1)]
     speed_scale: Positive
     wheel_speed_scale: Positive
     distance_scale: Positive
@@ -25,7 +28,7 @@ class PrivilegedConfig(Section):
 
     @property
     def size(self) -> int:
-        """The count of the numbers that `Privileged.situation` tells of each car."""
+        """The length of a row of `Privileged.situation`."""
         return 3 + 4 + 4 + 4 + 2 * len(self.road_ahead)
 
 

@@ -74,10 +74,14 @@ def drive(policy: AnyPolicy, env: gymnasium.Env, track: int) -> tuple[float, int
     policy.reset()
     rewards: list[float] = []
     while True:
-        action = np.asarray(policy.act(observation), dtype=np.float32)
+        given = policy.act(observation)
+        try:
+            action = np.asarray(given, dtype=np.float32)
+        except (TypeError, ValueError):
+            action = np.zeros(0, dtype=np.float32)
         if action.shape != (3,) or not np.isfinite(action).all():
             raise UserError(
-                f"the policy's action at step {len(rewards)} of track {track} is {action}: "
+                f"the policy's action at step {len(rewards)} of track {track} is {given}: "
                 "CarRacing-v3 takes three finite numbers, steering, gas and brake"
             )
         observation, reward, terminated, truncated, _ = env.step(action)
@@ -129,13 +133,15 @@ def make_policy(name: str) -> AnyPolicy:
     if name.endswith(".safetensors"):
         return Policy.load(name)
     module, colon, function = name.partition(":")
-    if not colon:
+    if not (module and colon and function) or module.startswith("."):
         raise UserError(f"{name!r}: give module:function, or the file of an agent")
     sys.path.insert(0, "")  # the module may lie in this folder
     try:
         make: Callable[[], Any] = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise UserError(f"{name!r}: {error}") from None
+    if not callable(make):
+        raise UserError(f"{name!r} is {make!r}, not a function that makes a policy")
     policy = make()
     if not callable(getattr(policy, "act", None)) or not callable(getattr(policy, "reset", None)):
         raise UserError(f"{name!r} returns {policy!r}, which has no reset() and act(observation)")

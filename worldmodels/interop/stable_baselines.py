@@ -45,7 +45,7 @@ class StableBaselinesVecEnv(VecEnv):
                 "terminal_observation": told["final_obs"][index],
                 "TimeLimit.truncated": bool(truncated[index] and not terminated[index]),
             }
-            if terminated[index]:  # by the lap's end, or off the playfield
+            if terminated[index] and "lap_finished" in final:  # CarRacing tells
                 infos[index]["lap_finished"] = bool(final["lap_finished"][index])
         return observations, rewards.astype(np.float32), over, infos
 

@@ -40,7 +40,9 @@ class TrainedRound(NamedTuple):
     def dream(self) -> DreamModel:
         """The M that dreams. Raises UserError where C did not learn in a dream."""
         if self.dream_model is None:
-            raise UserError("the C of this round did not learn in the dream, so that no M dreams")
+            raise UserError(
+                "the C of this round did not learn in the dream, so there is no M that dreams"
+            )
         return self.dream_model
 
     def lap(self, track: int) -> Lap:

@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.error import ResetNeeded
 from gymnasium.utils.seeding import np_random as seeded
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
@@ -63,7 +64,7 @@ class CarRacingVectorEnv(gymnasium.vector.VectorEnv):
         self.shards = [Shard(part) for part in np.array_split(np.arange(num_envs), threads)]
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.generators = [seeded(None)[0] for _ in range(num_envs)]
-        self.steps = np.zeros(num_envs, dtype=np.int64)
+        self.steps = np.full(num_envs, -1)  # before the first reset
         self.over = np.zeros(num_envs, dtype=bool)
 
     def reset(
@@ -92,9 +93,17 @@ class CarRacingVectorEnv(gymnasium.vector.VectorEnv):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step every environment by `actions` [n, 3].
 
-        Raises ValueError for an action that is not finite, and where autoreset is disabled, for an
+        Raises ResetNeeded before the first reset of an environment, and ValueError for actions of
+        another shape, for one that is not finite, and where autoreset is disabled, for an
         environment whose episode is over.
         """
+        if (self.steps < 0).any():
+            raise ResetNeeded(
+                f"the environments {np.flatnonzero(self.steps < 0).tolist()} have not been reset"
+            )
+        actions = np.asarray(actions)
+        if actions.shape != self.action_space.shape:
+            raise ValueError(f"actions {actions.shape}: give {self.action_space.shape}")
         mode, begun = self.autoreset_mode, self.over.copy()
         if mode is AutoresetMode.DISABLED and begun.any():
             raise ValueError(
@@ -102,7 +111,6 @@ class CarRacingVectorEnv(gymnasium.vector.VectorEnv):
                 'options={"reset_mask": …} before the next step'
             )
         rewards, terminated = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=bool)
-        actions = np.asarray(actions)
         self._run(lambda shard: shard.step(~begun, actions, rewards, terminated))
         self.steps[~begun] += 1
         truncated = (self.steps >= self.max_episode_steps) & ~begun

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 RESTORE = (
-    "\nDVC has deleted the outputs of this stage. If they were made with the value that you set "
-    "again, `git restore results && dvc checkout` brings them back."
+    "\nDVC has deleted the outputs of this stage. To get the committed ones back, restore the "
+    "params they were made with, and run `git restore results && dvc checkout`."
 )
 
 

@@ -94,8 +94,8 @@ def load(section: type[SectionType], name: str | None) -> SectionType:
 
 
 def read_params() -> dict[str, Any]:
-    """All of params.yaml, its worlds and rounds mappings. Raises UserError for an entry that no
-    command line, path or dotted name of a param could name."""
+    """All of params.yaml, with worlds and rounds checked to be mappings. Raises UserError for an
+    entry that no command line, path or dotted name of a param could name."""
     tree = read_yaml(PARAMS)
     for every, one in ENTRIES.items():
         tree[every] = tree.get(every) or {}
@@ -106,8 +106,8 @@ def read_params() -> dict[str, Any]:
         for name in tree[every]:
             if not isinstance(name, str) or not _NAME.fullmatch(name):
                 raise UserError(
-                    f"{PARAMS}: a {one} is called {name!r}: rename it to a letter, then letters, "
-                    "digits, - and _"
+                    f"{PARAMS}: a {one} is called {name!r}; rename it: a letter, followed "
+                    "by letters, digits, - or _"
                 )
     return tree
 

@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from worldmodels.pipeline.errors import UserError
@@ -36,14 +36,22 @@ def note_run(path: Path, stage: str, entry: str, seconds: float) -> None:
     try:
         rows = read_csv(path) if path.exists() else []
         rows = [row for row in rows if (row["stage"], row["round"]) != (stage, entry)]
-        write_csv(path, [*rows, run])
+        columns = dict.fromkeys([*(rows[0] if rows else ()), *run], "")  # old ones and new
+        write_csv(path, [columns | row for row in [*rows, run]])
     except (UserError, KeyError, ValueError) as error:  # not worth failing a finished stage
         print(f"{path}: the run of {stage} could not be noted: {error}", file=sys.stderr)
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that a result depends on."""
-    return {package: version(package) for package in PACKAGES}
+    """The versions of the packages that a result depends on; "missing" where there is none."""
+    return {package: _version(package) for package in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # another distribution has the same modules
+        return "missing"
 
 
 def processor() -> str:

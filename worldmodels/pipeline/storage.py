@@ -65,7 +65,8 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write `rows`, one or more, with the keys of the first as header."""
+    """Write `rows`, one or more, with the keys of the first as header. Raises ValueError for a row
+    with another key."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -74,8 +75,11 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file by column name. Raises UserError if it is missing."""
-    return list(csv.DictReader(io.StringIO(read_bytes(path).decode())))
+    """The rows of a CSV file by column name. Raises UserError if it is missing or no text."""
+    try:
+        return list(csv.DictReader(io.StringIO(read_bytes(path).decode())))
+    except UnicodeDecodeError as error:
+        raise damaged(path, str(error)) from None
 
 
 def digest(arrays: Iterable[tuple[str, np.ndarray]], extra: str = "") -> str:

@@ -16,7 +16,6 @@ from worldmodels.control.search_space import SearchSpace
 from worldmodels.driving.limits import Limits
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.environment.privileged import PrivilegedConfig
-from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count
 from worldmodels.ppo.algorithm import AlgorithmConfig, Learner
 from worldmodels.ppo.rollout import Rollout
@@ -97,7 +96,7 @@ class PracticeSetup(NamedTuple):
             )
             for number, (envs, group) in enumerate(zip(sizes, groups))
         ]
-        # Never on a cluster: the groups belong to the result, and there are no more than two
+        # Never on a cluster: the groups are few and large, and come back after every segment
         results = run_in_processes(jobs)
         return [rollout for rollout, _ in results], [group for _, group in results]
 
@@ -142,10 +141,9 @@ def train_by_ppo(
     """Practise, judge and improve until the budget is used up.
 
     `validate` scores a point of the actor's space, every `validate_every` updates. Raises
-    UserError for params that do not fit together, or if a loss or weight is no longer finite.
+    UserError if a loss or weight is no longer finite.
     """
     config = setup.config
-    _refuse_misfits(config, groups=len(group_sizes(config.envs)))
     # Noise and rates depend on the budget: training by another one starts from scratch
     state = checkpoint.resume(lambda state: state.budget == budget) or PPOState(
         learner=setup.new_learner(),
@@ -189,17 +187,3 @@ def train_by_ppo(
     state.groups = [None] * len(state.groups)  # large, and no longer needed
     checkpoint.save(state)
     return state
-
-
-def _refuse_misfits(config: PPOConfig, groups: int) -> None:
-    """Raise UserError for params that do not fit together."""
-    if config.steps % config.hold:
-        raise UserError(
-            f"params.yaml: real.ppo.steps is {config.steps}, not a multiple of real.ppo.hold, "
-            f"{config.hold}: change one of them"
-        )
-    if config.tracks < groups:
-        raise UserError(
-            f"params.yaml: real.ppo.tracks is {config.tracks}, but its cars drive in {groups} "
-            "groups, which share no tracks: raise it"
-        )

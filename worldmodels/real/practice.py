@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import model_validator
 
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.driver import AgentDriver
@@ -24,7 +25,7 @@ from worldmodels.environment.privileged import PrivilegedConfig
 from worldmodels.pipeline.params import Count, Section, Share
 from worldmodels.ppo.rollout import Rollout
 from worldmodels.real.segment import Log, PracticeGroup, Rules, by_decision, step_and_log
-from worldmodels.training.schedule import FromTo, Shares, discount_at, geometric
+from worldmodels.training.schedule import Discounts, FromTo, discount_at, geometric, group_sizes
 
 
 class PracticeConfig(Section):
@@ -36,11 +37,27 @@ class PracticeConfig(Section):
     steps: Count
     hold: Count
     noise: FromTo
-    discount: Shares
+    discount: Discounts
     lost_cost: FromTo
     missed_cost: FromTo
     replay_share: Share
     replay_tracks: Count
+
+    @model_validator(mode="after")
+    def refuse_misfits(self) -> "PracticeConfig":
+        """The section; raises ValueError for a segment that ends within a decision, and for fewer
+        tracks than groups."""
+        groups = len(group_sizes(self.envs))
+        if self.steps % self.hold:
+            raise ValueError(
+                f"steps is {self.steps}, not a multiple of hold, {self.hold}: change one of them"
+            )
+        if self.tracks < groups:
+            raise ValueError(
+                f"tracks is {self.tracks}, but the cars drive in {groups} groups, which share no "
+                "tracks: raise it"
+            )
+        return self
 
     def rules_at(self, share: float, limits: Limits) -> "Rules":
         """The rules of practice at `share` of the training."""

@@ -1,9 +1,10 @@
 """Statistics of a record of driving: speed, ground under the wheels, tiles visited."""
 
 import numpy as np
-from gymnasium.envs.box2d.car_racing import FPS
 
+from worldmodels.environment.frames import FRAMES_PER_SECOND
 from worldmodels.environment.rewards import LAP_REWARD, STEP_COST
+from worldmodels.pipeline.errors import UserError
 from worldmodels.records.scenes import Scenes
 
 STANDING = 1.0  # m/s; below it the picture hardly changes from frame to frame
@@ -19,12 +20,14 @@ def coverage(scenes: Scenes) -> tuple[dict[str, float], list[dict[str, int]]]:
 
     Speeds are differences of poses, so the last frame of an episode has none. The histogram has a
     row per 5 m/s: its lower edge `speed_m_per_s`, and how many frames are on road (four wheels on
-    tiles), edge and grass (none).
+    tiles), edge and grass (none). Raises UserError if no episode has two frames.
     """
     hull = scenes.poses["hull"]
     same = np.diff(scenes.episode_of) == 0
-    speed = np.linalg.norm(np.diff(hull[:, :2], axis=0), axis=1)[same] * FPS
-    turn = np.abs(np.diff(hull[:, 2]))[same] * FPS
+    if not same.any():
+        raise UserError("no episode of two frames or more was recorded: raise worlds.*.frames")
+    speed = np.linalg.norm(np.diff(hull[:, :2], axis=0), axis=1)[same] * FRAMES_PER_SECOND
+    turn = np.abs(np.diff(hull[:, 2]))[same] * FRAMES_PER_SECOND
     on_road = scenes.poses["on_road"][:-1][same]
     grounds = {
         "on_road": on_road == 4,

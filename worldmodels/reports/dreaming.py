@@ -130,6 +130,8 @@ def _sights(
             (real, *points),
             (float(lost[0]), float(lost[1])),
         )
+        if step == steps:
+            return
         features = observations[1:, : agent.config.features].astype(np.float64)
         chosen = act(agent.parameters, candidates, features, agent.hidden_units)
         actions = np.concatenate([lap.actions[start + step][None], chosen])

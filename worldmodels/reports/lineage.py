@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.pipeline.errors import UserError
+from worldmodels.pipeline.params import PARAMS
 from worldmodels.pipeline.storage import read_json
 from worldmodels.reports.results import read_metrics
 
@@ -20,13 +21,37 @@ AGENT = re.compile(r"models/([^/]+)/agent\.safetensors")
 Tree = dict[str, Any]
 
 
+def round_of(source: str) -> str | None:
+    """The round whose agent a path of params.yaml names; None for code, or another agent."""
+    return found[1] if (found := AGENT.fullmatch(source)) else None
+
+
+def is_code(source: str) -> bool:
+    """True for the path of a module, which is no agent."""
+    return source.endswith(".py")
+
+
+def agent_in_words(source: str) -> str:
+    """An agent whose path params.yaml names, in words."""
+    if found := round_of(source):
+        return f"round {found}"
+    return f"{source}, whose own steps are not counted"
+
+
 def training_of(name: str, params: Tree) -> list[tuple[str, str]]:
     """The stages, and their worlds or rounds, whose work led to the agent of a round: its own, and
-    those of the rounds whose agents drove for its world, or were what its training began with."""
-    entry = params["rounds"][name]
+    those of the rounds whose agents drove for its world, or were what its training began with.
+
+    What led to the file of any other agent is not known, and left out. Raises UserError for an
+    agent of a round that params.yaml lacks.
+    """
+    if (entry := params["rounds"].get(name)) is None:
+        raise UserError(
+            f"{PARAMS}: there is no round {name!r} under rounds, but its agent is used"
+        )
     world = entry["world"]
     sources = params["worlds"][world]["policy"], entry["start"]
-    agents = [found[1] for source in sources if (found := AGENT.fullmatch(source))]
+    agents = [found for source in sources if (found := round_of(source))]
     before = [stage for agent in agents for stage in training_of(agent, params)]
     own = [*((stage, world) for stage in OF_A_WORLD), ("train_controller", name)]
     return list(dict.fromkeys([*before, *own]))

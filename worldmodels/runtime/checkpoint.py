@@ -97,7 +97,7 @@ class Checkpoint:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._say("waits for another process, which is working on the same inputs")
+            self._say("waiting for another process, which is working on the same inputs")
             fcntl.flock(lock, fcntl.LOCK_EX)
 
     def _say(self, message: str) -> None:

@@ -3,10 +3,10 @@
 numba files a function under the path and the content of its own source. But it compiles functions
 and constants of other files into it, and every copy of the repository, as queued experiments are,
 would compile everything again, for a minute. So compiled code is filed under the content of all
-files that hold compiled functions and of the modules they import, and the versions of numba and
-Gymnasium: in the user's cache, for all copies; where that cannot be written, in the repository's
-`.numba`. numba itself keeps processors apart. Each file carries a digest: a damaged one counts as
-missing, where numba alone would end in a traceback, or run it.
+files that hold compiled functions and of the modules they import, and the versions of numba,
+Gymnasium and Box2D: in the user's cache, for all copies; where that cannot be written, in the
+repository's `.numba`. numba itself keeps processors apart. Each file carries a digest: a damaged
+one counts as missing, where numba alone would end in a traceback, or run it.
 """
 
 import ast
@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import Box2D
 import gymnasium
 import numba
 from numba.core import caching
@@ -57,8 +58,9 @@ def compiled_sources(package: Path = _PACKAGE) -> dict[Path, bytes]:
 
 
 _SOURCES = compiled_sources()
-_VERSIONS = f"{numba.__version__} {gymnasium.__version__} {_FORMAT}".encode()
-VERSION = hashlib.sha256(b"".join([*_SOURCES.values(), _VERSIONS])).hexdigest()[:16]
+_VERSIONS = [numba.__version__, gymnasium.__version__, Box2D.__version__, _FORMAT]
+_COVERED = b"".join([*_SOURCES.values(), " ".join(_VERSIONS).encode()])
+VERSION = hashlib.sha256(_COVERED).hexdigest()[:16]
 
 
 def cache_folders() -> list[Path]:

@@ -18,8 +18,8 @@ class Budget(NamedTuple):
         return iterations >= self.iterations or 0 < self.env_steps <= env_steps
 
     def leads_through(self, env_steps: Sequence[int]) -> bool:
-        """True if a training with this budget comes to the end of an iteration after which, and
-        after those before it, so many `env_steps` had been driven."""
+        """True if this budget would not have stopped a training before the last of these
+        iterations; `env_steps` are the totals after each."""
         return not any(self.is_over(done, so_far) for done, so_far in enumerate(env_steps[:-1], 1))
 
     def share(self, iterations: int, env_steps: int) -> float:

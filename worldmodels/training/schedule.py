@@ -7,12 +7,12 @@ import numpy as np
 from pydantic import Field
 
 from worldmodels.environment.interface import ACTION_SIZE
-from worldmodels.pipeline.params import NonNegative, Positive, Share
+from worldmodels.pipeline.params import NonNegative, Positive
 from worldmodels.runtime.batch import FIXED_BATCH
 
 FromTo = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 OutputCosts = Annotated[list[NonNegative], Field(min_length=ACTION_SIZE, max_length=ACTION_SIZE)]
-Shares = Annotated[list[Share], Field(min_length=2, max_length=2)]
+Discounts = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 
 
 def geometric(ends: list[float], share: float) -> float:

@@ -138,11 +138,7 @@ class TrainingSetup(NamedTuple):
             return raw_space(units, self.agent.config.features)
         hidden = None
         if config.inputs == "z+h":
-            if components > hidden_size:
-                raise UserError(
-                    f"params.yaml: {key} is {components}, but M has a hidden state of "
-                    f"{hidden_size}: lower it"
-                )
+            refuse_excess(components, hidden_size, key)
             rng = generator(self.params.seed, "controller", "scaling")
             hidden = hidden_states(self.memory, self.latents, config.scaling_frames, rng)
         mu = self.latents.mu.astype(np.float64)
@@ -156,19 +152,15 @@ class TrainingSetup(NamedTuple):
         features, latent_size = self.agent.config.features, self.agent.config.latent_size
         if self.params.controller.inputs != "z+h" or self.params.controller.space == "raw":
             return features
-        if latent_size + components > features:
-            raise UserError(
-                f"params.yaml: {key} is {components}, but M has a hidden state of "
-                f"{features - latent_size}: lower it"
-            )
+        refuse_excess(components, features - latent_size, key)
         return latent_size + components
 
     def start(self, space: SearchSpace, key: str) -> np.ndarray:
         """The point of `space` that training begins with.
 
         Raises UserError for an agent with another V or M than the world of the round, for one
-        whose C has another hidden layer, and, naming the `key` of params.yaml that set the
-        components of h, for one whose C uses more of h.
+        whose C is given something else or has another hidden layer, and, naming the `key` of
+        params.yaml that set the components of h, for one whose C uses more of h.
         """
         path, world = self.params.round.start, self.params.round.world
         if path == ZERO:
@@ -179,6 +171,13 @@ class TrainingSetup(NamedTuple):
                 f"{path}: has another V or M than the world {world!r}, on which its C would be "
                 "lost: start with an agent of that world"
             )
+        for given in ("inputs", "latent"):
+            theirs, ours = getattr(agent.config, given), getattr(self.agent.config, given)
+            if theirs != ours:
+                raise UserError(
+                    f"{path}: its C was trained with controller.{given} of {theirs!r}, "
+                    f"params.yaml has {ours!r}: change one of them"
+                )
         if agent.hidden_units != space.hidden_units:
             raise UserError(
                 f"{path}: its C has {agent.hidden_units} hidden units, params.yaml has "
@@ -198,6 +197,15 @@ class TrainingSetup(NamedTuple):
         return Candidates(self.agent, space, params.limits(), params.training_seed(), device)
 
 
+def refuse_excess(components: int, hidden_size: int, key: str) -> None:
+    """Raise UserError for more components of h, set by `key` of params.yaml, than it has."""
+    if components > hidden_size:
+        raise UserError(
+            f"params.yaml: {key} is {components}, but M has a hidden state of {hidden_size}: "
+            "lower it"
+        )
+
+
 def same_world(one: Agent, other: Agent) -> bool:
     """True if both agents see by the same V and remember by the same M."""
 
@@ -205,5 +213,6 @@ def same_world(one: Agent, other: Agent) -> bool:
         return {**agent.encoder.state_dict(), **agent.memory.tensors()}
 
     mine, others = tensors(one), tensors(other)
-    same = mine.keys() == others.keys() and one.config == other.config
-    return same and all(torch.equal(mine[name], others[name]) for name in mine)
+    return mine.keys() == others.keys() and all(
+        torch.equal(mine[name], others[name]) for name in mine
+    )

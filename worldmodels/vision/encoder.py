@@ -33,8 +33,9 @@ class BatchEncoder:
     def __call__(self, observations: np.ndarray) -> tuple[Tensor, Tensor]:
         """Encode uint8 [n, 64, 64, 3] to (mu, logvar) float32 [n, Z].
 
-        n must be a multiple of FIXED_BATCH.
+        n must be a multiple of FIXED_BATCH: in a smaller batch the last bits differ.
         """
+        assert len(observations) % FIXED_BATCH == 0, len(observations)
         outputs = []
         for start in range(0, len(observations), FIXED_BATCH):
             frames = torch.from_numpy(observations[start : start + FIXED_BATCH]).to(self.device)

@@ -1,4 +1,4 @@
 """Where jobs run: in processes of this machine, or on a Dask cluster.
 
-May import `driving` and what that may.
+May import `policies`, `driving` and what they may.
 """

@@ -49,9 +49,12 @@ class Connection:
             for event in self.client.get_events(remote.TOPIC):  # before the subscription came
                 if event[1]["address"] in here:
                     self._refusal(event)
-        except (OSError, TimeoutError) as error:
+        except BaseException as error:
             self.close()
-            raise LostError(f"lost the scheduler at {address}, or a worker ({error})") from None
+            if isinstance(error, (OSError, TimeoutError)):
+                lost = f"lost the scheduler at {address}, or a worker ({error})"
+                raise LostError(lost) from None
+            raise
 
     def _client(self, patience: float) -> Any:
         until = time.monotonic() + patience
@@ -82,7 +85,7 @@ class Connection:
     def workers(self) -> Workers:
         """The admitted workers. Raises LostError if the scheduler is gone."""
         connected = self._connected()
-        self.refused = {at: why for at, why in self.refused.items() if at in connected}
+        self.refused = {at: why for at, why in list(self.refused.items()) if at in connected}
         status = {at: w["status"] for at, w in connected.items() if self.slot in w["resources"]}
         of = {name: {at for at, s in status.items() if s == name} for name in Workers._fields}
         return Workers(**of)

@@ -63,8 +63,9 @@ def run_in_processes(
             flush=True,
         )
     raise UserError(
-        f"{trouble} {ATTEMPTS} times at: {lost}; if memory is short, set WM_WORKERS to a smaller "
-        "number; if the jobs are merely long, set WM_HANGS_AFTER to more seconds"
+        f"gave up after {ATTEMPTS} attempts ({trouble}); unfinished: {lost}; if memory is short, "
+        "set WM_WORKERS to a smaller number; if the jobs are merely long, set WM_HANGS_AFTER to "
+        "more seconds"
     )
 
 

@@ -70,9 +70,9 @@ class Watch:
         self.last_end = now  # nobody hangs
         if self.empty_since is None:
             self.empty_since = now
-            say(f"no workers at {cluster.address}; waits {wait_limit():.0f} s for some")
+            say(f"no workers at {cluster.address}; waiting up to {wait_limit():.0f} s")
         elif now - self.empty_since > wait_limit():
-            told = [f"{at} was refused: {'; '.join(w)}" for at, w in cluster.refused.items()]
+            told = [f"{at} was refused: {'; '.join(w)}" for at, w in list(cluster.refused.items())]
             told += [f"{at} is paused: its memory is full" for at in sorted(paused)]
             raise UserError(
                 f"the scheduler at {cluster.address} had no workers for {wait_limit():.0f} s"

@@ -1,9 +1,9 @@
-"""The figure of returns over real steps."""
+"""The returns on validation tracks over the steps of a training."""
 
 import numpy as np
 
-from stages.efficiency import learning_curve
 from worldmodels.pipeline.storage import write_csv, write_json
+from worldmodels.reports.curves import validations
 
 
 def test_a_validation_belongs_to_the_steps_before_its_row(tmp_path):
@@ -15,5 +15,5 @@ def test_a_validation_belongs_to_the_steps_before_its_row(tmp_path):
     ]
     write_csv(tmp_path / "curve.csv", rows)
     write_json(tmp_path / "metrics.json", {"env_steps": 200, "validation_mean": 500.0})
-    curve = learning_curve(tmp_path, total=1200)
-    np.testing.assert_array_equal(curve, [[1000, -10], [1100, 300], [1200, 500]])
+    found = validations(tmp_path)
+    np.testing.assert_array_equal(found, [[0, -10], [100, 300], [200, 500]])
