@@ -88,7 +88,7 @@ def damage_all(folder: Path, rng: random.Random) -> dict[str, dict[str, int]]:
 
     readers.append((folder / "checkpoint/state", resume))
     return {str(path.relative_to(folder)): damage(path, read, rng) for path, read in readers} | {
-        "params.yaml": damage_params(folder, random.Random(1))
+        "params.yaml": damage_params(folder, rng)
     }
 
 

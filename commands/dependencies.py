@@ -1,14 +1,13 @@
 """The params that an output of the pipeline depends on, through all the stages before it."""
 
 import copy
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import yaml
 
 from worldmodels.pipeline.errors import UserError
-from worldmodels.pipeline.params import PARAMS, PIPELINE
+from worldmodels.pipeline.params import PARAMS, PIPELINE, entries, fill_in
 
 Tree = dict[str, Any]
 
@@ -48,16 +47,15 @@ def params_behind(target: str, pipeline: Tree, tree: Tree) -> Tree:
 def expand(pipeline: Tree, tree: Tree) -> dict[str, Stage]:
     """The stages of dvc.yaml by name, STAGE@KEY for every entry of a `foreach`.
 
-    `${key}`, `${item.X}` and the keys of params.yaml are filled in.
+    `${key}` and `${item.X}` are filled in.
     """
     stages = {}
     for name, described in pipeline["stages"].items():
         if "foreach" in described:
-            for key, item in look_up(tree, described["foreach"].strip("${}")).items():
-                context = tree | {"key": key, "item": item}
-                stages[f"{name}@{key}"] = _stage(described["do"], context)
+            for key, item in entries(described, tree).items():
+                stages[f"{name}@{key}"] = _stage(described["do"], key, item)
         else:
-            stages[name] = _stage(described, tree)
+            stages[name] = _stage(described, "", {})
     return stages
 
 
@@ -83,14 +81,11 @@ def look_up(tree: Tree, key: str) -> Any:
     return value
 
 
-def _stage(described: Tree, context: Tree) -> Stage:
+def _stage(described: Tree, key: str, item: Tree) -> Stage:
     def filled(*sections: str) -> list[str]:
-        entries = [entry for section in sections for entry in described.get(section, [])]
-        texts = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
-        return [
-            re.sub(r"\$\{([^}]+)\}", lambda found: str(look_up(context, found[1])), text)
-            for text in texts
-        ]
+        listed = [entry for section in sections for entry in described.get(section, [])]
+        texts = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in listed]
+        return [fill_in(text, key, item) for text in texts]
 
     return Stage(filled("deps"), filled("outs", "metrics", "plots"), filled("params"))
 

@@ -95,8 +95,9 @@ def parse_track(text: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m commands.drive")
     parser.add_argument("--seed", default="1", help="of the track, 0 or more")
-    parser.add_argument("--round", help="whose agent drives; default: the best on validation")
-    parser.add_argument("--agent", type=Path, help="an agent file, of any round or none")
+    agents = parser.add_mutually_exclusive_group()
+    agents.add_argument("--round", help="whose agent drives; default: the best on validation")
+    agents.add_argument("--agent", type=Path, help="an agent file, of any round or none")
     parser.add_argument("--watch", action="store_true", help="show a window, write no video")
     options = parser.parse_args()
     track = parse_track(options.seed)

@@ -22,7 +22,8 @@ import psutil
 
 from commands import verify
 from commands.damage import damage_all
-from commands.quick import dvc, make_copy
+from commands.quick import dvc, failed, make_copy
+from worldmodels.pipeline.errors import user_errors
 from worldmodels.pipeline.provenance import RUNS
 from worldmodels.pipeline.storage import read_csv, write_json
 
@@ -99,7 +100,7 @@ def repro_under_fire(
 ) -> tuple[int, int]:
     """Run `dvc repro` until it succeeds; returns the number of stages killed and of those resumed.
 
-    Raises CalledProcessError if it fails though nothing was killed.
+    Raises UserError if it fails though nothing was killed.
     """
     os.environ["WM_CHECKPOINT_SECONDS"] = "0"
     killer = Killer(folder, seconds, each, random.Random(seed))
@@ -111,9 +112,10 @@ def repro_under_fire(
             try:
                 dvc(folder, "repro", "--quiet", output=log)
                 done = True
-            except subprocess.CalledProcessError:
+            except subprocess.CalledProcessError as error:
                 if sum(killer.kills.values()) == before:
-                    raise
+                    print((folder / "log").read_text(), file=sys.stderr)
+                    raise failed(error, folder) from None
             log.seek(0)
             resumed += log.read().count("continues from its checkpoint")
     killer.over.set()
@@ -180,4 +182,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with user_errors("faults"):
+        main()

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import yaml
 
+from worldmodels.pipeline.errors import UserError, user_errors
 from worldmodels.pipeline.params import ENTRIES, read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,21 +78,30 @@ def dvc(folder: Path, *arguments: str, output: IO | None = None) -> None:
 
 
 def run(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
-    """Run the whole tiny pipeline in `folder` and show metrics and plots; see `make_copy`."""
+    """Run the whole tiny pipeline in `folder` and show metrics and plots; see `make_copy`.
+
+    Raises UserError if it fails, and leaves the folder as it is.
+    """
     make_copy(folder, changes)
-    dvc(folder, "repro")
-    dvc(folder, "metrics", "show")
-    dvc(folder, "plots", "show")
+    try:
+        for arguments in (("repro",), ("metrics", "show"), ("plots", "show")):
+            dvc(folder, *arguments)
+    except subprocess.CalledProcessError as error:
+        raise failed(error, folder) from None
+
+
+def failed(error: subprocess.CalledProcessError, folder: Path) -> UserError:
+    """The error for a DVC that failed in `folder`, after it said why."""
+    return UserError(
+        f"{' '.join(error.cmd)} failed with code {error.returncode} in {folder}: see above"
+    )
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, prog="make quick").parse_args()
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="worldmodels-quick-"))
-    try:
-        run(folder)
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"quick: {' '.join(error.cmd)} failed with code {error.returncode} in {folder}")
+    run(folder)
     print(f"\nEvery stage of every round ran in {time.monotonic() - started:.0f} s, in {folder}")
     print(f"metrics: {folder}/results/*/*/metrics.json (the table above)")
     print(f"plots:   {folder}/dvc_plots/index.html (its plotting library comes from the network)")
@@ -100,4 +110,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with user_errors("quick"):
+        main()

@@ -9,6 +9,8 @@ import argparse
 import re
 from pathlib import Path
 
+from worldmodels.pipeline.errors import UserError, user_errors
+
 LOCAL = Path(".dvc/config.local")
 HEADER = """['remote "artifacts"']"""
 URL = re.compile(rf"^({re.escape(HEADER)}\n(?:(?!\[).*\n)*?[ \t]*url[ \t]*=[ \t]*)(.*)$", re.M)
@@ -34,6 +36,8 @@ def with_url(config: str, url: str) -> tuple[str, str | None]:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, prog="python -m commands.remote").parse_args()
+    if not LOCAL.parent.is_dir():
+        raise UserError(f"{LOCAL.parent}: no such folder; run from the root of the repository")
     config = LOCAL.read_text(encoding="utf-8") if LOCAL.exists() else ""
     changed, before = with_url(config, str(Path.cwd() / "artifacts"))
     if changed != config:
@@ -43,4 +47,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with user_errors("remote"):
+        main()

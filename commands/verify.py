@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from commands import quick
+from worldmodels.pipeline.errors import user_errors
 from worldmodels.pipeline.params import read_yaml
 from worldmodels.pipeline.portability import SETTINGS
 from worldmodels.pipeline.provenance import processor, versions
@@ -135,4 +136,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with user_errors("verify"):
+        main()

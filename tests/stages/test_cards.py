@@ -26,7 +26,10 @@ def test_an_agents_card_has_the_scores_and_steps_of_its_round(pipeline):
     evaluated = metrics(pipeline, "evaluate")
     assert f"| mean return | {evaluated['mean']:.1f} |" in said
     assert f"| {evaluated['ci_low']:.1f} to {evaluated['ci_high']:.1f} |" in said
-    assert f"{evaluated['trained_steps']:,} were driven to train a controller on their rewards" in said
+    assert (
+        f"{evaluated['trained_steps']:,} were driven to train a controller on their rewards"
+        in said
+    )
     assert "PPO on the track, starting from zeros" in said
     begun = (pipeline / "models/cma/agent.md").read_text()
     assert "CMA-ES on the track, starting from the C of round dream" in begun
