@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from commands.dependencies import params_behind, with_settings
 from stages.compare import COLLECTED, VARIANTS
 from worldmodels.pipeline.errors import UserError, user_errors
-from worldmodels.pipeline.params import PIPELINE, read_params, read_yaml
+from worldmodels.pipeline.params import PARAMS, PIPELINE, read_params, read_yaml
 from worldmodels.pipeline.provenance import RUNS, commit, git
 from worldmodels.pipeline.storage import read_csv, write_csv
 
@@ -160,6 +160,18 @@ def refuse_path(folder: Path) -> None:
         )
 
 
+def refuse_changed_params() -> None:
+    """Raise UserError if params.yaml is not as it was committed.
+
+    A killed `dvc exp run` leaves its own values there, which the next variants would have, too.
+    """
+    if git("status", "--porcelain", "--", PARAMS.as_posix()):
+        raise UserError(
+            f"{PARAMS}: has changes that are not committed; if a killed experiment left them, "
+            f"`git restore --staged --worktree {PARAMS}`, else commit them"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m commands.variants")
     parser.add_argument("--only", help="a group of variants.yaml; all if not given")
@@ -177,6 +189,7 @@ def main() -> None:
         print(f"{outdated} have results of other params, which stay until they are replaced")
     if to_do and not arguments.list:
         refuse_path(Path.cwd())
+        refuse_changed_params()
     failed = []
     for variant in to_do:
         print(shlex.join(variant.command), flush=True)

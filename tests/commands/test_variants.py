@@ -225,6 +225,17 @@ def test_results_in_a_subfolder_of_a_repository_are_collected_and_replace_old_on
     assert "0 of 1 variants to run" in say(*command).stdout
 
 
+@pytest.mark.slow
+def test_params_that_a_killed_experiment_left_are_refused(project):
+    folder, say = project
+    params = folder / "params.yaml"
+    params.write_text(PARAMS_TEXT + "\n")
+    done = say(sys.executable, "-m", "commands.variants")
+    assert done.returncode == 1 and "Running stage" not in done.stdout
+    assert "`git restore --staged --worktree params.yaml`" in done.stderr.splitlines()[-1]
+    assert say(sys.executable, "-m", "commands.variants", "--list").returncode == 0
+
+
 def test_a_path_in_which_dvc_fails_is_named_before_anything_runs():
     refuse_path(Path("/home/a/world models"))
     with pytest.raises(UserError, match=r"/home/é: DVC fails .* move the repository"):
