@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from worldmodels.dream.environment import Dream
-from worldmodels.dream.rules import MEANS
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.environment.frames import MOTION_SIZE, motion, speed_of
 from worldmodels.interop.page import TRACK, TRACKS, chosen_steps, load_models
@@ -22,7 +21,7 @@ from worldmodels.interop.trained import TrainedRound, round_that_dreams
 from worldmodels.memory.step import MemoryStep
 from worldmodels.pipeline.errors import user_errors
 from worldmodels.pipeline.storage import write_csv
-from worldmodels.reports.dreaming import Lap, moments_of
+from worldmodels.reports.dreaming import TO_THE_END, Lap, moments_of
 
 RESULT = Path("results/page/astray.csv")
 STEPS = 75  # one and a half seconds
@@ -83,7 +82,7 @@ class Compared(NamedTuple):
 def compare(models: TrainedRound) -> dict[str, list[Compared]]:
     """For each way to drive badly, what it brings from each moment at which the page begins."""
     memory = MemoryStep.of(models.memory)
-    rules = replace(MEANS, horizon=STEPS + 1, lost_at=2.0)
+    rules = replace(TO_THE_END, horizon=STEPS + 1)
     found: dict[str, list[Compared]] = {name: [] for name in WAYS}
     for track in range(TRACK, TRACK + TRACKS):
         lap = models.lap(track)

@@ -13,7 +13,6 @@ from commands.drive import parse_track
 from worldmodels.pipeline.errors import UserError, user_errors
 
 LENGTH = 150  # steps of the dream
-NEVER = 2.0  # a probability that M never reaches: the dream goes on after a loss
 
 
 def film(name: str, track: int, start: int, temperature: float, sampled: bool) -> Path:
@@ -21,16 +20,15 @@ def film(name: str, track: int, start: int, temperature: float, sampled: bool) -
     import torch
     from gymnasium.envs.box2d.car_racing import FPS
 
-    from worldmodels.dream.rules import MEANS
     from worldmodels.interop.trained import TrainedRound
     from worldmodels.pipeline.params import read_params
-    from worldmodels.reports.dreaming import dream_along
+    from worldmodels.reports.dreaming import TO_THE_END, dream_along
     from worldmodels.reports.film import STRIP, Film, strip
 
     torch.set_num_threads(1)
     models = TrainedRound.load(name)
     lap = models.lap(track)
-    rules = replace(MEANS, temperature=temperature, sampled=sampled, horizon=LENGTH, lost_at=NEVER)
+    rules = replace(TO_THE_END, temperature=temperature, sampled=sampled, horizon=LENGTH)
     video = Path("drives") / f"dream-{track}.mp4"
     seed = read_params()["seed"]
     sights = dream_along(lap, models.agent, models.dream, models.vae, start, rules, seed)

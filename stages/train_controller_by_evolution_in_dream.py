@@ -2,7 +2,6 @@
 
 models/WORLD/{vae,mdnrnn}.safetensors, data/WORLD/{latents.parquet,scenes}
 -> models/ROUND/agent.safetensors, data/ROUND/practice, results/ROUND/train_controller
-Eight lessons: half an hour on one core.
 Paper: section 4, where C learns in the dream of VizDoom; that of CarRacing learns on the track.
 """
 

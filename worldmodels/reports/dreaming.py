@@ -1,6 +1,7 @@
 """A drive and the dream next to it, from one moment: with the same actions, and with C driving."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from worldmodels.dream.environment import Dream
 from worldmodels.dream.model import DreamModel
 from worldmodels.dream.moments import Moments, follow
 from worldmodels.dream.record import Drive
-from worldmodels.dream.rules import Rules
+from worldmodels.dream.rules import MEANS, Rules
 from worldmodels.dream.step import DreamStep
 from worldmodels.environment.car_racing import DrawnCarRacing
 from worldmodels.environment.frames import motion
@@ -21,6 +22,8 @@ from worldmodels.pipeline.errors import UserError
 from worldmodels.reports.images import to_pictures
 from worldmodels.reports.play import play
 from worldmodels.vision.vae import VAE, to_input
+
+TO_THE_END = replace(MEANS, lost_at=2.0)  # no probability is: these dreams go on after a loss
 
 
 class Lap(NamedTuple):
