@@ -23,7 +23,7 @@ from worldmodels.driving.limits import Limits
 from worldmodels.pipeline.params import Count, NonNegative, Section, Share
 from worldmodels.runtime.seeds import generator, tracks_for_training
 from worldmodels.training.curve import Row
-from worldmodels.training.schedule import group_sizes
+from worldmodels.training.schedule import group_sizes, refuse_few_tracks
 from worldmodels.workers.run import run_jobs
 
 MOMENTS = 2048  # at which the dream is compared with what came
@@ -50,12 +50,7 @@ class RecordingConfig(Section):
     @model_validator(mode="after")
     def refuse_idle_groups(self) -> "RecordingConfig":
         """The section; raises ValueError if there are fewer tracks than groups."""
-        groups = len(group_sizes(self.envs))
-        if self.tracks < groups:
-            raise ValueError(
-                f"tracks is {self.tracks}, but the cars drive in {groups} groups, which share no "
-                "tracks: raise it"
-            )
+        refuse_few_tracks(self.tracks, self.envs)
         return self
 
     def limits(self) -> Limits:

@@ -25,7 +25,13 @@ from worldmodels.environment.privileged import PrivilegedConfig
 from worldmodels.pipeline.params import Count, Section, Share
 from worldmodels.ppo.rollout import Rollout
 from worldmodels.real.segment import Log, PracticeGroup, Rules, by_decision, step_and_log
-from worldmodels.training.schedule import Discounts, FromTo, discount_at, geometric, group_sizes
+from worldmodels.training.schedule import (
+    Discounts,
+    FromTo,
+    discount_at,
+    geometric,
+    refuse_few_tracks,
+)
 
 
 class PracticeConfig(Section):
@@ -47,16 +53,11 @@ class PracticeConfig(Section):
     def refuse_misfits(self) -> "PracticeConfig":
         """The section; raises ValueError for a segment that ends within a decision, and for fewer
         tracks than groups."""
-        groups = len(group_sizes(self.envs))
         if self.steps % self.hold:
             raise ValueError(
                 f"steps is {self.steps}, not a multiple of hold, {self.hold}: change one of them"
             )
-        if self.tracks < groups:
-            raise ValueError(
-                f"tracks is {self.tracks}, but the cars drive in {groups} groups, which share no "
-                "tracks: raise it"
-            )
+        refuse_few_tracks(self.tracks, self.envs)
         return self
 
     def rules_at(self, share: float, limits: Limits) -> "Rules":

@@ -32,3 +32,13 @@ def group_sizes(envs: int) -> list[int]:
     from the machine.
     """
     return [len(part) for part in np.array_split(np.arange(envs), -(-envs // FIXED_BATCH))]
+
+
+def refuse_few_tracks(tracks: int, envs: int) -> None:
+    """Raise ValueError for fewer `tracks` than groups of `envs` environments, which share none."""
+    groups = len(group_sizes(envs))
+    if tracks < groups:
+        raise ValueError(
+            f"tracks is {tracks}, but the cars drive in {groups} groups, which share no tracks: "
+            "raise it"
+        )
