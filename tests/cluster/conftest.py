@@ -44,6 +44,11 @@ def until(true: Callable[[], bool], seconds: float = 240) -> None:
         time.sleep(0.1)
 
 
+def until_admitted(local: Loopback, count: int) -> None:
+    """Wait until `count` workers take jobs. `workers_at_hand` says 1 even of none."""
+    until(lambda: cluster.cluster_size(local.address) == count)
+
+
 def kill(process: subprocess.Popen) -> None:
     """SIGKILL, and wait until it is gone."""
     os.kill(process.pid, signal.SIGKILL)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.agents import make_agent
-from tests.cluster.conftest import kill, until
+from tests.cluster.conftest import kill, until_admitted
 from tests.cluster.jobs import Fail, Read, Sum, Work
 from worldmodels.control.search_space import raw_space
 from worldmodels.driving.limits import Limits
@@ -55,7 +55,7 @@ def test_two_processes_give_the_same_bytes_as_one(on_this_machine, monkeypatch):
 def test_two_workers_give_the_same_bytes(local, on_this_machine):
     local.start_worker()
     local.start_worker()
-    until(lambda: workers_at_hand() == 2)
+    until_admitted(local, 2)
     assert search() == on_this_machine
 
 
@@ -64,7 +64,7 @@ def test_the_same_bytes_while_a_worker_is_killed_and_another_joins(
 ):
     local.start_worker()
     doomed = local.start_worker()
-    until(lambda: workers_at_hand() == 2)
+    until_admitted(local, 2)
     generations = []
     submit = connection.Connection._submit
 
@@ -82,10 +82,18 @@ def test_the_same_bytes_while_a_worker_is_killed_and_another_joins(
     assert len(generations) == GENERATIONS
 
 
+def test_jobs_are_cut_for_the_workers_of_the_cluster(local):
+    assert workers_at_hand() == 1  # those that join later need a job, too
+    local.start_worker()
+    local.start_worker()
+    until_admitted(local, 2)
+    assert [workers_at_hand(), workers_at_hand(1), workers_at_hand(5)] == [2, 1, 2]
+
+
 def test_results_come_in_order_and_each_is_heard_of_once(local, tmp_path):
     local.start_worker()
     local.start_worker()
-    until(lambda: workers_at_hand() == 2)
+    until_admitted(local, 2)
     heard = []
     jobs = [Work(number, tmp_path) for number in range(8)]
     results = run_jobs(jobs, lambda index, result: heard.append((index, result)))
@@ -103,7 +111,7 @@ def test_a_worker_runs_one_job_at_a_time_whatever_its_threads(local, tmp_path):
 def test_large_arrays_travel_once_and_jobs_do_not_share_them(local, monkeypatch):
     local.start_worker()
     array, sent = np.arange(100_000.0), []
-    until(lambda: workers_at_hand() == 1)
+    until_admitted(local, 1)
     client = cluster.connect(local.address).client
     submit = client.submit
 

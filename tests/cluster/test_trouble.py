@@ -13,14 +13,14 @@ import pytest
 
 from benchmarks.loopback import ROOT
 from tests.agents import make_agent
-from tests.cluster.conftest import kill, until
+from tests.cluster.conftest import kill, until, until_admitted
 from tests.cluster.jobs import Kill, Work
 from worldmodels.driving.jobs import DriveJob
 from worldmodels.driving.limits import Limits
 from worldmodels.pipeline.errors import UserError
 from worldmodels.workers import cluster, connection
 from worldmodels.workers.admission import identity
-from worldmodels.workers.run import run_jobs, workers_at_hand
+from worldmodels.workers.run import run_jobs
 
 
 def test_jobs_that_compute_on_an_accelerator_are_refused(local):
@@ -90,7 +90,7 @@ def test_a_wrong_address_is_named_in_one_line(monkeypatch, tmp_path):
 
 def test_jobs_run_again_when_the_scheduler_comes_back(local, tmp_path, said):
     local.start_worker()
-    until(lambda: workers_at_hand() == 1)
+    until_admitted(local, 1)
     jobs, found = [Work(number, tmp_path, seconds=1.0) for number in range(6)], []
     thread = threading.Thread(target=lambda: found.append(run_jobs(jobs)))
     thread.start()
@@ -107,7 +107,7 @@ def test_jobs_run_again_when_the_scheduler_comes_back(local, tmp_path, said):
 def test_a_scheduler_that_stays_away_ends_the_run_with_one_line(local, tmp_path, monkeypatch):
     monkeypatch.setenv("WM_CLUSTER_WAIT", "3")
     local.start_worker()
-    until(lambda: workers_at_hand() == 1)
+    until_admitted(local, 1)
     raised = []
 
     def run():
@@ -127,7 +127,7 @@ def test_a_scheduler_that_stays_away_ends_the_run_with_one_line(local, tmp_path,
 
 def test_a_run_goes_on_when_workers_come_back(local, tmp_path, said):
     worker = local.start_worker()
-    until(lambda: workers_at_hand() == 1)
+    until_admitted(local, 1)
     jobs, found = [Work(number, tmp_path, seconds=0.5) for number in range(6)], []
     thread = threading.Thread(target=lambda: found.append(run_jobs(jobs)))
     thread.start()
@@ -160,7 +160,7 @@ def test_a_job_that_kills_one_worker_after_the_other_ends_the_run(local, tmp_pat
     local.start_scheduler(DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1")
     for _ in range(3):
         local.start_worker()
-    until(lambda: workers_at_hand() == 3)
+    until_admitted(local, 3)
     with pytest.raises(UserError, match=r"^episode 7: the workers that ran it died, 2 times"):
         run_jobs([Kill(7, tmp_path)])
 
