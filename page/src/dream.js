@@ -3,6 +3,7 @@
 
 import { rowOf } from "./load.js";
 
+export const STEPS_PER_SECOND = 50; // of CarRacing
 export const LOST_AT = 0.9; // probability of a loss at which the page ends a dream
 export const STRANGE_AT = 20; // standard deviations, beyond all that M has seen, at which it ends
 

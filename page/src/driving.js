@@ -1,11 +1,10 @@
 // The first part of the page: the dream, and who drives in it.
 
 import { Controls } from "./controls.js";
-import { Dream, LOST_AT, STRANGE_AT } from "./dream.js";
+import { Dream, LOST_AT, STEPS_PER_SECOND, STRANGE_AT } from "./dream.js";
 import { element, watchView } from "./dom.js";
 import { drawFrame } from "./draw.js";
 
-const STEPS_PER_SECOND = 50; // of CarRacing
 const AVERAGED = 60; // pictures over which the frame rate is averaged
 const TOLD_EVERY = 150; // steps, to those who listen to the page
 

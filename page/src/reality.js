@@ -1,10 +1,10 @@
 // The second part: a recorded lap, what V makes of it, and what M expected, step by step.
 
 import { element, latestOnly } from "./dom.js";
+import { STEPS_PER_SECOND } from "./dream.js";
 import { drawFrame, drawFromStrip, drawLine } from "./draw.js";
 import { rowOf } from "./load.js";
 
-const STEPS_PER_SECOND = 50; // of CarRacing
 const COUNTED = 25; // steps whose points are compared
 const FIRST = 1; // step that is shown: M expected nothing before
 

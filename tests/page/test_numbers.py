@@ -13,11 +13,11 @@ from tests.page.conftest import ROUND
 from worldmodels.control.controller import act
 from worldmodels.dream.environment import Dream
 from worldmodels.dream.moments import Moments
-from worldmodels.dream.rules import MEANS
 from worldmodels.dream.sampling import _uniform
 from worldmodels.interop.page import COLUMNS, load_models, modules_to_export
 from worldmodels.interop.trained import TrainedRound
 from worldmodels.memory.step import MemoryStep
+from worldmodels.reports.dreaming import TO_THE_END
 
 STEPS = 200
 LOST_AT, STRANGE_AT = 0.9, 20  # as in dream.js
@@ -52,7 +52,8 @@ def read_moments(site: Path) -> Moments:
 def dream_of(models: TrainedRound, site: Path, **rules) -> Dream:
     """The dream in Python, one, at the moment START."""
     memory = MemoryStep.of(models.memory)
-    made = Dream(models.dream, memory, read_moments(site), replace(MEANS, **rules), num_envs=1)
+    changed = replace(TO_THE_END, **rules)
+    made = Dream(models.dream, memory, read_moments(site), changed, num_envs=1)
     made.reset(options={"moments": [START], "seeds": [1]})
     return made
 
@@ -105,7 +106,7 @@ FOLLOW = """async ({ states, actions, noises, options }) => {
 
 
 def test_the_same_states_and_noise_lead_to_the_same_next_ones(page, site, models):
-    dream = dream_of(models, site, sampled=True, temperature=0.8, horizon=1000, lost_at=2.0)
+    dream = dream_of(models, site, sampled=True, temperature=0.8, horizon=1000)
     rng = np.random.default_rng(1)
     states, actions, noises, expected = [], [], [], []
     for step in range(STEPS):
@@ -151,7 +152,7 @@ FREE = """async ({ start, actions }) => {
 
 
 def test_with_mean_z_they_agree_running_freely(page, site, models):
-    dream = dream_of(models, site, horizon=1000, lost_at=2.0)
+    dream = dream_of(models, site, horizon=1000)
     actions = []
     for _ in range(FREE_STEPS):
         actions.append(chosen_by_c(models, dream).astype(np.float32)[0].tolist())
@@ -165,7 +166,7 @@ def test_with_mean_z_they_agree_running_freely(page, site, models):
 
 
 def test_c_at_the_wheel_collects_the_same_return(page, site, models):
-    dream = dream_of(models, site, horizon=1000, lost_at=2.0)
+    dream = dream_of(models, site, horizon=1000)
     for start in STARTS:
         dream.reset(options={"moments": [start], "seeds": [1]})
         total = 0.0

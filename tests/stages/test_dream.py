@@ -1,5 +1,7 @@
 """A round that learnt in the dream: what it leaves, and its film."""
 
+import re
+import shutil
 import sys
 
 import numpy as np
@@ -52,6 +54,14 @@ def test_what_cannot_be_filmed_ends_with_one_line(copy, options, said):
     done = say(copy, sys.executable, "-m", "commands.dream", "--start", "3", *options)
     assert done.returncode == 1 and said in done.stderr
     assert done.stderr.count("\n") == 1 and not [*copy.glob("drives/*")]
+
+
+def test_the_example_scores_ways_to_drive_in_the_dream(copy, root):
+    shutil.copytree(root / "examples", copy / "examples")
+    done = say(copy, sys.executable, "-m", "examples.dream")
+    assert done.returncode == 0, done.stderr
+    said = r"(.+): -?[\d.]+ points in 100 steps, lost with a probability of [\d.]+\n"
+    assert re.findall(said, done.stdout) == ["the trained C", "straight on"]
 
 
 def test_a_model_that_cannot_dream_is_refused(copy):
