@@ -1,4 +1,4 @@
-"""Where the training of a round begins whose `start` is this file, not an agent's: a C of zeros.
+"""The C of zeros from which a round's training begins if its `start` is this file, not an agent's.
 
 It steers straight on, whatever it sees. PPO draws a hidden layer, if C has one, at random, since
 it could not learn with zeros in both layers.

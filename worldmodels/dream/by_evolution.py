@@ -41,8 +41,8 @@ class DreamEvolutionConfig(Section):
 class DreamEvolution:
     """Searches C by an evolution strategy in dreams.
 
-    C is the mean of the distribution's means after the last lessons: what a mean has found that is
-    true of its M alone, the mean of means forgets.
+    C is the mean of the distribution's means after the last lessons, which averages out what one
+    of them has found that holds for its M alone.
     """
 
     config: DreamEvolutionConfig

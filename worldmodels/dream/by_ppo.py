@@ -136,8 +136,8 @@ class DreamPPO:
     """Trains C by PPO in dreams.
 
     Every lesson begins with C as it is kept: the mean of the results of the last lessons, each the
-    mean of the actors after its last updates. What an actor learns that is true of its M alone,
-    the means forget.
+    mean of the actors after its last updates. The means average out what an actor has learnt that
+    holds for its M alone.
     """
 
     config: DreamPPOConfig

@@ -28,9 +28,9 @@ class Dream(gymnasium.vector.VectorEnv):
     h the state of the M that C listens to, before the frame is added to it. C sees a frame less
     clearly than M dreams it: an error that M made on the record, drawn from `errors` [E, Z], times
     `sight_noise`, is added to its z, and to what its M remembers. Action float32 [n, A],
-    as the track takes it. The reward is what M expects of the step, in points, less what being off
-    the road, the speed and the sliding cost (see `Rules`), and less `lost_cost` times the rise in
-    the probability of a loss: over a dream, times its rise from the first moment to the last.
+    as the track takes it. The reward is what M expects of the step, in points, less the
+    costs of being off the road, of speed and of sliding (see `Rules`), and less `lost_cost` times
+    the rise in the probability of a loss, which over a dream sums to its rise from start to end.
     `terminated` where that probability reaches `lost_at`, `truncated` after `horizon` steps.
     `infos` tells what C is not given: `lost` [n], the probability, and `hidden` [n, H'], the state
     of the M that dreams.

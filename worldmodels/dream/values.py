@@ -25,8 +25,8 @@ def values_along(
 
     `rewards` [n] and `value` [n], the critic's, are in points; `discount` and `gae_lambda` are per
     step. A loss costs `lost_cost` at the step from which the car counts as lost, and nothing
-    follows the end of its drive; what follows another drive's last moment is taken to be worth the
-    value of that moment. So is a step that C did not decide: what others did is not C's worth.
+    follows the end of its drive; after the last moment of any other drive, the return is taken to
+    be the value of that moment. A step that C did not decide is likewise worth its value.
     """
     lengths = along.lengths
     rewards, by_c = rewards.astype(np.float64), along.by_c

@@ -15,7 +15,7 @@ TEST_TRACKS = VALIDATION - TEST
 
 def sequence(seed: int, *purpose: str | int) -> np.random.SeedSequence:
     """The seed sequence for a purpose: the same on every machine, and independent of those for all
-    other purposes, but for one that differs by zeros at its end alone."""
+    other purposes, except any that differ from it only by zeros at the end."""
     words = [crc32(word.encode()) if isinstance(word, str) else word for word in purpose]
     return np.random.SeedSequence([seed, *words])
 
