@@ -43,7 +43,7 @@ test-elsewhere: .venv/elsewhere remote  ## what other projects use: ONNX, pip, t
 	@ls models/*/agent.safetensors >/dev/null 2>&1 || $(WITH) dvc pull
 	$(WITH) python -m pytest -q tests/elsewhere
 
-score: .venv/ready  ## the policy POLICY=module:function on the 200 official test tracks
+score: .venv/ready  ## score the policy POLICY=module:function on the 200 official test tracks
 	@$(WITH) python -m worldmodels.interop.scoring "$(POLICY)"
 
 quick: .venv/ready  ## every stage of every round at tiny sizes, in a temporary folder
@@ -58,7 +58,7 @@ faults: .venv/ready  ## the tiny pipeline, its stages killed at random and its f
 benchmark: .venv/benchmark  ## steps per second, next to Gymnasium's and EnvPool's
 	$(WITH) python -m benchmarks.run
 
-variants: remote  ## run the variants of variants.yaml that have no result yet: hours
+variants: remote  ## run the variants of variants.yaml that have no result yet: up to a day
 	$(WITH) python -m commands.variants
 	$(WITH) dvc repro compare
 

@@ -25,9 +25,9 @@ from worldmodels.workers.packing import Parts, pack
 from worldmodels.workers.run import run_jobs
 
 CANDIDATES, TRACKS = 64, 16  # the paper's
-SPREAD = 0.002  # of the candidates around the agent's C, which all drive whole laps
-ADMISSION = 180.0  # seconds that workers have to pass the gate
-JOBS = 100  # that do nothing, of which the overhead per job is the mean
+SPREAD = 0.002  # of the candidates around the agent's C; all of them complete their laps
+ADMISSION = 180.0  # seconds within which workers must pass the gate
+JOBS = 100  # that do nothing, over which the overhead per job is averaged
 DIMENSIONS = 867
 
 
@@ -43,8 +43,8 @@ class Nothing:
 
 
 def measure(agent: Agent) -> dict[str, Any]:
-    """Seconds of a generation, and per job that does nothing, by where they run; and of what one
-    process does alone: to ask for candidates and be told their fitness, and to pack a job."""
+    """Seconds per generation, and per job that does nothing, by where they run; and of what one
+    process does alone: CMA-ES's ask and tell, and packing a job."""
     found: dict[str, Any] = {"generation_s": {}, "job_s": {}}
     steps = 0
     for name, place in (

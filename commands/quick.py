@@ -35,9 +35,9 @@ def merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:
 
 
 def make_copy(folder: Path, changes: Mapping[str, Any] = NONE) -> None:
-    """Copy the code to `folder`, with its own DVC and without git. The params are those of
-    tests/tiny.yaml with `changes`; only its worlds and rounds and their stages are kept. It may
-    add some of its own, which are then whole."""
+    """Copy the code to `folder`, with its own DVC and without git. tests/tiny.yaml and then
+    `changes` overwrite our params; only the worlds and rounds in tiny.yaml, and their stages, are
+    kept. Any that params.yaml lacks must be complete there."""
     for name in CODE:
         source = ROOT / name
         if source.is_dir():

@@ -40,8 +40,8 @@ def plain(processor: str) -> str:
 def row(
     name: str, params: Tree, metrics: dict[str, float], how: str, runs: list[dict[str, str]]
 ) -> str:
-    """The row of a round: how C was trained, its score on test tracks, and the real steps and the
-    minutes of all training behind it, which are left out if a stage of it has not been timed."""
+    """The row of a round: how C was trained, its score on test tracks, and the real steps of all
+    that led to it; also the minutes and the hardware, unless one of its stages was not timed."""
     behind = training_of(name, params)
     stages = [run for run in runs if (run["stage"], run["round"]) in behind]
     minutes = f"{sum(float(run['seconds']) for run in stages) / 60:.0f}"

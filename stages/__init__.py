@@ -1,4 +1,4 @@
-"""One script per stage of dvc.yaml, run as `python -m stages.NAME ROUND` from the root.
+"""The stages of dvc.yaml, run from the root as `python -m stages.NAME`, with a world or a round.
 
-The stage train_controller has one for each method of training C.
+The stage train_controller has a script for each trainer of C in each place where C learns.
 """

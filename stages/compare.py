@@ -106,7 +106,7 @@ def compare(scores: Scores, baseline: Scores | None, resamples: int, seed: int) 
     stds = [trial.std(ddof=1) if len(trial) > 1 else 0.0 for trial in scores.returns]
     return {
         "variant": scores.name,
-        "trials": " ".join(f"{mean:.1f}" for mean in scores.returns.mean(axis=1)),
+        "trials": " ".join(str(mean) for mean in scores.returns.mean(axis=1)),
         "mean": found["mean"],
         "ci_low": found["ci_low"],
         "ci_high": found["ci_high"],

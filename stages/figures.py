@@ -58,8 +58,8 @@ def plot_controller(axes: "Axes", curve: Columns, validated: np.ndarray) -> None
 
 def plot_dream(figure: "Figure", curve: Columns, validated: np.ndarray) -> None:
     """Plot C's returns on the real track, `validated` [n, 2] (see `validations`), as it learns in
-    the dream, and how honest the dream is: what came after moments that M does not know, what it
-    dreams of the actions that were taken, and of C's own."""
+    the dream, and how honest the dream is: what followed moments that M was not trained on, and
+    what it dreams there, with the actions that were taken and with C's own."""
     (top_left, top_right), (bottom_left, bottom_right) = figure.subplots(2, 2)
     steps = curve["env_steps"] / 1000
     top_left.plot(validated[:, 0] / 1000, validated[:, 1], "o-", ms=3, label="validation tracks")

@@ -1,4 +1,4 @@
-"""Train the controller C by an evolution strategy, in M's dream: the paper's way, in its place.
+"""Train the controller C by an evolution strategy, in M's dream, as the paper does for VizDoom.
 
 models/WORLD/{vae,mdnrnn}.safetensors, data/WORLD/{latents.parquet,scenes}
 -> models/ROUND/agent.safetensors, data/ROUND/practice, results/ROUND/train_controller

@@ -1,4 +1,4 @@
-"""The devices that a test of what is computed on one runs on: the CPU always, CUDA where it is."""
+"""The devices for tests of what is computed on one: always the CPU, and CUDA if there is any."""
 
 import pytest
 import torch

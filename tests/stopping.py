@@ -10,7 +10,7 @@ class Stopped(Exception):
 
 
 class Stopping(Checkpoint):
-    """Saves at every chance, and stops the work after `after` of them."""
+    """Saves at every chance, and stops the work at the save that follows `after` others."""
 
     def __init__(self, folder, after):
         super().__init__(folder, "test", keep=True)
@@ -27,7 +27,8 @@ class Stopping(Checkpoint):
 
 
 def stop_and_resume(folder, work, stops):
-    """The result of `work(checkpoint)`, stopped after so many chances to save each time."""
+    """The result of `work(checkpoint)`, which is stopped, once for each of `stops`, at the save
+    that follows so many others, and resumed."""
     for after in stops:
         with pytest.raises(Stopped), Stopping(folder, after) as checkpoint:
             work(checkpoint)

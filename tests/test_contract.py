@@ -110,8 +110,8 @@ def test_code_that_a_stage_imports_is_what_it_depends_on(script):
     code = [dep for dep in deps if dep.startswith(("worldmodels/", "stages/"))]
     assert len(code) == len(set(code))
     listed = [code_in(ROOT / dep) if (ROOT / dep).is_dir() else {dep} for dep in code]
-    # Of the place where C learns, a stage lists all, the other trainer's loop included, and of
-    # the rest what the trainer needs in either place
+    # A stage lists the whole package of the place where C learns, the other trainer's loop
+    # included, and of the other packages what its trainer needs in either place
     alike = [other for other in SCRIPTS if other[1:3] == script[1:3]]
     places = set().union(*(code_in(ROOT / "worldmodels" / place) for place in get_args(Place)))
     needed = set().union(*map(modules, alike)) if script.place else modules(script)

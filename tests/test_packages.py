@@ -51,7 +51,7 @@ def test_packages_import_only_those_before_them():
         for name in imported(path):
             if (other := package_of(name)) and other not in ("evolution", "ppo"):
                 assert PACKAGES.index(other) <= PACKAGES.index(own), f"{module} imports {name}"
-            elif other:  # a trainer knows no place, and of a place one module knows it
+            elif other:  # in a place, only `by_X` imports X, apart from what serves PPO
                 by = [f"worldmodels.{place}.by_{other}" for place in get_args(Place)]
                 serves_ppo = own == "real" or module == "worldmodels.dream.record_critic"
                 known = module in by or (other == "ppo" and serves_ppo)

@@ -1,6 +1,6 @@
 """The dream as a vector environment: spaces, seeds, autoreset, rewards, and what it refuses.
 
-After the tests that Gymnasium keeps for its own vector environments: its checker knows none.
+Modelled on Gymnasium's tests of its own vector environments: its checker does not cover them.
 """
 
 from dataclasses import replace

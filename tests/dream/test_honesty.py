@@ -14,7 +14,7 @@ from worldmodels.dream.step import DreamStep
 
 
 def constant(gas):
-    """A C that gives as much gas, and brakes and steers as much."""
+    """A C that always steers, accelerates and brakes by `gas`."""
     return lambda features: np.full((len(features), 3), gas, np.float32)
 
 

@@ -75,7 +75,7 @@ def test_the_critic_of_the_record_learns_what_moments_were_worth(toy):
 
 
 def test_the_critic_of_the_record_learns_from_what_c_decided_alone(toy):
-    """In this record the explorer is paid for nothing and C well, from the same moments."""
+    """In this record every step of the explorer costs points, and every step of C pays well."""
     record, model = toy
     drives = [copy.copy(drive) for drive in record.drives[:8]]
     for number, drive in enumerate(drives):

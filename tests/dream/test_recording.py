@@ -78,7 +78,7 @@ def test_c_alone_drives_the_undisturbed_cars():
         )
     )
     assert len(calm) == len(wild) == len(alone) == 4
-    # The first is the explorer's in turn, the second is driven with noise
+    # In the first, C and the explorer take turns; the second is driven with noise
     for slot in range(4):
         assert np.array_equal(calm[slot], wild[slot]) != (slot == 1)
         assert np.array_equal(calm[slot], alone[slot]) != (slot in {0, 1})

@@ -61,7 +61,7 @@ def test_hard_moments_are_those_just_before_c_leaves_the_road():
 @pytest.mark.parametrize(
     ("drive", "hard"),
     [
-        (drive_off_at(9, by_others=[7]), [8]),  # from 5 to 7 the explorer was at the wheel
+        (drive_off_at(9, by_others=[7]), [8]),  # 5 to 7 do not count: step 7 was the explorer's
         (drive_off_at(9, by_others=[9]), []),
         (drive_off_at(9, by_others=[10]), [5, 6, 7, 8]),
         (drive_off_at(19, length=20, lost=True), []),  # it was lost before

@@ -19,7 +19,7 @@ from worldmodels.runtime.seeds import TEST, TEST_TRACKS
 
 @dataclass
 class Careful:
-    """Rolls on with a little gas, for a few steps, then off the track."""
+    """Turns left a little, at more than half gas, and soon leaves the track."""
 
     steps: int = 0
 

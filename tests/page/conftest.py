@@ -55,7 +55,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(site, serve, browser) -> Iterator[Page]:
-    """The page as a visitor has it who has waited until it is ready."""
+    """The page as a visitor sees it once it is ready."""
     opened = browser.new_page(viewport={"width": 1200, "height": 900})
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))

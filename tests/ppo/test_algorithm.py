@@ -69,7 +69,7 @@ def sizes(features):
 
 
 def rollout_of(learner, wanted, noise, rng):
-    """Decisions of one step each, worth the more the nearer they are to `wanted` of features."""
+    """Decisions of one step each, paid more the nearer they are to `wanted(features)`."""
     features = rng.normal(size=(256, 1, 4)).astype(np.float32)
     with torch.no_grad():
         raw = learner.actor(torch.from_numpy(features)).numpy()

@@ -90,7 +90,7 @@ def test_a_lap_that_came_round_pays_for_missed_tiles_and_its_last_steps_do_not_c
     log, over = step_of(*come_round([*range(90), 91, 92, 93, 94, 96]), 40)
     assert over and log.end[:, 0].nonzero()[0].tolist() == [40 - COAST, 40]
     assert (log.end[[40 - COAST, 40], 0] == TRUNCATED).all()
-    assert log.reward[40 - COAST, 0] == -7 * 4  # 90, 95, 97 to 99; one of them is paid for
+    assert log.reward[40 - COAST, 0] == -7 * 4  # 90, 95, 97 to 99; one was charged before
     assert (~log.counts[:, 0]).nonzero()[0].tolist() == list(range(40 - COAST + 1, 41))
 
 

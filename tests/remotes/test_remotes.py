@@ -80,7 +80,7 @@ def project(tmp_path) -> Path:
 
 
 def set_remote(folder: Path, url: str, **settings: str) -> None:
-    """As README does: the address in the config, what is secret in config.local only."""
+    """As the docs say: the address in the config, what is secret in config.local only."""
     check(folder, "remote", "add", "-f", "-d", "team", url)
     for key, value in settings.items():
         check(folder, "remote", "modify", "--local", "team", key, value)

@@ -126,7 +126,7 @@ def test_the_users_settings_choose_the_folder(root, monkeypatch, numbas, xdg, ho
     assert users == wanted
 
 
-NEED_MORE = {  # packages than a default installation has
+NEED_MORE = {  # modules that need packages beyond a default installation
     "worldmodels.workers.cluster",
     "worldmodels.workers.connection",
     "worldmodels.workers.remote",

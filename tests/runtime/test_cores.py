@@ -1,4 +1,4 @@
-"""No more workers than there are cores, a container's CPU quota and jobs for them."""
+"""No more workers than cores, than a container's CPU quota allows, and than jobs."""
 
 import os
 

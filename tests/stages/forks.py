@@ -1,9 +1,9 @@
 """Run modules as `python -m` does, each time in a new process, without importing torch each time.
 
 A server imports what the stages import and forks for every command: the child changes into the
-folder, takes the environment and the arguments, and runs the modules from their first line. Only
-what modules read from the environment as they are imported is the server's, and jobs are run by
-the child itself, pickled as they are for workers, which would have to import torch.
+folder, takes the environment and the arguments, and runs the modules from their first line. Two
+things differ: what modules read from the environment at import is the server's; and the child runs
+jobs itself, pickled as for workers, since a worker would have to import torch.
 """
 
 import gc

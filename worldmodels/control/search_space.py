@@ -92,7 +92,7 @@ def scaled_space(
     hidden_centre = hidden.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(hidden, rowvar=False))
     leading = np.argsort(values)[::-1][:components]
-    # The sign of an eigenvector is arbitrary: with its largest entry positive, it repeats.
+    # The sign of an eigenvector is arbitrary: making its largest entry positive fixes it.
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(len(values))])
     # A component without variance would be scaled by 1 / 0: this limits the scale to 1,000 times
     # that of the largest component.

@@ -1,6 +1,6 @@
 """The dream: M as an environment, the record it learns from, and C's training inside it.
 
-May import `ppo` and `evolution`, and what they may; a module `by_X` its own of the two only.
+May import `ppo` and `evolution`, and what they may; of these two, a module `by_X` imports X only.
 `record_critic` serves PPO alone.
 Importing it registers `WorldModels/Dream-v0` with Gymnasium, for `gymnasium.make_vec`; its
 arguments are those of `environment.Dream`.

@@ -1,8 +1,8 @@
-"""C by an evolution strategy in the dream: the paper's way, in the paper's place.
+"""C by an evolution strategy in the dream, as in the paper's VizDoom experiment.
 
-All candidates dream on from the same moments, so that their fitness differs by what they do: it is
-what their dreams pay. These dreams are long and have no critic's value at their end: a critic of
-the record values how the record goes on, not how each candidate would.
+A candidate's fitness is what its dreams pay. All candidates dream on from the same moments, so
+that their fitness differs by what they do. These dreams are long and have no critic's value at
+their end: a critic of the record values how the record goes on, not how each candidate would.
 """
 
 from dataclasses import dataclass, field
@@ -41,8 +41,8 @@ class DreamEvolutionConfig(Section):
 class DreamEvolution:
     """Searches C by an evolution strategy in dreams.
 
-    C is the mean of the distribution's means after the last lessons, which averages out what one
-    of them has found that holds for its M alone.
+    C is the average of the distribution's means after the last lessons: averaging cancels what was
+    found in one lesson and holds for its M alone.
     """
 
     config: DreamEvolutionConfig

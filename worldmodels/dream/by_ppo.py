@@ -27,14 +27,14 @@ from worldmodels.training.schedule import geometric
 
 
 class Noise(ScheduleEntry):
-    """The noise with which dreams are dreamt: it goes from `first` to `last` in every lesson."""
+    """The std of the noise on C's outputs: it goes from `first` to `last` in every lesson."""
 
     first: Positive
     last: Positive
 
 
 class RecordWeight(ScheduleEntry):
-    """How much of the last moment's worth is the record's critic's; the rest is PPO's own."""
+    """The weight of the record's critic in a last moment's value; the rest goes to PPO's own."""
 
     weight: Annotated[float, Field(gt=0, le=1)]
 
@@ -78,9 +78,9 @@ def roll_out(
 ) -> Rollout:
     """Dream for the horizon of `dream`, with noise that is held for `hold` steps: one decision.
 
-    `discount` is per step. The last moments are worth `record_weight`, 0 to 1, times the value of
-    `critic`, that of the record, plus the rest times that of PPO's own. Both are given the same
-    inputs, the actor the first of the same scaled features.
+    `discount` is per step. The value of the last moments is a weighted mean of `critic`, that of
+    the record, with weight `record_weight`, 0 to 1, and of PPO's own. Both critics are given the
+    same inputs; the actor is given the first of the scaled features in them.
     """
     n, decisions = dream.num_envs, dream.rules.horizon // hold
     inputs = next(learner.actor.parameters()).shape[1]

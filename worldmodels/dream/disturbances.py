@@ -19,8 +19,8 @@ from worldmodels.policies.explorer import Exploration, ExplorationConfig
 class HasteConfig(ScheduleEntry):
     """An entry of `dream.practice.record.haste` in params.yaml.
 
-    For every `steps` steps, the share `share` of the cars with noise is driven with more than C's
-    outputs, before the action map: what is added to each is drawn uniformly between 0 and `most`.
+    Every `steps` steps, each of the cars with noise is chosen with probability `share`. An offset,
+    drawn uniformly between 0 and `most`, is then added to C's outputs, before the action map.
     """
 
     share: Share
@@ -47,8 +47,8 @@ class TakeoverConfig(Section):
 
 
 class Takeovers:
-    """Who drives each car of the first share `config.cars` of `envs`: C, which begins, or the
-    explorer, in turn."""
+    """C, which begins, and the explorer take turns to drive each of the first cars, whose share of
+    `envs` is `config.cars`."""
 
     def __init__(
         self,

@@ -27,11 +27,12 @@ class Dream(gymnasium.vector.VectorEnv):
     Observation float32 [n, Z + H]: [z, h] as C is given them, z the latents of the dreamt frame,
     h the state of the M that C listens to, before the frame is added to it. C sees a frame less
     clearly than M dreams it: an error that M made on the record, drawn from `errors` [E, Z], times
-    `sight_noise`, is added to its z, and to what its M remembers. Action float32 [n, A],
-    as the track takes it. The reward is what M expects of the step, in points, less the
-    costs of being off the road, of speed and of sliding (see `Rules`), and less `lost_cost` times
-    the rise in the probability of a loss, which over a dream sums to its rise from start to end.
-    `terminated` where that probability reaches `lost_at`, `truncated` after `horizon` steps.
+    `sight_noise`, is added to its z, and to what its M remembers; the first frame, which was
+    recorded, is seen as it is. Action float32 [n, A], as the track takes it. The reward is what M
+    expects of the step, in points, less the costs of being off the road, of speed and of sliding
+    (see `Rules`), and less `lost_cost` times the rise in the probability of a loss, which over a
+    dream sums to its rise from start to end. `terminated` where that probability reaches
+    `lost_at`, and then counts as 1; `truncated` after `horizon` steps.
     `infos` tells what C is not given: `lost` [n], the probability, and `hidden` [n, H'], the state
     of the M that dreams.
 

@@ -1,4 +1,4 @@
-"""How honest the dream is: what M predicts of drives that it was not trained on, and what came."""
+"""How honest the dream is: what M predicts on drives it was not trained on, and what happened."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,14 +30,14 @@ def honesty(
 ) -> dict[str, float | str]:
     """M dreams on from `count` moments of drives, each from its step `new_from` [drives] on, once
     with the actions that were taken, and once with C's: `act` gives those [n, A] for features
-    [n, Z + H]. M dreams the means of its mixtures, and what C sees is not blurred.
+    [n, Z + H]. M dreams the means of its mixtures, and no noise is added to what C sees.
 
-    Only moments count after which C decided alone, for as long as is compared. For each N of AFTER
+    Only moments count from which C alone decided for as long as is compared. For each N of AFTER
     the result has the points per step on the track (`taken_reward_N`), in the dream of the same
     actions (`dreamt_reward_N`) and in that of C's own (`own_reward_N`); the share of the cars that
     was lost after N steps and both dreams' probabilities (`taken_lost_N`, `dreamt_lost_N`,
-    `own_lost_N`); and the root of the mean squared error of the latents in stds
-    (`latent_error_N`), of those that go on. Empty where no drive lasts.
+    `own_lost_N`); and the RMS error of the latents in stds (`latent_error_N`), over the drives
+    that still go on. Empty where there is no such moment.
     """
     rows = comparable(along, new_from, delay)
     if not len(rows):

@@ -77,8 +77,8 @@ class ModelTrainer:
     def learn(self, record: Record, steps: int) -> dict[str, float]:
         """Train on `steps` steps of windows, repeats counted; returns the mean losses.
 
-        Adam's rate falls from its first value towards its second: a model whose weights still move
-        is no dream to learn in.
+        Adam's rate falls from its first value towards its second: C should not learn in the dream
+        of a model whose weights still move a lot.
 
         The share `newest_share` of the windows comes from the `newest_frames` last frames that C
         drove, the rest from all drives. Raises UserError if a loss is not finite.

@@ -3,10 +3,10 @@
 Departs from the M that C listens to (`memory.mdnrnn`), after the paper's appendix A.2, in what a
 dream needs and features do not. It sees and predicts the mean mu of V's posterior, since C acts on
 mu and a sample adds V's noise to every step; and the car's motion, which V's picture hardly shows:
-without it, M takes all speeds beyond 60 m/s for 60, and pays nothing for them. Both are its
-latents, at unit variance. It is told how fast they change, and its mixtures lie around the present
-ones: the next frame differs little from this one, and what an LSTM of this size passes on whole it
-blurs.
+without it, M takes all speeds beyond 60 m/s for 60, and its dreams pay no more for them. Both are
+its latents, at unit variance. It is told how fast they change, and its mixtures lie around the
+present ones: the next frame differs little from this one, and an LSTM of this size that had to
+reproduce the whole frame would blur it.
 The reward is that of the step alone: a mean of the next ones is a value, true only for the policy
 that was recorded. That mean is predicted too, for what it teaches the state, and no dream uses it.
 How far off the road the car is, is read off the state by a linear probe (Alain & Bengio 2016),
@@ -144,7 +144,7 @@ def dream_losses(
 ) -> DreamLosses:
     """The losses over a padded batch; all but `next_z` [B, T, Z] are [B, T].
 
-    `lost` is 1 where the car is lost after the step, `off_road` 1 where it is off the road.
+    `lost` is 1 where the car is lost after the step; `off_road`, 0 to 1: how far off the road.
     `is_step` is 1 at recorded steps and 0 in the padding, `has_next` 1 where the next frame was
     recorded too.
     """

@@ -117,7 +117,7 @@ def follow(drives: list[Drive], memory: MemoryStep, dreams: DreamStep) -> Along:
 def errors_of(
     along: Along, dreams: DreamStep, rng: np.random.Generator, count: int
 ) -> torch.Tensor:
-    """What M's means missed of the next mu [count, Z], at moments drawn at random.
+    """The errors of M's means for the next mu, [count, Z], at moments drawn at random.
 
     Raises UserError if no drive has two steps.
     """

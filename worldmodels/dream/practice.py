@@ -26,8 +26,8 @@ from worldmodels.training.curve import Row
 from worldmodels.training.schedule import group_sizes, refuse_few_tracks
 from worldmodels.workers.run import run_jobs
 
-MOMENTS = 2048  # at which the dream is compared with what came
-ERRORS = 8192  # of M on the record, that C's sight is blurred with
+MOMENTS = 2048  # at which the dream is compared with what happened
+ERRORS = 8192  # of M on the record, which are added to what C sees
 
 
 class RecordingConfig(Section):
@@ -127,8 +127,8 @@ class DreamPractice(NamedTuple):
     def judge(
         self, point: np.ndarray, trainer: ModelTrainer, record: Record, iteration: int
     ) -> Row:
-        """How honest M's dream is of the newest segment, which it has not learnt from, and in
-        which C was at `point` [D]."""
+        """How honest M's dream is on the newest segment, which C drove at `point` [D], and from
+        which M has not learnt yet."""
         config = self.config.record
         frames = config.envs * config.steps
         chosen = [index for index in record.newest(frames) if len(record.drives[index]) > 1]

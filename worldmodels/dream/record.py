@@ -23,9 +23,9 @@ class Drive:
     `mu` [T, Z] and `motion` [T, MOTION_SIZE] of the frames (see `environment.frames`), `actions`
     [T, A], `rewards` [T], float32; `off_road` float32 [T]: how far the car is off the road after
     each step, see `environment.rewards`; `by_c` [T]: C decided the step, see `Segment`. `over`:
-    nothing more will follow; `lost`: it ended with a car that was lost. `scene` draws it again;
-    the explorer's are in the round's record. `until` counts the steps that its environment had
-    recorded by its last frame.
+    nothing more will follow; `lost`: it ended with the car lost. `scene`: from which it can be
+    drawn again; None for the explorer's, which are in the world's record. `until`: the number of
+    steps that its environment had recorded by its last frame.
     """
 
     mu: np.ndarray
@@ -53,8 +53,8 @@ class Drive:
         return np.concatenate([self.motion[1:], self.motion[-1:]])
 
     def end_with_the_last_tile(self) -> None:
-        """Forget what a car drove after its lap: tiles were given for such road before, and none
-        are now, which no picture shows."""
+        """Drop what a car drove after its lap: that road paid for tiles before and pays nothing
+        now, and no picture shows the difference."""
         end = int(np.flatnonzero(self.rewards > 0)[-1]) + 1
         self.until -= len(self) - end
         for name in SERIES:
@@ -87,7 +87,7 @@ class Record:
         """The explorer's episodes, those of lost cars cut `patience` steps after the last tile;
         `poses` [frames] are those of the latents' scenes.
 
-        Raises UserError if no car was lost in them, from which M could learn what that is.
+        Raises UserError if no car is lost in them: M could not learn what a loss is.
         """
         drives = []
         starts = np.cumsum(latents.lengths) - latents.lengths
@@ -203,7 +203,7 @@ class Record:
         return [index for index in by_c if self.drives[index].until > since]
 
     def newest_from(self, index: int, frames: int) -> int:
-        """The first step of a drive of C that is among its last `frames` frames."""
+        """The first step of a drive that is among C's last `frames` frames."""
         drive = self.drives[index]
         return max(math.ceil(self._since(frames)) - (drive.until - len(drive)), 0)
 

@@ -1,9 +1,9 @@
 """The critic that learns from the record: what the last moment of a dream is worth.
 
-A bend that is taken too fast costs later than a dream is long, and M dreams of no bend that it has
-not seen. So what follows a dream is judged by what followed recorded moments, on the real track,
-where C alone decided. A critic that learns from the explorer's steps too takes every quick turn of
-the wheel for the explorer's, and its losses to come for C's.
+The cost of a bend taken too fast comes after a dream has ended, and M dreams of no bend that it
+has not seen. So what follows a dream is judged by what followed recorded moments, on the real
+track, where C alone decided. A critic that learns from the explorer's steps too takes every quick
+turn of the wheel for the explorer's, and expects the losses that would follow.
 """
 
 from dataclasses import dataclass
@@ -77,8 +77,9 @@ class RecordCritic:
         return self.critic.values(inputs, self.config.value_scale)
 
     def learn(self, lesson: Lesson, inputs: np.ndarray, share: float) -> float:
-        """Some steps towards what all moments of a lesson, whose `inputs` [n, L] are given, were
-        worth; returns the part of its variance that was explained before.
+        """Some steps towards what the moments at which C decided were worth; `inputs` [n, L] are
+        of all moments of a lesson. Returns the share of the variance of that worth that was
+        explained before.
 
         Recorded steps pay by the rules at the end of the lesson; a loss costs what it does at
         `share` of it.

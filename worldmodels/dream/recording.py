@@ -23,13 +23,13 @@ from worldmodels.environment.rewards import LAP_REWARD, STEP_COST
 from worldmodels.memory.step import MemoryState
 
 LEVELS = 8  # of noise
-LAP = 0.9  # share of the tiles, after which a car has come round
+LAP = 0.9  # share of the tiles, after which a car has finished its lap
 
 
 def has_come_round(returned: float, steps: int) -> bool:
-    """True for an episode that brought LAP of the tiles or more, by its return after `steps`.
+    """True if a car has visited the share LAP of the tiles or more, by its return after `steps`.
 
-    A car that missed some of them drives its lap again, and is given nothing for it.
+    A car that missed tiles goes round again, and is paid nothing for tiles that it visited before.
     """
     return (returned + STEP_COST * steps) / LAP_REWARD >= LAP
 
@@ -52,8 +52,8 @@ class EpisodeEnd:
     """The end of an episode in slot `slot`, with step `step` of the segment as its last.
 
     `terminated`: the environment ended it. `lost`: the car left the playfield, or was cut off for
-    its idle steps before it had come round; `came_round`: cut off for them after that, on the road
-    that it had driven before. `score` as `Limits.score`; `track` and `touched_at` as in
+    its idle steps before it had finished its lap; `came_round`: cut off for them after its lap, on
+    road that it had driven before. `score` as `Limits.score`; `track` and `touched_at` as in
     `records.Episode`.
     """
 

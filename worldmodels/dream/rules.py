@@ -12,10 +12,10 @@ class Rules:
     """The rules of a dream.
 
     `temperature` of the draws (paper: tau), above 0; `sampled`: latents are drawn, else the means
-    of their mixtures; `sight_noise`: how much of the errors that M makes C is shown; `horizon`:
-    steps after which a dream is truncated; `lost_cost`: points that a loss costs; `lost_at`: the
-    probability of a loss at which the dream ends with it; `off_road_cost`: points that a step
-    costs after which the car is off the road; `speed_cost`: points for each m/s beyond
+    of their mixtures; `sight_noise`: scale of M's errors, which are added to what C sees;
+    `horizon`: steps after which a dream is truncated; `lost_cost`: points that a loss costs;
+    `lost_at`: the probability of a loss at which the dream ends with it; `off_road_cost`: points
+    for being fully off the road after a step; `speed_cost`: points for each m/s beyond
     `speed_limit`, in every step; `sliding_cost`: for each m/s sideways beyond `sliding_limit`.
     """
 
@@ -32,8 +32,8 @@ class Rules:
     sliding_cost: float
 
     def paid(self, reward: np.ndarray, off_road: np.ndarray, moved: np.ndarray) -> np.ndarray:
-        """What is paid for steps [n]: their reward less what being off the road (0 to 1), and the
-        speed and the sliding of the motion `moved` [n, MOTION_SIZE] in them, cost."""
+        """What is paid for steps [n]: their reward, less the costs of being off the road (0 to 1),
+        and of the speed and the sliding in their motion `moved` [n, MOTION_SIZE]."""
         excess = np.maximum(speed_of(moved) - self.speed_limit, 0)
         slide = np.maximum(sliding_of(moved) - self.sliding_limit, 0)
         cost = self.off_road_cost * off_road + self.speed_cost * excess + self.sliding_cost * slide

@@ -1,8 +1,8 @@
 """The loop in which C learns in the dream: record, let M learn, let C learn in M, many times over.
 
-Small iterations in place of few large ones: the dream of an M that has not seen what C does now is
-wrong where C now goes, and C finds that out first. A separate M does the dreaming: the M whose
-state C is given stays fixed, or C's features would change under it.
+Many small iterations in place of a few large ones: the dream of an M that has not seen what C does
+now is wrong where C now goes, and C would learn to exploit that. A separate M does the dreaming:
+the M whose state C is given stays fixed, or C's features would change under it.
 """
 
 from collections.abc import Callable

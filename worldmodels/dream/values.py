@@ -1,4 +1,4 @@
-"""The worth of recorded drives: targets for the critic from real rewards."""
+"""The worth of recorded drives: targets for the critic from real rewards, less dreams' costs."""
 
 import numpy as np
 

@@ -13,8 +13,9 @@ BEFORE_THE_START = 0.3
 
 
 class Windows:
-    """Cuts windows for M out of some drives of a record, whose loss counts after `delay` steps;
-    M looks `ahead_steps` steps ahead for rewards. Raises UserError if no drive has two steps."""
+    """Cuts windows for M out of some drives of a record. A car counts as lost `delay` steps after
+    its last tile; `ahead` is the mean reward of `ahead_steps` steps. Raises UserError if no drive
+    has two steps."""
 
     def __init__(self, record: Record, chosen: list[int], delay: int, ahead_steps: int):
         drives = record.chosen(chosen)

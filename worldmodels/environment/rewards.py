@@ -12,7 +12,7 @@ LEFT_PLAYFIELD = -100.0  # the whole reward of the step that leaves it
 
 
 def off_road(poses: np.ndarray) -> np.ndarray:
-    """A grade of being off the road after each of T steps, float32 [T]; `poses` [T] before it.
+    """How far the car is off the road after each of T steps, float32 [T]; `poses` [T] before each.
 
     1: no wheel is on the road, so that tiles are missed; 0.5: one is; 0: two or more. After the
     last step: as before it.

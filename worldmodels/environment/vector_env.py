@@ -141,7 +141,7 @@ def advance(state, tracks, slots, actions, rewards, ended):
         slot = slots[n]
         reward = state.reward[slot]
         reward[0] -= STEP_COST
-        # Gymnasium sums rewards and returns differences: so, for the same last bits, does this.
+        # As in Gymnasium, a reward is a difference of sums, so that its last bits are the same.
         rewards[n] = reward[0] - reward[1]
         reward[1] = reward[0]
         hull = state.bodies[slot // LANES, 0]

@@ -1,8 +1,8 @@
-"""What the page for driving in the dream has of a round: its models, moments and a recorded lap.
+"""What the page for driving in the dream takes from a round: models, moments and a recorded lap.
 
 `write` stores `decoder`, `dream`, `memory` and `controller` as ONNX with weights in float16, the
-lap's pictures as a strip, all other numbers as `numbers.bin`, and `contents.json`, which says what
-is where and how many bytes with which CRC-32 each file has. `commands.page` adds the page's own
+lap's pictures as a strip, all other numbers as `numbers.bin`, and `contents.json`, which gives the
+place of each array, and the size and CRC-32 of each file. `commands.page` adds the page's own
 files.
 """
 

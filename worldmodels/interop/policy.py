@@ -58,7 +58,7 @@ class Policy:
         return actions[0] if single else actions
 
     def _driver(self, count: int) -> AgentDriver:
-        """What drives `count` environments, from new episodes on if there is none yet."""
+        """The driver of `count` environments; a new one begins new episodes in all of them."""
         if self.driver is None:
             self.driver = AgentDriver(self.agent, count, self.seed, self.device)
             for slot in range(count):

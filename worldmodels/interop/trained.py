@@ -56,7 +56,7 @@ class TrainedRound(NamedTuple):
 def round_that_dreams(name: str | None) -> str:
     """The round whose C learnt in the dream: `name`, or the first there is.
 
-    Raises UserError for a round that there is not, or that dreamt nothing.
+    Raises UserError if that round does not exist, or its C did not learn in the dream.
     """
     rounds = read_params()["rounds"]
     dreamers = [name for name, entry in rounds.items() if entry["learned_in"] == "dream"]

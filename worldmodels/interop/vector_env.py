@@ -20,7 +20,7 @@ from worldmodels.pipeline.errors import UserError
 
 
 class CarRacingVectorEnv(gymnasium.vector.VectorEnv):
-    """`num_envs` of `WorldModels/CarRacing-v3`: the bits of Gymnasium's `SyncVectorEnv` of them.
+    """`num_envs` of `WorldModels/CarRacing-v3`, bit for bit as in Gymnasium's `SyncVectorEnv`.
 
     `gymnasium.make_vec("worldmodels.environment:WorldModels/CarRacing-v3", num_envs=64,
     vectorization_mode="vector_entry_point")` makes one. Observation uint8 [n, 64, 64, 3], action
@@ -30,8 +30,8 @@ class CarRacingVectorEnv(gymnasium.vector.VectorEnv):
 
     `reset(seed=s)` gives environment i the seed s + i; a list gives each its own. Later episodes
     drive on tracks that the environment's generator draws, as Gymnasium's do, which takes 5 ms
-    each; or, faster, on those that it picks of `tracks`, the seeds of some. All three modes of
-    autoreset are there; when it is disabled, `options={"reset_mask": ended}` resets those.
+    each; or, faster, on tracks that it picks from the seeds in `tracks`. All three autoreset modes
+    work; when it is disabled, `options={"reset_mask": ended}` resets where `ended` is true.
 
     `threads` step a share of the environments each; no result depends on their number.
     """
@@ -159,7 +159,7 @@ class CarRacingVectorEnv(gymnasium.vector.VectorEnv):
         list(run(work, self.shards))
 
     def _told(self, index: int) -> dict[str, Any]:
-        """What CarRacing tells of the end of an episode that the horizon did not bring."""
+        """What CarRacing says of an episode that it terminated itself."""
         return {"lap_finished": any(shard.lap_finished(index) for shard in self.shards)}
 
     def _observations(self) -> np.ndarray:

@@ -53,8 +53,8 @@ class Trainer:
 
 
 def due(step: int, steps: int, times: int) -> bool:
-    """True if a curve of about `times` rows has one after this of `steps` steps, counted from 1.
+    """True if step `step` of `steps`, counted from 1, adds a row to a curve of about `times` rows.
 
-    The last step always has one.
+    The last step always does.
     """
     return step % -(-steps // times) == 0 or step == steps

@@ -11,9 +11,9 @@ from worldmodels.pipeline.errors import UserError
 
 PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
 
-# What trains C, and where: each trainer and each place is a package of worldmodels, a pair of them
-# a script of stages and the section PLACE.TRAINER of params.yaml. A round names one of both, and
-# the sections of the others are not read.
+# What trains C, and where: each trainer and each place is a package of worldmodels; each pair of
+# them has a script in stages and the section PLACE.TRAINER of params.yaml. A round names one of
+# each, and the sections of the others are not read.
 ControllerTrainer = Literal["ppo", "evolution"]
 Place = Literal["real", "dream"]
 SECTIONS = {
@@ -63,7 +63,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-05, which DVC writes after `-S`, as a number: YAML 1.2 does, PyYAML's 1.1 not."""
+    """Reads 1e-05, which DVC writes after `-S`, as a number, as YAML 1.2 does: PyYAML's is 1.1."""
 
 
 _Loader.add_implicit_resolver(

@@ -1,4 +1,7 @@
-"""Provenance and cost of the results: a row per stage, in a file that DVC does not track."""
+"""Provenance and cost of the results, in a file that DVC does not track.
+
+It has a row per stage and world or round.
+"""
 
 import os
 import platform

@@ -21,7 +21,7 @@ class Device(Part):
 
 
 class Machine(Device):
-    """Those that a stage which trains or encodes reads."""
+    """The keys of `machine` that every stage which trains or encodes reads."""
 
     threads: Count
 

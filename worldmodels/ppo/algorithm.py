@@ -1,8 +1,8 @@
 """Proximal policy optimisation (PPO) of a deterministic controller (Schulman et al. 2017).
 
 A departure from the paper, which searches C with an evolution strategy alone: an episode's return
-says little about 867 numbers, each of its thousand actions says something. C stays linear and
-deterministic; the critic and the noise serve its training alone and are discarded.
+says little about 867 numbers, each of its thousand actions says something. C stays as small and
+deterministic as the paper's; the critic and the noise serve its training alone and are discarded.
 
 Knows no environment: it learns from `Rollout`s, whatever collected them.
 """
@@ -26,7 +26,7 @@ from worldmodels.training.schedule import FromTo, OutputCosts, geometric
 class AlgorithmConfig(Section):
     """The params of the algorithm; learning rates go from their first value to their second.
 
-    `output_cost` is what the square of each of C's outputs, before the action map, costs the gain.
+    `output_cost`: weights of a penalty on the squares of C's outputs, before the action map.
     """
 
     gae_lambda: Share

@@ -40,8 +40,8 @@ def advantages(
 
     `value` is the critic's, in points. Nothing follows a decision that is TERMINATED; what would
     follow one that is TRUNCATED is taken to be worth the value before it, since the state after it
-    is unknown (bootstrapping at time limits: Pardo et al. 2018). Only of the last decisions it may
-    be known: `value_after` [N].
+    is unknown (bootstrapping at time limits: Pardo et al. 2018). For the last decisions alone, it
+    may be known: `value_after` [N].
     """
     next_value = np.where(end == TRUNCATED, value, np.concatenate([value[1:], value[-1:]]))
     if value_after is not None:

@@ -46,7 +46,7 @@ class PracticeGroup:
     idle: np.ndarray  # steps without a new tile
     returns: np.ndarray
     tracks: np.ndarray
-    lost_on: deque[int]  # the tracks of the latest losses, one as often as it was lost on
+    lost_on: deque[int]  # the tracks of the latest losses, each as often as a car was lost on it
 
 
 class Log:
@@ -69,8 +69,8 @@ def step_and_log(
     over.
 
     An episode is over when its environment ends it, at the horizon, when it is hopeless, or when
-    the car has come round with tiles missed: else it would drive a second lap, on which hardly
-    anything pays.
+    the car has finished its lap with tiles missed: otherwise it would drive a second lap, on which
+    hardly anything pays.
     """
     privileged, limits = group.privileged, rules.limits
     rewards, ended = privileged.env.step(np.arange(len(actions)), actions)

@@ -46,7 +46,7 @@ class Episode:
 
 
 class Scenes:
-    """All episodes of a round, end to end.
+    """All episodes of a record, end to end.
 
     Per frame: `poses`, `actions`, `rewards`, as in `Episode`, `episode_of` and `frame_of` (from 0
     in each episode). Per episode: `track_seeds`, `drivers`, `starts`, `lengths`, `ends` (true if

@@ -23,7 +23,7 @@ from worldmodels.reports.images import to_pictures
 from worldmodels.reports.play import play
 from worldmodels.vision.vae import VAE, to_input
 
-TO_THE_END = replace(MEANS, lost_at=2.0)  # no probability is: these dreams go on after a loss
+TO_THE_END = replace(MEANS, lost_at=2.0)  # above any probability: these dreams go on after a loss
 
 
 class Lap(NamedTuple):

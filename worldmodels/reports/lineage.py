@@ -1,7 +1,7 @@
 """What led to an agent: its worlds and rounds, and the real steps that were driven in them.
 
 It is read from params.yaml and from the metrics of training. A stage that asks for it declares
-none of these params: each is declared by a stage on the way to the agent, which changes with it.
+none of these params: a stage on the way to the agent declares each, so the agent changes with it.
 """
 
 import re

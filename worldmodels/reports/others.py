@@ -12,7 +12,7 @@ class Reported(NamedTuple):
 
 
 REPORTED = [
-    # https://github.com/InexperiencedMe/NaturalDreamer: a Dreamer on CarRacing-v3; about, moving
-    # averages of ten training episodes of one seed, which fall to 275 and 565 in between
+    # https://github.com/InexperiencedMe/NaturalDreamer: a Dreamer on CarRacing-v3; approximate
+    # moving averages of ten training episodes of one seed, which fall to 275 and 565 in between
     Reported("NaturalDreamer: training episodes", [240e3, 350e3, 600e3], [820, 890, 915]),
 ]

@@ -1,4 +1,4 @@
-"""Which precisions the processor computes itself, as oneDNN's kernels do."""
+"""Which precisions oneDNN's kernels compute on this processor without emulation."""
 
 import sys
 

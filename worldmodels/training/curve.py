@@ -14,6 +14,7 @@ def curve_row(
     validation: float | str,
 ) -> Row:
     """A row; `returns` [n] are those of the candidates, or of the episodes that ended, if any.
+    `tracks` counts the tracks that each candidate drove, or these episodes.
 
     `exploration_std` is the step size of the search, or the noise of PPO; `validation` is the mean
     return of C on validation tracks before the iteration, or "".

@@ -145,7 +145,8 @@ class TrainingSetup(NamedTuple):
         return scaled_space(units, mu, hidden, components, config.std_floor)
 
     def actor_inputs(self, components: int, key: str) -> int:
-        """The number of scaled features that PPO's actor is given: of h, `components` of them.
+        """The number of features that PPO's actor is given: `components` principal components
+        of h, and z; all features where C is not given h, or where the space is raw.
 
         Raises UserError, naming the `key` of params.yaml that set them, if h has fewer.
         """

@@ -24,8 +24,8 @@ STEPS, TRACKS = 20, (1, 2)  # of the reference drive
 
 @dataclass(frozen=True)
 class Identity:
-    """All of a machine that results depend on: versions, code, and the bits of a reference drive
-    by precision of V."""
+    """Everything about a machine that results depend on: versions, code, and the bits of a
+    reference drive, by precision of V."""
 
     versions: dict[str, str]
     code: str
@@ -110,6 +110,6 @@ def reference_bits(precision: str) -> str:
 
 def reference_agent(precision: str) -> Agent:
     """An agent of random weights, the same everywhere, whose V sees in `precision`."""
-    with torch.random.fork_rng(devices=[]):  # to build networks draws from torch's generator
+    with torch.random.fork_rng(devices=[]):  # building networks draws from torch's generator
         agent = random_agent(np.random.default_rng(1))
     return replace(agent, config=agent.config.model_copy(update={"precision": precision}))

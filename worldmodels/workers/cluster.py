@@ -14,7 +14,7 @@ from worldmodels.workers.processes import ATTEMPTS
 from worldmodels.workers.watch import LostError, say, wait_limit
 
 Result = TypeVar("Result")
-FIRST_CONTACT = 30.0  # seconds that a scheduler has to answer in the first time
+FIRST_CONTACT = 30.0  # seconds within which a scheduler must answer at first
 _connections: dict[str, Connection] = {}
 
 
@@ -25,9 +25,9 @@ def run_on_cluster(
 ) -> list[Result]:
     """Run all `jobs` on the workers of the scheduler at `address`; returns their results in order.
 
-    `on_done` as in `run_jobs`. Dask runs a job again whose worker is lost; those that a scheduler
-    takes with it run again when it is back within WM_CLUSTER_WAIT seconds. Raises UserError if it
-    is not, or has no workers in that time, and whatever a job raises.
+    `on_done` as in `run_jobs`. Dask runs a job again if its worker is lost; jobs lost with the
+    scheduler run again if it is back within WM_CLUSTER_WAIT seconds. Raises UserError if it is
+    not, or has no workers in that time, and whatever a job raises.
     """
     refuse_accelerators(jobs)
     results: dict[int, Result] = {}
@@ -48,7 +48,7 @@ def run_on_cluster(
 
 
 def refuse_accelerators(jobs: Sequence[Job]) -> None:
-    """Raise UserError for jobs that compute on an accelerator, on which no worker is tried."""
+    """Raise UserError for jobs that compute on an accelerator: the gate compares CPUs alone."""
     for job in jobs:
         if (device := getattr(job, "device", "cpu")) != "cpu":
             raise UserError(

@@ -109,7 +109,7 @@ class Connection:
         """Run the `remaining` ones of `jobs`, and add their results to `results`.
 
         Raises LostError if the scheduler is gone, UserError if it has had no workers for too long
-        or if the jobs take them with them.
+        or if the jobs kill them.
         """
         done: queue.Queue = queue.Queue()
         watch, pending = Watch(self), dict[Any, int]()
@@ -148,7 +148,10 @@ class Connection:
     def _submit(
         self, indices: Sequence[int], jobs: Sequence[Job], done: queue.Queue
     ) -> dict[Any, int]:
-        """Futures of the `jobs` at `indices`, with these; each is put into `done` as it ends."""
+        """Submit the `jobs` at `indices`; returns the index by future.
+
+        Each future is put into `done` as it ends.
+        """
         parts = Parts()
         packed = [pack(jobs[index], parts) for index in indices]
         # Those of the last call stay: V and M are in every one

@@ -26,7 +26,7 @@ class Parts:
 
     def __init__(self) -> None:
         self.content: dict[str, bytes] = {}
-        self._names: dict[int, tuple[Any, str | None]] = {}  # by id, which the array keeps taken
+        self._names: dict[int, tuple[Any, str | None]] = {}  # by id, unique while arrays are kept
 
     def name(self, value: Any) -> str | None:
         """The name of the part that stands for `value`; None if it is no large array."""

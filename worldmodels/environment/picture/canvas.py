@@ -28,7 +28,7 @@ COLOURS = np.array(
         (0, 0, 0),
         (102, 204, 102),
         (102, 230, 102),
-        (102, 102, 102),  # ROAD + 0, + 1, + 2: shades of tiles that no wheel has touched yet
+        (102, 102, 102),  # ROAD + 0, + 1, + 2: shades of tiles that have not been touched yet
         (104, 104, 104),
         (107, 107, 107),
         (255, 255, 255),
