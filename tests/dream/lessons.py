@@ -10,10 +10,7 @@ from tests.dream.toys import (
     make_memory,
 )
 from worldmodels.control.search_space import raw_space
-from worldmodels.dream.by_evolution import (
-    DreamEvolution,
-    DreamEvolutionConfig,
-)
+from worldmodels.dream.by_evolution import Cut, DreamEvolution, DreamEvolutionConfig
 from worldmodels.dream.by_ppo import DreamPPO, DreamPPOConfig, Noise, RecordWeight
 from worldmodels.dream.lesson import Lesson, RulesConfig, Strictness
 from worldmodels.dream.moments import errors_of, follow
@@ -72,6 +69,8 @@ EVOLUTION = DreamEvolutionConfig(
     first_generations=3,
     generations=3,
     averaged=[Average(lesson=0, lessons=2)],
+    cut=[Cut(lesson=0, points=20.0)],
+    output_cost=[0.0, 0.0, 0.0],
 )
 
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from tests.devices import each_device
 from tests.dream.lessons import (
+    EVOLUTION,
     FEATURES,
     PPO,
     TRAINERS,
@@ -15,9 +16,7 @@ from tests.dream.lessons import (
     lesson_of,
 )
 from worldmodels.control.search_space import raw_space
-from worldmodels.dream.by_evolution import (
-    refuse_deep,
-)
+from worldmodels.dream.by_evolution import Cut, advantages, refuse_deep
 from worldmodels.dream.by_ppo import DreamPPOConfig, roll_out
 from worldmodels.dream.scaling import Scaling
 from worldmodels.dream.schedule import Average
@@ -117,6 +116,35 @@ def test_all_candidates_dream_the_same_dreams(toy):
     point = trainer.strategy.ask()[0]
     fitness, _ = trainer.fitness(np.stack([point, point, -point]), lesson, 1.0)
     assert fitness[0] == pytest.approx(fitness[1]) and fitness[0] != fitness[2]
+
+
+def test_one_dream_makes_no_more_difference_than_the_cut():
+    returns = np.array([[5.0, 1.0, 2.0], [4.0, 1.5, 2.0], [-900.0, 2.0, 2.0]])
+    expected = [[1.0, -0.5, 0.0], [0.0, 0.0, 0.0], [-40.0, 0.5, 0.0]]
+    assert advantages(returns, 40.0).tolist() == expected
+
+
+def test_the_cut_is_that_of_the_lesson(toy):
+    cuts = [Cut(lesson=0, points=1e9), Cut(lesson=2, points=0.01)]
+    trainer = by_evolution(EVOLUTION.model_copy(update={"cut": cuts}))
+    population = trainer.strategy.ask()
+    spreads = [
+        np.ptp(trainer.fitness(population, lesson_of(*toy, number=number), 1.0)[0])
+        for number in (0, 1, 2)
+    ]
+    assert min(spreads[:2]) > 0.02 >= spreads[2]
+
+
+def test_a_candidate_pays_for_large_outputs(toy):
+    """The largest gas and ten times as much are the same action, and the dearer for it."""
+    _, lesson = by_evolution(), lesson_of(*toy)
+    point = np.zeros((2, by_evolution().space.dimensions))
+    point[:, -2] = 50.0, 500.0
+    found = []
+    for cost in (0.0, 1e-4):
+        trainer = by_evolution(EVOLUTION.model_copy(update={"output_cost": [0.0, cost, 0.0]}))
+        found.append(trainer.fitness(point, lesson, 1.0)[0])
+    assert found[0][0] == found[0][1] and found[1][0] > found[1][1] + 1
 
 
 def test_an_evolution_strategy_in_the_dream_refuses_a_hidden_layer():

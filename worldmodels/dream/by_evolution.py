@@ -1,8 +1,13 @@
 """C by an evolution strategy in the dream, as in the paper's VizDoom experiment.
 
-A candidate's fitness is what its dreams pay. All candidates dream on from the same moments, so
-that their fitness differs by what they do. These dreams are long and have no critic's value at
-their end: a critic of the record values how the record goes on, not how each candidate would.
+All candidates dream on from the same moments, so that what their dreams pay differs by what they
+do. Of a dream, a candidate's fitness has the difference from the median of all candidates in the
+same dream, cut off: or a loss, which costs as much as a hundred tiles, would drown the rest. These
+dreams are long and have no critic's value at their end: a critic of the record values how the
+record goes on, not how each candidate would.
+
+C's outputs cost: no rank tells large ones from larger ones, since the action map saturates, so
+the search would drift to a C that only steers hard left or hard right.
 """
 
 from dataclasses import dataclass, field
@@ -13,17 +18,28 @@ import torch
 from worldmodels.control.search_space import SearchSpace
 from worldmodels.dream.lesson import Lesson
 from worldmodels.dream.scaling import Scaling
-from worldmodels.dream.schedule import Averages, mean_of_last
+from worldmodels.dream.schedule import Averages, Schedule, ScheduleEntry, latest, mean_of_last
 from worldmodels.environment.actions import squash
 from worldmodels.environment.interface import ACTION_SIZE
 from worldmodels.evolution.strategies import EvolutionStrategy, SimpleESConfig, Strategy
 from worldmodels.pipeline.errors import UserError
 from worldmodels.pipeline.params import Count, Population, Positive, Section
 from worldmodels.runtime.cores import one_thread
+from worldmodels.training.schedule import OutputCosts
+
+
+class Cut(ScheduleEntry):
+    """How much a dream counts at most, in points, from `lesson` on."""
+
+    points: Positive
 
 
 class DreamEvolutionConfig(Section):
-    """The section `dream.evolution` of params.yaml."""
+    """The section `dream.evolution` of params.yaml.
+
+    `cut` is the largest difference that a dream makes to a candidate's fitness, by lessons (see
+    `latest`); `output_cost`: points per step and square of an output, before the action map.
+    """
 
     strategy: Strategy
     hidden_components: Count
@@ -35,6 +51,8 @@ class DreamEvolutionConfig(Section):
     first_generations: Count
     generations: Count
     averaged: Averages
+    cut: Schedule[Cut]
+    output_cost: OutputCosts
 
 
 @dataclass
@@ -75,11 +93,12 @@ class DreamEvolution:
     def fitness(
         self, population: np.ndarray, lesson: Lesson, share: float
     ) -> tuple[np.ndarray, float]:
-        """The fitness [P] of a population [P, D], and its mean reward per step."""
+        """The fitness [P] of a population [P, D], in points, and its mean reward per step."""
         config, count = self.config, len(population)
         dream = lesson.dream(count * config.dreams, config.horizon, share, config.dreams)
         scale, discount = Scaling.of(self.space), lesson.config.discount
         weights, bias = self._layers(population)
+        costs = np.array(config.output_cost, np.float32)
         # The same moments and the same noise for all candidates
         rows = np.tile(np.arange(config.dreams), count)
         seeds = np.tile(lesson.rng.integers(1 << 62, size=config.dreams), count)
@@ -90,10 +109,11 @@ class DreamEvolution:
             features = torch.from_numpy(scale(observations)).view(count, config.dreams, -1)
             raw = torch.baddbmm(bias, features, weights).view(len(rows), ACTION_SIZE).numpy()
             observations, reward, terminated, _, _ = dream.step(squash(raw))
-            returns += discount**step * reward * alive
+            returns += discount**step * (reward - raw**2 @ costs) * alive
             paid += float((reward * alive).mean())
             alive &= ~terminated
-        return returns.reshape(count, -1).mean(axis=1), paid / config.horizon
+        cut = latest(config.cut, lesson.number).points
+        return advantages(returns.reshape(count, -1), cut).mean(axis=1), paid / config.horizon
 
     def _layers(self, population: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """The weights [P, K, A] and bias [P, 1, A] of linear controllers [P, D]."""
@@ -102,6 +122,12 @@ class DreamEvolution:
         transposed = np.ascontiguousarray(weights.transpose(0, 2, 1)).astype(np.float32)
         bias = population[:, None, cut:].astype(np.float32)
         return torch.from_numpy(transposed), torch.from_numpy(bias)
+
+
+def advantages(returns: np.ndarray, cut: float) -> np.ndarray:
+    """How much better than the median candidate each of P was in each of N dreams, of `returns`
+    [P, N]: at most `cut`, and at least -`cut`."""
+    return np.clip(returns - np.median(returns, axis=0), -cut, cut)
 
 
 def refuse_deep(space: SearchSpace) -> None:
