@@ -45,7 +45,8 @@ def test_ctrl_c_ends_a_stage_and_its_workers_and_the_next_run_continues(copy):
     os.killpg(running.pid, signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 1 and "Traceback" not in said, said
-    assert said.splitlines()[-1] == "train_controller@first: interrupted"
+    # On a busy machine loky's resource tracker, a process of its own, may warn after that
+    assert "train_controller@first: interrupted" in said.splitlines()
     until(lambda: not workers_of(running.pid))
     again = say(copy, *command)
     assert again.returncode == 0 and "continues from its checkpoint" in again.stderr
