@@ -10,9 +10,8 @@ import gymnasium
 import numpy as np
 
 from worldmodels.control.controller import act
-from worldmodels.dream.rules import MEANS
 from worldmodels.interop.trained import TrainedRound
-from worldmodels.reports.dreaming import moments_of
+from worldmodels.reports.dreaming import TO_THE_END, moments_of
 
 DREAMS, STEPS = 64, 100
 
@@ -25,7 +24,7 @@ dream = gymnasium.make_vec(
     model=trained.dream,
     memory=agent.memory,
     moments=moments_of(lap, agent.memory, trained.dream),
-    rules=replace(MEANS, horizon=STEPS, lost_cost=100.0),
+    rules=replace(TO_THE_END, horizon=STEPS, lost_cost=100.0),
 )
 
 

@@ -136,8 +136,8 @@ def test_the_cut_is_that_of_the_lesson(toy):
 
 
 def test_a_candidate_pays_for_large_outputs(toy):
-    """The largest gas and ten times as much are the same action, and the dearer for it."""
-    _, lesson = by_evolution(), lesson_of(*toy)
+    """Ten times an output that the action map saturates is the same action, and costs more."""
+    lesson = lesson_of(*toy)
     point = np.zeros((2, by_evolution().space.dimensions))
     point[:, -2] = 50.0, 500.0
     found = []

@@ -1,13 +1,13 @@
 """C by an evolution strategy in the dream, as in the paper's VizDoom experiment.
 
 All candidates dream on from the same moments, so that what their dreams pay differs by what they
-do. Of a dream, a candidate's fitness has the difference from the median of all candidates in the
-same dream, cut off: or a loss, which costs as much as a hundred tiles, would drown the rest. These
-dreams are long and have no critic's value at their end: a critic of the record values how the
-record goes on, not how each candidate would.
+do. A dream adds to a candidate's fitness by how much more it pays than the median candidate's from
+the same moment; the difference is cut off, or a single loss would outweigh all else. These dreams
+are long and have no critic's value at their end: a critic of the record values how the record goes
+on, not how each candidate would.
 
-C's outputs cost: no rank tells large ones from larger ones, since the action map saturates, so
-the search would drift to a C that only steers hard left or hard right.
+Large outputs cost. The action map saturates, so nothing else keeps them from growing, and the
+search would drift to a C that steers only hard left or hard right.
 """
 
 from dataclasses import dataclass, field
